@@ -1,0 +1,1 @@
+"""Run one language model in a child process; knows nothing of catalogues or chats."""

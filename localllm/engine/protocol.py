@@ -1,0 +1,168 @@
+"""What the engine's child process and its client say to each other.
+
+One JSON object a line. Requests carry `op` and `id`; every event repeats the `id`.
+
+    load      path, settings (LoadSettings)             → load_progress*, loaded | error
+    count     messages                                  → counted | error
+    generate  messages, sampling (Sampling)             → prompt_progress*, piece*, finished | error
+    cancel    target (the id of a load or generate)     → nothing of its own
+    devices                                             → devices
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar, cast
+
+PROTOCOL = 1
+
+Record = TypeVar("Record")
+
+Role = Literal["system", "user", "assistant"]
+StopReason = Literal["end", "length", "stop_string", "context_full", "cancelled", "engine_died", "error"]
+
+KV_TYPES = ("f16", "bf16", "f32", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
+
+
+@dataclass(frozen=True)
+class ChatMessage:
+    """One message as a chat template sees it."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True)
+class LoadSettings:
+    """How a model is loaded.
+
+    Attributes:
+        context_length: Tokens; 0 takes what the model was trained for.
+        threads: 0 takes the physical cores this process may really use.
+        gpu_layers: Layers on the GPU; -1 as many as there are, where the engine has a GPU.
+        experts_on_cpu: Keep the experts of a mixture-of-experts model in main memory.
+        batch: Tokens of a logical batch.
+        ubatch: Tokens of a physical batch; decides the compute buffer.
+        kv_type_k: Type of the keys in the KV cache.
+        kv_type_v: Type of the values; a quantized one needs flash attention.
+    """
+
+    context_length: int = 8192
+    threads: int = 0
+    gpu_layers: int = -1
+    experts_on_cpu: bool = False
+    batch: int = 2048
+    ubatch: int = 512
+    kv_type_k: str = "f16"
+    kv_type_v: str = "f16"
+    flash_attention: bool = True
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the next token is chosen; names and defaults are llama.cpp's (common/common.h).
+
+    Attributes:
+        seed: -1 draws a fresh one for each answer.
+        max_tokens: -1 goes on until the end of the turn or of the context.
+        stop: Strings that end the answer; they are not part of it.
+    """
+
+    temperature: float = 0.8
+    top_k: int = 40
+    top_p: float = 0.95
+    min_p: float = 0.05
+    repeat_penalty: float = 1.0
+    repeat_last_n: int = 64
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    seed: int = -1
+    max_tokens: int = -1
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """What the engine says of the model it has loaded.
+
+    Attributes:
+        template: "file" for the model's own chat template, otherwise the name of the built-in one.
+        size: Bytes of weights.
+    """
+
+    path: str
+    name: str
+    architecture: str
+    parameters: int
+    size: int
+    layers: int
+    context_length: int
+    trained_context: int
+    threads: int
+    gpu_layers: int
+    template: str
+    load_ms: float
+    devices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PromptProgress:
+    """How much of the prompt has been read; `reused` tokens were still in the KV cache."""
+
+    done: int
+    total: int
+    reused: int
+
+
+@dataclass(frozen=True)
+class Piece:
+    """The next piece of the answer: whole characters, never half of one."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Stats:
+    """What an answer took. Times in milliseconds; `prompt_ms` covers the tokens that were not reused."""
+
+    prompt_tokens: int = 0
+    reused_tokens: int = 0
+    prompt_ms: float = 0.0
+    completion_tokens: int = 0
+    completion_ms: float = 0.0
+    ttft_ms: float = 0.0
+    stop_reason: StopReason = "end"
+    context_used: int = 0
+    context_length: int = 0
+    seed: int = 0
+    notices: tuple[str, ...] = field(default=())
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Token generation, tokens/s; 0 before the second token."""
+        if self.completion_tokens < 2 or self.completion_ms <= 0:
+            return 0.0
+        return (self.completion_tokens - 1) / self.completion_ms * 1000
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The answer is complete, or as complete as it will get."""
+
+    stats: Stats
+
+
+EngineEvent = PromptProgress | Piece | Finished
+
+
+def to_record(record: Any) -> dict[str, Any]:
+    """Return a protocol dataclass as JSON data."""
+    return dataclasses.asdict(record)
+
+
+def from_record(kind: type[Record], data: dict[str, Any]) -> Record:
+    """Read a protocol dataclass; lists become tuples, unknown names are ignored."""
+    names = {f.name for f in dataclasses.fields(kind)}  # pyright: ignore[reportArgumentType]
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items() if k in names}
+    return kind(**values)

@@ -1,0 +1,88 @@
+"""Every error a person can meet, in one tree.
+
+LocalLLMError            what happened · what is safe · what to do · detail for a report
+├── BadModelFile         not a GGUF, truncated, unsupported, hostile
+├── ModelNotFound        no model of that name or path
+├── NotEnoughMemory      the model and its context do not fit
+├── ContextTooSmall      one message alone is longer than the context
+├── EngineError          the engine refused
+│   └── EngineDied       the engine's process ended, was killed, or stopped answering
+├── StoreError           the chats on disk cannot be read or written
+└── UsageError           a command or a setting that makes no sense
+
+Cancelled                not an error, never shown
+"""
+
+from __future__ import annotations
+
+from localllm.texts import Text
+
+
+class LocalLLMError(Exception):
+    """An error for people: each part is a sentence that can be translated.
+
+    Attributes:
+        message: What happened.
+        safe: What is not lost, where somebody could fear for it.
+        hint: What to do next.
+        detail: Raw material for a report: the engine's last lines, a path. Never translated.
+    """
+
+    def __init__(
+        self, message: Text | str, *, hint: Text | None = None, safe: Text | None = None, detail: str = ""
+    ) -> None:
+        self.message = message if isinstance(message, Text) else Text(message)
+        self.hint = hint
+        self.safe = safe
+        self.detail = detail
+        super().__init__(str(self.message))
+
+    def sentences(self) -> list[Text]:
+        """Return what happened, what is safe and what to do, in that order."""
+        return [part for part in (self.message, self.safe, self.hint) if part is not None]
+
+
+class BadModelFile(LocalLLMError):
+    """The file is not a model that may be opened."""
+
+
+class ModelNotFound(LocalLLMError):
+    """There is no model of that name or path."""
+
+
+class NotEnoughMemory(LocalLLMError):
+    """The model does not fit.
+
+    Attributes:
+        need: Bytes it takes.
+        have: Bytes there are.
+    """
+
+    def __init__(self, message: Text, *, need: int, have: int, hint: Text | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.need = need
+        self.have = have
+
+
+class ContextTooSmall(LocalLLMError):
+    """What must be sent is longer than the context length."""
+
+
+class EngineError(LocalLLMError):
+    """The engine refused what it was asked."""
+
+
+class EngineDied(EngineError):
+    """The engine's process is gone; what had arrived is kept."""
+
+
+class StoreError(LocalLLMError):
+    """The chats on disk cannot be read or written."""
+
+
+class UsageError(LocalLLMError):
+    """A command, file or setting that makes no sense."""
+
+
+class Cancelled(Exception):  # noqa: N818 - not an error
+    """Somebody asked to stop."""

@@ -1,0 +1,67 @@
+"""Every folder the application uses."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+HOME_VARIABLE = "LOCALLLM_HOME"
+_APP = "LocalLLM"
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Folders of this user; `LOCALLLM_HOME` moves them all (tests and portable installations set it)."""
+
+    config: Path
+    data: Path
+    cache: Path
+    logs: Path
+    models: Path
+
+    @classmethod
+    def for_user(cls) -> Paths:
+        """Return the folders of this user; none is created."""
+        home = os.environ.get(HOME_VARIABLE)
+        if home:
+            root = Path(home).expanduser().absolute()
+            return cls(root / "config", root / "data", root / "cache", root / "logs", root / "models")
+        data = platformdirs.user_data_path(_APP, appauthor=False)
+        return cls(
+            config=platformdirs.user_config_path(_APP, appauthor=False, roaming=True),
+            data=data,
+            cache=platformdirs.user_cache_path(_APP, appauthor=False),
+            logs=platformdirs.user_log_path(_APP, appauthor=False),
+            models=data / "models",
+        )
+
+    @property
+    def settings_file(self) -> Path:
+        """The settings, JSON."""
+        return self.config / "settings.json"
+
+    @property
+    def window_state_file(self) -> Path:
+        """Geometry and last page of the window, INI."""
+        return self.config / "window.ini"
+
+    @property
+    def chats_file(self) -> Path:
+        """The chats, SQLite."""
+        return self.data / "chats.db"
+
+    @property
+    def measurements_file(self) -> Path:
+        """What was measured on this machine, JSON."""
+        return self.data / "measurements.json"
+
+
+def resources_folder() -> Path:
+    """Return the folder of catalogue, hardware table, themes, icons and translations."""
+    frozen = getattr(sys, "_MEIPASS", None)
+    root = Path(frozen) if frozen else Path(__file__).resolve().parent.parent
+    return root / "resources"

@@ -1,0 +1,267 @@
+"""Starts, watches and ends every child process: JSON lines on its standard input and output.
+
+A child ends with its parent: its standard input closes when the parent is gone, however it went, and
+`serve_parent` in the child takes that as the order to leave. Its standard error is kept (the last lines)
+for error reports. Every death gets a named cause.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Any, cast
+
+from localllm.texts import Text, text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+_log = logging.getLogger(__name__)
+
+Message = dict[str, Any]
+MAX_LINE = 1 << 20  # bytes; a child that writes more in one line is not speaking our protocol
+_KEPT_LINES = 80
+_ALLOWED_ENVIRONMENT = (
+    "PATH", "HOME", "LANG", "LC_ALL", "TEMP", "TMP", "TMPDIR", "SYSTEMROOT", "USERPROFILE", "LD_LIBRARY_PATH", "LD_PRELOAD",
+    "DYLD_LIBRARY_PATH", "LLAMA_CPP_LIB_PATH", "MTMD_CPP_LIB", "CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "GGML_VK_VISIBLE_DEVICES",
+    "VIRTUAL_ENV", "PYTHONPATH", "COVERAGE_PROCESS_START",
+)  # fmt: skip
+_WINDOWS_CAUSES = {
+    0xC0000005: "it read memory that is not its own (access violation)",
+    0xC0000017: "the system had no memory left",
+    0xC000001D: "this processor lacks an instruction that the engine was built for",
+    0xC0000135: "a library that it needs is missing",
+    0xC0000409: "it found its own memory damaged and gave up",
+}
+
+
+@dataclass(frozen=True)
+class Death:
+    """How a child ended.
+
+    Attributes:
+        code: The exit status as `subprocess` gives it; negative for a signal.
+        cause: The same as part of a sentence.
+        last_lines: What it wrote to standard error last.
+        asked: Whether we had told it to end.
+    """
+
+    code: int
+    cause: Text
+    last_lines: tuple[str, ...]
+    asked: bool
+
+
+class Child:
+    """A child process that speaks JSON lines.
+
+    `on_message` and `on_death` are called in the child's reader thread, in order, `on_death` once and last.
+    """
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        *,
+        on_message: Callable[[Message], None],
+        on_death: Callable[[Death], None],
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self._on_message = on_message
+        self._on_death = on_death
+        self._asked = False
+        self._write_lock = threading.Lock()
+        self._last_lines: deque[str] = deque(maxlen=_KEPT_LINES)
+        self.death: Death | None = None
+        self._process = subprocess.Popen(
+            arguments,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=child_environment(environment),
+            start_new_session=sys.platform != "win32",  # a Ctrl+C in the terminal is the parent's to handle
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+        )
+        self._error_reader = threading.Thread(target=self._read_errors, name="child-stderr", daemon=True)
+        self._reader = threading.Thread(target=self._read_messages, name="child-stdout", daemon=True)
+        self._error_reader.start()
+        self._reader.start()
+
+    @property
+    def pid(self) -> int:
+        """The process number."""
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether it has not been seen to end."""
+        return self.death is None
+
+    def send(self, message: Message) -> bool:
+        """Write one message; return False if the child is gone (its death is reported apart)."""
+        line = json.dumps(message, ensure_ascii=True).encode() + b"\n"
+        stream = cast("IO[bytes]", self._process.stdin)
+        with self._write_lock:
+            try:
+                stream.write(line)
+                stream.flush()
+            except (OSError, ValueError):
+                return False
+        return True
+
+    def stop(self, grace: float = 2.0) -> None:
+        """End it for sure: close its input, wait, terminate, wait, kill; return when it is gone.
+
+        Args:
+            grace: Seconds for each step.
+        """
+        self._asked = True
+        self._close_input()
+        for end in (lambda: None, self._process.terminate, self._process.kill):
+            end()
+            try:
+                self._process.wait(grace)
+                break
+            except subprocess.TimeoutExpired:
+                continue
+        self._join()
+
+    def kill(self) -> None:
+        """End it at once; return when it is gone."""
+        self._asked = True
+        self._process.kill()
+        self._process.wait()
+        self._join()
+
+    def _join(self) -> None:
+        if threading.current_thread() is not self._reader:
+            self._reader.join()
+        self._close_input()
+
+    def _close_input(self) -> None:
+        with self._write_lock, contextlib.suppress(OSError):
+            cast("IO[bytes]", self._process.stdin).close()
+
+    def _read_errors(self) -> None:
+        with cast("IO[bytes]", self._process.stderr) as stream:
+            for line in iter(lambda: stream.readline(4096), b""):
+                self._last_lines.append(line.decode("utf-8", "replace").rstrip())
+
+    def _read_messages(self) -> None:
+        with cast("IO[bytes]", self._process.stdout) as stream:
+            for line in iter(lambda: stream.readline(MAX_LINE + 1), b""):
+                message = parse_line(line)
+                if message is None:
+                    self._last_lines.append(f"unreadable message of {len(line)} bytes")
+                    self._process.kill()
+                    break
+                self._on_message(message)
+        code = self._process.wait()
+        self._error_reader.join(1.0)
+        lines = tuple(self._last_lines)
+        self.death = Death(code, name_cause(code, lines), lines, self._asked)
+        if not self._asked:
+            _log.warning("Child %d ended with %d; its last lines: %s", self.pid, code, " | ".join(lines[-5:]))
+        self._on_death(self.death)
+
+
+def parse_line(line: bytes) -> Message | None:
+    """Return the message in one line, or None if it is none."""
+    if len(line) > MAX_LINE or not line.endswith(b"\n"):
+        return None
+    try:
+        message: object = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(message, dict):
+        return None
+    return cast("Message", message)
+
+
+def child_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return what a child may know of our environment: no tokens, no proxies."""
+    kept = {name: value for name, value in os.environ.items() if name.upper() in _ALLOWED_ENVIRONMENT}
+    own = {
+        "GGML_NO_BACKTRACE": "1",  # or an abort starts a debugger first
+        "HF_HUB_OFFLINE": "1",
+        "PYTHONUTF8": "1",
+        "PYTHONUNBUFFERED": "1",
+    }
+    return kept | own | dict(extra or {})
+
+
+def python_arguments(module: str, *arguments: str) -> list[str]:
+    """Return the command that runs a module of ours in a child, also when the application is frozen."""
+    if getattr(sys, "frozen", False):
+        return [sys.executable, "--child", module, *arguments]
+    return [sys.executable, "-m", module, *arguments]
+
+
+def name_cause(code: int, last_lines: Sequence[str]) -> Text:
+    """Return why a process ended, as part of a sentence."""
+    for line in reversed(last_lines):
+        if "GGML_ASSERT" in line or "terminate called" in line or "what():" in line:
+            return text("it stopped itself ({line})", line=line.strip()[-200:])
+        if "out of memory" in line.lower() or "bad_alloc" in line or "failed to allocate" in line:
+            return text("it ran out of memory")
+    if code < 0:
+        return _name_signal(-code)
+    if code & 0xFFFFFFFF in _WINDOWS_CAUSES:
+        return text(_WINDOWS_CAUSES[code & 0xFFFFFFFF])
+    if code == 0:
+        return text("it ended by itself")
+    return text("it ended with code {code}", code=code)
+
+
+def _name_signal(number: int) -> Text:
+    if number == getattr(signal, "SIGKILL", 9):
+        return text("the system or somebody killed it, most often because memory ran out")
+    if number == getattr(signal, "SIGBUS", 7):
+        return text("the model file was changed or became unreadable while in use")
+    if number == getattr(signal, "SIGILL", 4):
+        return text("this processor lacks an instruction that the engine was built for")
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        name = str(number)
+    return text("it crashed ({signal})", signal=name)
+
+
+class ParentLink:
+    """The child's side: messages to and from the parent, with native output moved out of the way."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        descriptor = os.dup(1)
+        os.dup2(2, 1)  # whatever native code prints goes to standard error, never into the protocol
+        self._out = os.fdopen(descriptor, "wb")
+
+    def send(self, message: Message) -> None:
+        """Write one message to the parent; a parent that is gone is noticed by `read_messages`."""
+        line = json.dumps(message, ensure_ascii=True).encode() + b"\n"
+        with self._lock, contextlib.suppress(OSError):
+            self._out.write(line)
+            self._out.flush()
+
+    def serve_parent(self, on_message: Callable[[Message], None], on_parent_gone: Callable[[], None]) -> None:
+        """Read the parent's messages in a thread of their own, so that reading never waits for computing."""
+
+        def read() -> None:
+            for line in sys.stdin.buffer:
+                try:
+                    on_message(cast("Message", json.loads(line)))
+                except ValueError:
+                    continue
+            on_parent_gone()
+            time.sleep(1.0)  # native code may be deep in a computation: leave without it
+            os._exit(0)
+
+        threading.Thread(target=read, name="parent", daemon=True).start()
