@@ -84,5 +84,5 @@ class UsageError(LocalLLMError):
     """A command, file or setting that makes no sense."""
 
 
-class Cancelled(Exception):  # noqa: N818 - not an error
+class Cancelled(Exception):
     """Somebody asked to stop."""

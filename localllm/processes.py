@@ -30,11 +30,11 @@ _log = logging.getLogger(__name__)
 Message = dict[str, Any]
 MAX_LINE = 1 << 20  # bytes; a child that writes more in one line is not speaking our protocol
 _KEPT_LINES = 80
-_ALLOWED_ENVIRONMENT = (
-    "PATH", "HOME", "LANG", "LC_ALL", "TEMP", "TMP", "TMPDIR", "SYSTEMROOT", "USERPROFILE", "LD_LIBRARY_PATH", "LD_PRELOAD",
-    "DYLD_LIBRARY_PATH", "LLAMA_CPP_LIB_PATH", "MTMD_CPP_LIB", "CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "GGML_VK_VISIBLE_DEVICES",
-    "VIRTUAL_ENV", "PYTHONPATH", "COVERAGE_PROCESS_START",
-)  # fmt: skip
+_ALLOWED_ENVIRONMENT = frozenset(
+    "PATH HOME LANG LC_ALL TEMP TMP TMPDIR SYSTEMROOT USERPROFILE VIRTUAL_ENV PYTHONPATH LOCALLLM_HOME "
+    "LD_LIBRARY_PATH LD_PRELOAD DYLD_LIBRARY_PATH LLAMA_CPP_LIB_PATH MTMD_CPP_LIB "
+    "CUDA_VISIBLE_DEVICES HIP_VISIBLE_DEVICES GGML_VK_VISIBLE_DEVICES".split()
+)
 _WINDOWS_CAUSES = {
     0xC0000005: "it read memory that is not its own (access violation)",
     0xC0000017: "the system had no memory left",

@@ -60,7 +60,7 @@ class Settings:
 
 
 def load_settings(path: Path) -> Settings:
-    """Read the settings; a broken file is kept beside as `settings.invalid-<time>.json`, never overwritten."""
+    """Read the settings; a broken file is kept as `settings.invalid-<time>.json`."""
     if not path.is_file():
         return Settings()
     try:
