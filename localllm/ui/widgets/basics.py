@@ -1,0 +1,137 @@
+"""Labels, buttons and cards, made in one way so that all of them look and read alike."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from PySide6.QtCore import QSize, Qt
+from PySide6.QtGui import QFontMetrics, QPainter, QPaintEvent
+from PySide6.QtWidgets import QFrame, QLabel, QPushButton, QSizePolicy, QToolButton, QWidget
+
+if TYPE_CHECKING:
+    from localllm.ui.theme import Theme
+
+LabelRole = Literal["body", "title", "heading", "strong", "muted", "small", "caption"]
+PillKind = Literal["good", "tight", "bad", "plain", "accent"]
+
+
+def make_label(words: str = "", role: LabelRole = "body", *, wrap: bool = False) -> QLabel:
+    """Return a label that shows its words as they are, never as markup."""
+    made = QLabel(words)
+    made.setTextFormat(Qt.TextFormat.PlainText)
+    made.setProperty("role", role)
+    made.setWordWrap(wrap)
+    if wrap:
+        policy = QSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
+        policy.setHeightForWidth(True)
+        made.setSizePolicy(policy)
+    return made
+
+
+def make_pill(words: str, kind: PillKind) -> QLabel:
+    """Return a short word on a tinted ground."""
+    made = make_label(words)
+    made.setProperty("pill", kind)
+    made.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Maximum)
+    return made
+
+
+def set_pill(pill: QLabel, words: str, kind: PillKind) -> None:
+    """Change what a pill says and how it is tinted."""
+    pill.setText(words)
+    set_style_property(pill, "pill", kind)
+
+
+def set_style_property(widget: QWidget, name: str, value: object) -> None:
+    """Change a property that the style sheet looks at, and apply it."""
+    widget.setProperty(name, value)
+    widget.style().unpolish(widget)
+    widget.style().polish(widget)
+
+
+def make_card(kind: Literal["plain", "accent", "bubble"] = "plain") -> QFrame:
+    """Return an empty panel with a border and rounded corners."""
+    card = QFrame()
+    card.setProperty("card", kind)
+    return card
+
+
+def make_button(words: str, *, primary: bool = False, name: str = "") -> QPushButton:
+    """Return a push button; the name is what a screen reader says where the words alone say too little."""
+    button = QPushButton(words)
+    button.setProperty("kind", "primary" if primary else "plain")
+    button.setAccessibleName(name or words)
+    button.setCursor(Qt.CursorShape.PointingHandCursor)
+    button.setAutoDefault(False)
+    return button
+
+
+class IconButton(QToolButton):
+    """A button with only an icon; its name is its tool tip and what a screen reader says."""
+
+    def __init__(self, theme: Theme, icon: str, name: str, token: str = "muted") -> None:
+        if not name:
+            raise ValueError("a button without a name cannot be read aloud")
+        super().__init__()
+        self._theme, self._icon, self._token = theme, icon, token
+        self.setIconSize(QSize(18, 18))
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setCursor(Qt.CursorShape.PointingHandCursor)
+        self.set_name(name)
+        self._on_theme_changed()
+        theme.changed.connect(self._on_theme_changed)
+
+    def set_name(self, name: str) -> None:
+        """Change what it is called."""
+        self.setAccessibleName(name)
+        self.setToolTip(name)
+
+    def set_icon(self, icon: str) -> None:
+        """Show another icon."""
+        self._icon = icon
+        self._on_theme_changed()
+
+    def _on_theme_changed(self) -> None:
+        self.setIcon(self._theme.icon(self._icon, self._token))
+
+
+class IconLabel(QLabel):
+    """An icon that is only there to be seen."""
+
+    def __init__(self, theme: Theme, icon: str, token: str = "muted", size: int = 20) -> None:
+        super().__init__()
+        self._theme, self._icon, self._token, self._size = theme, icon, token, size
+        self.setFixedSize(size, size)
+        self._on_theme_changed()
+        theme.changed.connect(self._on_theme_changed)
+
+    def _on_theme_changed(self) -> None:
+        ratio = self.devicePixelRatioF()
+        self.setPixmap(self._theme.icon(self._icon, self._token).pixmap(QSize(self._size, self._size), ratio))
+
+
+class ElidedLabel(QLabel):
+    """One line that ends in “…” where it is too long; the whole of it is its tool tip."""
+
+    def __init__(self, words: str = "", role: LabelRole = "body") -> None:
+        super().__init__()
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        self.setProperty("role", role)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.set_words(words)
+
+    def set_words(self, words: str) -> None:
+        """Show other words."""
+        self.setText(words)
+        self.setToolTip(words)
+
+    def minimumSizeHint(self) -> QSize:
+        """Ask for no more than a few characters."""
+        return QSize(QFontMetrics(self.font()).averageCharWidth() * 4, super().minimumSizeHint().height())
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        """Draw what there is room for."""
+        painter = QPainter(self)
+        fitting = self.fontMetrics().elidedText(self.text(), Qt.TextElideMode.ElideRight, self.width())
+        painter.setPen(self.palette().color(self.foregroundRole()))
+        painter.drawText(self.rect(), int(Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft), fitting)
