@@ -101,4 +101,6 @@ def _check(name: str, value: object) -> None:
     if fits and isinstance(value, tuple):
         fits = all(isinstance(item, str) for item in cast("tuple[object, ...]", value))
     if not fits:
-        raise UsageError(text("The setting “{name}” cannot be {value}.", name=name, value=repr(value)))
+        raise UsageError(
+            text("The setting “{name}” cannot be {value}.", name=name, value=str(cast("object", value)))
+        )

@@ -7,13 +7,12 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from localllm.texts import Text, Translator
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from localllm.paths import Paths
     from localllm.settings import Settings
+    from localllm.texts import Text, Translator
 
 
 @dataclass(frozen=True)

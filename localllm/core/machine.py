@@ -163,7 +163,7 @@ def _build_plain(kind: Any, value: object, where: str) -> object:
 
 def _build_record(kind: Any, value: object, where: str) -> object:
     if not isinstance(value, dict):
-        raise ValueError(f"{where} must be an object")
+        raise ValueError(f"{where} must be an object")  # noqa: TRY004 - one kind of error for bad JSON
     stored = cast("dict[str, object]", value)
     hints = typing.get_type_hints(kind)
     parts: dict[str, object] = {}

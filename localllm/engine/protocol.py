@@ -12,8 +12,11 @@ One JSON object a line. Requests carry `op` and `id`; every event repeats the `i
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar, cast
+
+from localllm.errors import BadModelFile, ContextTooSmall, EngineError, LocalLLMError, ModelNotFound
+from localllm.texts import Bytes, Number, Text
 
 PROTOCOL = 1
 
@@ -46,6 +49,8 @@ class LoadSettings:
         ubatch: Tokens of a physical batch; decides the compute buffer.
         kv_type_k: Type of the keys in the KV cache.
         kv_type_v: Type of the values; a quantized one needs flash attention.
+        extra_buffers: Let llama.cpp repack weights for this processor (CPU_REPACK, AMX). AMX crashes on some
+            machines (https://github.com/ggml-org/llama.cpp/issues/20824).
     """
 
     context_length: int = 8192
@@ -57,6 +62,7 @@ class LoadSettings:
     kv_type_k: str = "f16"
     kv_type_v: str = "f16"
     flash_attention: bool = True
+    extra_buffers: bool = True
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,7 @@ class LoadedModel:
     Attributes:
         template: "file" for the model's own chat template, otherwise the name of the built-in one.
         size: Bytes of weights.
+        notices: What a person should know, in English: a template that did not work.
     """
 
     path: str
@@ -104,6 +111,7 @@ class LoadedModel:
     template: str
     load_ms: float
     devices: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -136,7 +144,6 @@ class Stats:
     context_used: int = 0
     context_length: int = 0
     seed: int = 0
-    notices: tuple[str, ...] = field(default=())
 
     @property
     def tokens_per_second(self) -> float:
@@ -163,6 +170,48 @@ def to_record(record: Any) -> dict[str, Any]:
 
 def from_record(kind: type[Record], data: dict[str, Any]) -> Record:
     """Read a protocol dataclass; lists become tuples, unknown names are ignored."""
-    names = {f.name for f in dataclasses.fields(kind)}  # pyright: ignore[reportArgumentType]
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items() if k in names}
+    names = {f.name for f in dataclasses.fields(cast("Any", kind))}
+    values: dict[str, Any] = {}
+    for name, value in data.items():
+        if name in names:
+            values[name] = tuple(cast("list[Any]", value)) if isinstance(value, list) else value
     return kind(**values)
+
+
+_ERRORS = {kind.__name__: kind for kind in (BadModelFile, ContextTooSmall, EngineError, ModelNotFound)}
+_VALUES = {kind.__name__: kind for kind in (Text, Bytes, Number)}
+
+
+def error_to_record(error: LocalLLMError) -> dict[str, Any]:
+    """Return an error as JSON data, its sentences still translatable."""
+    parts = {"message": error.message, "hint": error.hint, "safe": error.safe}
+    record: dict[str, Any] = {name: _pack(part) for name, part in parts.items() if part is not None}
+    return {"kind": type(error).__name__, "detail": error.detail, **record}
+
+
+def error_from_record(record: dict[str, Any]) -> LocalLLMError:
+    """Rebuild an error that the child reported."""
+    kind = _ERRORS.get(record.get("kind", ""), EngineError)
+    hint, safe = (_unpack(record[name]) if name in record else None for name in ("hint", "safe"))
+    return kind(_unpack(record["message"]), hint=hint, safe=safe, detail=record.get("detail", ""))
+
+
+def _pack(value: object) -> Any:
+    if isinstance(value, Text):
+        return {"Text": [value.template, {name: _pack(item) for name, item in value.values.items()}]}
+    if isinstance(value, (Bytes, Number)):
+        return {type(value).__name__: list(dataclasses.astuple(value))}
+    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
+
+
+def _unpack(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    ((name, arguments),) = cast("dict[str, list[Any]]", value).items()
+    return _VALUES[name](*(_unpack_values(item) for item in arguments))
+
+
+def _unpack_values(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _unpack(item) for name, item in cast("dict[str, Any]", value).items()}
+    return value

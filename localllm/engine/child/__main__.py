@@ -1,0 +1,205 @@
+"""The engine's child process: reads requests, computes, writes events."""
+
+from __future__ import annotations
+
+import os
+import queue
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from localllm.engine.child import native
+from localllm.engine.child.generation import Generator
+from localllm.engine.child.model import Model, StopFlag
+from localllm.engine.child.templates import ChatTemplate
+from localllm.engine.protocol import (
+    PROTOCOL,
+    ChatMessage,
+    LoadedModel,
+    LoadSettings,
+    Sampling,
+    error_to_record,
+    from_record,
+    to_record,
+)
+from localllm.errors import Cancelled, EngineError, LocalLLMError
+from localllm.gguf import check_header, read_header
+from localllm.processes import ParentLink
+from localllm.texts import text
+
+if TYPE_CHECKING:
+    from localllm.processes import Message
+
+
+class EngineChild:
+    """Serves one parent; requests are taken in turn, `cancel` at once."""
+
+    def __init__(self, link: ParentLink) -> None:
+        self._link = link
+        self._log = native.NativeLog()
+        native.start_backends()
+        self._stop = StopFlag()
+        self._requests: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._running: int | None = None
+        self._cancelled: set[int] = set()
+        self._model: Model | None = None
+        self._generator: Generator | None = None
+        self._template: ChatTemplate | None = None
+
+    def serve(self) -> None:
+        """Answer requests until the parent is gone."""
+        self._link.serve_parent(self._on_message, self._on_parent_gone)
+        self._link.send({"event": "ready", "protocol": PROTOCOL})
+        while (request := self._requests.get()) is not None:
+            with self._lock:
+                self._running = request["id"]
+                self._stop.clear()
+                if request["id"] in self._cancelled:
+                    self._stop.set()
+            self._answer(request)
+            with self._lock:
+                self._running = None
+                self._cancelled.discard(request["id"])
+        self._close()
+
+    def _answer(self, request: Message) -> None:
+        handlers = {
+            "load": self._load,
+            "count": self._count,
+            "generate": self._generate,
+            "devices": self._devices,
+        }
+        try:
+            handlers[request["op"]](request)
+        except Cancelled:
+            self._send(request, "cancelled")
+        except LocalLLMError as error:
+            self._send(request, "error", error=error_to_record(error))
+        except Exception:  # noqa: BLE001 - the edge of the process: the parent gets a sentence, the log the rest
+            report = traceback.format_exc()
+            sys.stderr.write(report)
+            bug = EngineError(text("The engine met an error of its own."), detail=report[-4000:])
+            self._send(request, "error", error=error_to_record(bug))
+
+    def _on_message(self, message: Message) -> None:
+        if message.get("op") != "cancel":
+            self._requests.put(message)
+            return
+        with self._lock:
+            self._cancelled.add(message["target"])
+            if self._running == message["target"]:
+                self._stop.set()
+
+    def _on_parent_gone(self) -> None:
+        self._stop.set()
+        self._requests.put(None)
+
+    def _send(self, request: Message, event: str, **values: Any) -> None:
+        self._link.send({"id": request["id"], "event": event, **values})
+
+    def _load(self, request: Message) -> None:
+        started = time.perf_counter()
+        path, settings = Path(request["path"]), from_record(LoadSettings, request["settings"])
+        check_header(read_header(path))
+        self._close()
+        last = -1.0
+
+        def report(fraction: float) -> None:
+            nonlocal last
+            if fraction - last >= 0.01 or fraction >= 1:
+                last = fraction
+                self._send(request, "load_progress", fraction=fraction)
+
+        model = self._model = Model(path, settings, self._log, self._stop, report)
+        template = self._template = ChatTemplate(model.chat_template, model.has_token, model.named_tokens())
+        template.check()
+        devices = tuple(device["name"] for device in native.list_devices())
+        on_device = settings.gpu_layers != 0 and any(name != "CPU" for name in devices)
+        self._generator = Generator(model, settings.ubatch, on_device=on_device)
+        facts = model.describe()
+        loaded = LoadedModel(
+            path=str(path),
+            name=facts.pop("name") or path.stem,
+            context_length=model.context_length,
+            trained_context=model.trained_context,
+            threads=settings.threads,
+            gpu_layers=settings.gpu_layers if on_device else 0,
+            template=template.name,
+            load_ms=(time.perf_counter() - started) * 1000,
+            devices=devices,
+            notices=tuple(template.notices),
+            **facts,
+        )
+        self._send(request, "loaded", model=to_record(loaded))
+
+    def _prompt(self, request: Message) -> list[int]:
+        if self._model is None or self._template is None:
+            raise EngineError(text("No model is loaded."), hint=text("Choose a model first."))
+        messages = [to_record(from_record(ChatMessage, message)) for message in request["messages"]]
+        return self._model.tokenize(self._template.render(messages))
+
+    def _count(self, request: Message) -> None:
+        self._send(request, "counted", tokens=len(self._prompt(request)))
+
+    def _generate(self, request: Message) -> None:
+        prompt = self._prompt(request)
+        if self._generator is None or self._template is None:
+            return
+
+        def on_prompt(done: int, total: int, reused: int) -> None:
+            self._send(request, "prompt_progress", done=done, total=total, reused=reused)
+
+        def on_piece(piece: str) -> None:
+            self._send(request, "piece", text=piece)
+
+        sampling = from_record(Sampling, request["sampling"])
+        stats = self._generator.answer(
+            prompt, sampling, self._template.stops, on_prompt=on_prompt, on_piece=on_piece
+        )
+        self._send(request, "finished", stats=to_record(stats))
+
+    def _devices(self, request: Message) -> None:
+        self._send(
+            request,
+            "devices",
+            version=native.version(),
+            system_info=native.system_info(),
+            devices=native.list_devices(),
+        )
+
+    def _close(self) -> None:
+        self._generator = None
+        if self._template is not None:
+            self._template.close()
+            self._template = None
+        if self._model is not None:
+            self._model.free()
+            self._model = None
+
+
+def main() -> None:
+    """Run the child."""
+    if sys.platform != "win32":
+        _prefer_to_be_killed()
+    EngineChild(ParentLink()).serve()
+
+
+def _prefer_to_be_killed() -> None:
+    """When memory runs out the system should end the engine, not the window (Linux)."""
+    try:
+        Path("/proc/self/oom_score_adj").write_text("500")
+    except OSError:
+        return
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except Exception:  # noqa: BLE001 - the edge of the process
+        traceback.print_exc()
+        os._exit(70)
+    os._exit(0)  # without the libraries' own clean-up, which can crash with a driver that is gone

@@ -1,0 +1,109 @@
+"""llama.cpp's libraries: loading, their log, and the devices they can compute on.
+
+Imported first in the child: libllama must come before numpy or anything else that brings its own libstdc++.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import llama_cpp
+import llama_cpp.llama_cpp
+
+llama: Any = llama_cpp.llama_cpp  # untyped: the binding's annotations do not describe its ctypes arguments
+
+_DEBUG, _ERROR = 1, 4
+_DEVICE_KINDS = {0: "cpu", 1: "gpu", 2: "igpu", 3: "accel"}
+
+
+class NativeLog:
+    """Keeps llama.cpp's last log lines: the only place where it says why it refused.
+
+    The callback must stay referenced as long as the library may log: a collected one is a segmentation fault.
+    """
+
+    def __init__(self) -> None:
+        self._lines: deque[tuple[int, str]] = deque(maxlen=200)
+        self._callback = llama.llama_log_callback(self._on_log)
+        llama.llama_log_set(self._callback, ctypes.c_void_p(0))
+
+    def _on_log(self, level: int, line: bytes, _user_data: object) -> None:
+        if level != _DEBUG and line:
+            self._lines.append((level, line.decode("utf-8", "replace").strip()))
+
+    def clear(self) -> None:
+        """Forget what was said before."""
+        self._lines.clear()
+
+    def errors(self) -> list[str]:
+        """Return the error lines since the last `clear`."""
+        return [line for level, line in self._lines if level == _ERROR and line]
+
+
+def start_backends() -> None:
+    """Register what the build can compute on; with CUDA this makes a context of half a GiB."""
+    llama.llama_backend_init()
+
+
+def version() -> str:
+    """Return the version of the Python binding, which pins llama.cpp's."""
+    return llama_cpp.__version__
+
+
+def system_info() -> str:
+    """Return llama.cpp's line on instruction sets and backends."""
+    return llama.llama_print_system_info().decode()
+
+
+def list_devices() -> list[dict[str, Any]]:
+    """Return ggml's own device list: name, description, kind, memory_total and memory_free in bytes."""
+    count = ggml_function("ggml_backend_dev_count", ctypes.c_size_t)
+    get = ggml_function("ggml_backend_dev_get", ctypes.c_void_p, ctypes.c_size_t)
+    name = ggml_function("ggml_backend_dev_name", ctypes.c_char_p, ctypes.c_void_p)
+    description = ggml_function("ggml_backend_dev_description", ctypes.c_char_p, ctypes.c_void_p)
+    kind = ggml_function("ggml_backend_dev_type", ctypes.c_int, ctypes.c_void_p)
+    size = ctypes.POINTER(ctypes.c_size_t)
+    memory = ggml_function("ggml_backend_dev_memory", None, ctypes.c_void_p, size, size)
+    devices: list[dict[str, Any]] = []
+    for index in range(count()):
+        device = get(index)
+        free, total = ctypes.c_size_t(), ctypes.c_size_t()
+        memory(device, ctypes.byref(free), ctypes.byref(total))
+        devices.append(
+            {
+                "name": name(device).decode(),
+                "description": description(device).decode("utf-8", "replace"),
+                "kind": _DEVICE_KINDS.get(kind(device), "accel"),
+                "memory_total": total.value,
+                "memory_free": free.value,
+            }
+        )
+    return devices
+
+
+def ggml_function(name: str, result: Any, *arguments: Any) -> Any:
+    """Return a ggml function that the Python binding leaves out."""
+    for library in _libraries():
+        try:
+            function = getattr(library, name)
+        except AttributeError:
+            continue
+        function.restype, function.argtypes = result, list(arguments)
+        return function
+    raise OSError(f"the engine's libraries lack {name}")
+
+
+def _libraries() -> list[ctypes.CDLL]:
+    folder = Path(llama.__file__).parent / "lib"
+    names = (
+        "libggml.so",
+        "libggml-base.so",
+        "libggml.dylib",
+        "libggml-base.dylib",
+        "ggml.dll",
+        "ggml-base.dll",
+    )
+    return [ctypes.CDLL(str(folder / name)) for name in names if (folder / name).exists()]

@@ -1,0 +1,255 @@
+"""The engine as the rest of the program sees it: load a model, count tokens, write an answer."""
+
+from __future__ import annotations
+
+import itertools
+import queue
+import threading
+from typing import TYPE_CHECKING, Any
+
+from localllm.engine.protocol import (
+    ChatMessage,
+    EngineEvent,
+    Finished,
+    LoadedModel,
+    LoadSettings,
+    Piece,
+    PromptProgress,
+    Sampling,
+    Stats,
+    error_from_record,
+    from_record,
+    to_record,
+)
+from localllm.errors import Cancelled, EngineDied, EngineError
+from localllm.processes import Child, Death, Message, python_arguments
+from localllm.progress import Progress
+from localllm.texts import text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+START_SECONDS = 30.0
+FORCE_SECONDS = 3.0  # a stop that the engine does not follow within this is enforced
+_POLL_SECONDS = 0.1
+_CHILD_MODULE = "localllm.engine.child"
+
+
+class Engine:
+    """One child process with at most one loaded model; may be used from any thread, one request at a time.
+
+    Raises, from every request:
+        EngineDied: The process ended; make a new engine.
+        LocalLLMError: What the engine refused.
+    """
+
+    def __init__(self, on_death: Callable[[Death], None] | None = None) -> None:
+        self._numbers = itertools.count(1)
+        self._waiting: dict[int, queue.SimpleQueue[Message | Death]] = {}
+        self._lock = threading.Lock()
+        self._ready: queue.SimpleQueue[Message | Death] = queue.SimpleQueue()
+        self._on_death_listener = on_death
+        self.loaded: LoadedModel | None = None
+        self._child = Child(
+            python_arguments(_CHILD_MODULE), on_message=self._on_message, on_death=self._on_death
+        )
+
+    def wait_until_ready(self) -> None:
+        """Return when the child has loaded its libraries.
+
+        Raises:
+            EngineDied: It did not come up.
+        """
+        try:
+            first = self._ready.get(timeout=START_SECONDS)
+        except queue.Empty:
+            self._child.kill()
+            raise EngineDied(
+                text("The engine did not start within {seconds} s.", seconds=int(START_SECONDS))
+            ) from None
+        self._ready.put(first)  # for the next one who asks
+        if isinstance(first, Death):
+            raise died(first, text("The engine could not start: {cause}.", cause=first.cause))
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process has not been seen to end."""
+        return self._child.alive
+
+    @property
+    def pid(self) -> int:
+        """The number of the child process."""
+        return self._child.pid
+
+    def load(self, path: Path, settings: LoadSettings, progress: Progress | None = None) -> LoadedModel:
+        """Load a model in place of the one before.
+
+        Raises:
+            BadModelFile: The header breaks a rule, or llama.cpp refuses the file.
+            Cancelled: Through `progress`; no model is loaded then.
+        """
+        self.loaded = None
+        progress = progress or Progress()
+        with _Request(self, "load", path=str(path), settings=to_record(settings)) as request:
+            while True:
+                event = request.next(progress)
+                if event["event"] == "loaded":
+                    self.loaded = from_record(LoadedModel, event["model"])
+                    return self.loaded
+                if event["event"] == "load_progress" and not progress.cancelled:
+                    progress.update(event["fraction"], 1.0)
+
+    def count(self, messages: Sequence[ChatMessage]) -> int:
+        """Return the tokens of the prompt that these messages make."""
+        with _Request(self, "count", messages=[to_record(message) for message in messages]) as request:
+            return request.next()["tokens"]
+
+    def generate(
+        self, messages: Sequence[ChatMessage], sampling: Sampling, progress: Progress | None = None
+    ) -> Iterator[EngineEvent]:
+        """Write an answer; iterate for its events, the last is `Finished`.
+
+        Cancelling `progress`, or dropping the iterator, stops the engine; what arrived was yielded before.
+        An engine that does not stop by itself is ended, and the answer is `Finished` all the same.
+        """
+        progress = progress or Progress()
+        records = [to_record(message) for message in messages]
+        with _Request(self, "generate", messages=records, sampling=to_record(sampling)) as request:
+            while True:
+                try:
+                    event = _as_event(request.next(progress))
+                except Cancelled:
+                    yield Finished(Stats(stop_reason="cancelled"))
+                    return
+                yield event
+                if isinstance(event, Finished):
+                    return
+
+    def devices(self) -> dict[str, Any]:
+        """Return version, system_info and ggml's device list."""
+        with _Request(self, "devices") as request:
+            return request.next()
+
+    def stop(self) -> None:
+        """End the process; its memory is free when this returns."""
+        self._child.stop()
+
+    def kill(self) -> None:
+        """End the process at once."""
+        self._child.kill()
+
+    def send(self, op: str, number: int, **values: Any) -> None:
+        """Write a request; a dead child is reported through the request's queue."""
+        self._child.send({"op": op, "id": number, **values})
+
+    def open_request(self) -> tuple[int, queue.SimpleQueue[Message | Death]]:
+        """Return a number and the queue that its events will arrive in."""
+        number = next(self._numbers)
+        events: queue.SimpleQueue[Message | Death] = queue.SimpleQueue()
+        with self._lock:
+            if self._child.death:
+                events.put(self._child.death)
+            self._waiting[number] = events
+        return number, events
+
+    def close_request(self, number: int) -> None:
+        """Forget a request; events that still arrive for it are dropped."""
+        with self._lock:
+            self._waiting.pop(number, None)
+
+    def _on_message(self, message: Message) -> None:
+        if message.get("event") == "ready":
+            self._ready.put(message)
+            return
+        with self._lock:
+            events = self._waiting.get(message.get("id", 0))
+        if events is not None:
+            events.put(message)
+
+    def _on_death(self, death: Death) -> None:
+        self.loaded = None
+        self._ready.put(death)
+        with self._lock:
+            for events in self._waiting.values():
+                events.put(death)
+        if self._on_death_listener:
+            self._on_death_listener(death)
+
+
+def died(death: Death, message: Any = None) -> EngineDied:
+    """Return the error for an engine that ended."""
+    return EngineDied(
+        message or text("The engine stopped: {cause}.", cause=death.cause),
+        safe=text("Your chats are safe."),
+        hint=text("Send the message again; the model is loaded anew by itself."),
+        detail="\n".join(death.last_lines),
+    )
+
+
+class _Request:
+    """One request on its way: numbers its events, cancels it when it is left early."""
+
+    def __init__(self, engine: Engine, op: str, **values: Any) -> None:
+        self._engine = engine
+        self._ended = False
+        self._cancel_sent = False
+        self.number, self._events = engine.open_request()
+        engine.send(op, self.number, **values)
+
+    def __enter__(self) -> _Request:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        if not self._ended:
+            self._cancel()
+        self._engine.close_request(self.number)
+
+    def next(self, progress: Progress | None = None) -> Message:
+        """Wait for the next event.
+
+        Raises:
+            Cancelled: The engine confirmed the stop, or had to be ended to stop.
+        """
+        waited = 0.0
+        while True:
+            if progress is not None and progress.cancelled and not self._cancel_sent:
+                self._cancel()
+            try:
+                event = self._events.get(timeout=None if progress is None else _POLL_SECONDS / 2)
+            except queue.Empty:
+                waited += _POLL_SECONDS / 2
+                if self._cancel_sent and waited > FORCE_SECONDS:
+                    self._engine.kill()
+                continue
+            return self._check(event)
+
+    def _check(self, event: Message | Death) -> Message:
+        if isinstance(event, Death):
+            self._ended = True
+            if self._cancel_sent:
+                raise Cancelled
+            raise died(event)
+        kind = event.get("event")
+        self._ended = kind in ("loaded", "counted", "finished", "devices", "error", "cancelled")
+        if kind == "cancelled":
+            raise Cancelled
+        if kind == "error":
+            raise error_from_record(event["error"])
+        return event
+
+    def _cancel(self) -> None:
+        self._cancel_sent = True
+        self._engine.send("cancel", 0, target=self.number)
+
+
+def _as_event(event: Message) -> EngineEvent:
+    match event["event"]:
+        case "piece":
+            return Piece(event["text"])
+        case "prompt_progress":
+            return PromptProgress(event["done"], event["total"], event["reused"])
+        case "finished":
+            return Finished(from_record(Stats, event["stats"]))
+        case _:
+            raise EngineError(text("The engine sent something unreadable."))
