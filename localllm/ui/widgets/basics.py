@@ -105,6 +105,11 @@ class IconLabel(QLabel):
         self._on_theme_changed()
         theme.changed.connect(self._on_theme_changed)
 
+    def set_icon(self, icon: str, token: str) -> None:
+        """Show another icon."""
+        self._icon, self._token = icon, token
+        self._on_theme_changed()
+
     def _on_theme_changed(self) -> None:
         ratio = self.devicePixelRatioF()
         self.setPixmap(self._theme.icon(self._icon, self._token).pixmap(QSize(self._size, self._size), ratio))

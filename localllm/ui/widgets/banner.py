@@ -1,0 +1,87 @@
+"""A message in the page that asked, with the remedy as a button."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QVBoxLayout
+
+from localllm.ui.widgets.basics import IconButton, IconLabel, make_button, make_label, set_style_property
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from localllm.ui.theme import Theme
+
+BannerKind = Literal["error", "warning", "notice"]
+_ICONS = {"error": ("warning", "danger"), "warning": ("warning", "warning"), "notice": ("info", "muted")}
+
+
+class Banner(QFrame):
+    """One notice at a time; hidden while there is none."""
+
+    def __init__(self, theme: Theme) -> None:
+        super().__init__()
+        self._theme = theme
+        self._icon = IconLabel(theme, "info")
+        self._head = make_label(role="strong", wrap=True)
+        self._rest = make_label(wrap=True)
+        self._actions = QHBoxLayout()
+        self._buttons: list[QPushButton] = []
+        self._build()
+        self.hide()
+
+    def show_notice(
+        self,
+        sentences: Sequence[str],
+        kind: BannerKind,
+        actions: Sequence[tuple[str, Callable[[], object]]] = (),
+    ) -> None:
+        """Show sentences, the first one strong, and a button for each (label, what to do)."""
+        set_style_property(self, "banner", kind)
+        self._icon.set_icon(*_ICONS[kind])
+        self._head.setText(sentences[0])
+        self._rest.setText(" ".join(sentences[1:]))
+        self._rest.setVisible(len(sentences) > 1)
+        self._set_actions(actions)
+        self.setAccessibleName(" ".join(sentences))
+        self.show()
+
+    @property
+    def sentences(self) -> str:
+        """What it says."""
+        return f"{self._head.text()} {self._rest.text()}".strip()
+
+    @property
+    def buttons(self) -> list[QPushButton]:
+        """The buttons that it offers now."""
+        return list(self._buttons)
+
+    def _build(self) -> None:
+        row = QHBoxLayout(self)
+        row.setContentsMargins(12, 9, 8, 9)
+        row.setSpacing(10)
+        words = QVBoxLayout()
+        words.setSpacing(2)
+        words.addWidget(self._head)
+        words.addWidget(self._rest)
+        dismiss = IconButton(self._theme, "close", self.tr("Dismiss"))
+        dismiss.clicked.connect(self.hide)
+        row.addWidget(self._icon, 0, Qt.AlignmentFlag.AlignTop)
+        row.addLayout(words, 1)
+        row.addLayout(self._actions)
+        row.addWidget(dismiss, 0, Qt.AlignmentFlag.AlignTop)
+
+    def _set_actions(self, actions: Sequence[tuple[str, Callable[[], object]]]) -> None:
+        for button in self._buttons:
+            self._actions.removeWidget(button)
+            button.hide()
+            button.deleteLater()
+        self._buttons = []
+        for label, act in actions:
+            button = make_button(label)
+            button.clicked.connect(self.hide)
+            button.clicked.connect(lambda _checked=False, act=act: act())
+            self._actions.addWidget(button, 0, Qt.AlignmentFlag.AlignTop)
+            self._buttons.append(button)
