@@ -32,6 +32,7 @@ class Cpu:
     features: tuple[
         str, ...
     ] = ()  # instruction sets the engine has kernels for: "avx2", "avx512f", "neon", …
+    performance_cores: int | None = None  # of the usable ones, where there are slower ones beside them
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,7 @@ class EngineDevice:
     kind: str  # "cpu", "gpu", "igpu", "accel"
     memory_total: int = 0
     memory_free: int = 0
+    pci_id: str | None = None  # ggml's device_id: "0000:01:00.0"
 
 
 @dataclass(frozen=True)
