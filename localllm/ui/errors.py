@@ -1,0 +1,20 @@
+"""Turns an exception into sentences for a banner."""
+
+from __future__ import annotations
+
+import logging
+
+from localllm.errors import LocalLLMError
+from localllm.texts import text
+from localllm.ui.translation import say
+
+_log = logging.getLogger(__name__)
+
+
+def sentences_of(error: Exception) -> list[str]:
+    """Return what happened, what is safe and what to do, in the language of the window."""
+    if isinstance(error, LocalLLMError):
+        return [say(sentence) for sentence in error.sentences()]
+    _log.error("Unexpected error", exc_info=error)
+    what = text("Something unexpected went wrong: {error}.", error=f"{type(error).__name__}: {error}"[:300])
+    return [say(what), say(text("The log has the details."))]

@@ -1,0 +1,196 @@
+"""Dataclass fields as rows of a form: label, control and help, named for a screen reader."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from PySide6.QtCore import QObject, Qt, Signal
+from PySide6.QtGui import QWheelEvent
+from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QGridLayout, QLineEdit, QPlainTextEdit, QSpinBox, QWidget
+
+from localllm.ui.translation import say
+from localllm.ui.widgets.basics import make_label
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from localllm.texts import Text
+
+
+@dataclass(frozen=True)
+class Row:
+    """How one field is shown; the kind of control follows from the field's type and these limits."""
+
+    label: Text | str
+    help: Text | str = ""
+    low: float = 0
+    high: float = 0
+    step: float = 1
+    decimals: int = 2
+    choices: tuple[str, ...] = ()
+    shown: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])  # words for choices
+
+
+class PatientSpinBox(QSpinBox):
+    """A spin box that the wheel changes only when it has the focus."""
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        """Leave the wheel to the page unless focused."""
+        if self.hasFocus():
+            super().wheelEvent(event)
+        else:
+            event.ignore()
+
+
+class PatientDoubleSpinBox(QDoubleSpinBox):
+    """The same for fractions."""
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        """Leave the wheel to the page unless focused."""
+        if self.hasFocus():
+            super().wheelEvent(event)
+        else:
+            event.ignore()
+
+
+class PatientComboBox(QComboBox):
+    """A combo box that the wheel changes only when it has the focus."""
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        """Leave the wheel to the page unless focused."""
+        if self.hasFocus():
+            super().wheelEvent(event)
+        else:
+            event.ignore()
+
+
+def rows_of(kind: type[Any]) -> dict[str, Row]:
+    """Return the rows that a dataclass describes in the metadata of its fields."""
+    rows: dict[str, Row] = {}
+    for entry in dataclasses.fields(kind):
+        known = {name: entry.metadata[name] for name in ("low", "high", "choices") if name in entry.metadata}
+        rows[entry.name] = Row(entry.metadata["label"], entry.metadata.get("help", ""), **known)
+    return rows
+
+
+class Form(QObject):
+    """Controls for the fields of a record.
+
+    Signals:
+        edited: A control has another value now. args: field name, value.
+    """
+
+    edited = Signal(str, object)
+
+    def __init__(self, record: object, rows: Mapping[str, Row], parent: QObject) -> None:
+        super().__init__(parent)
+        self._values = {name: getattr(record, name) for name in rows}
+        self.controls: dict[str, QWidget] = {}
+        for name, row in rows.items():
+            control = self._make_control(name, row)
+            control.setAccessibleName(say(row.label))
+            control.setAccessibleDescription(say(row.help))
+            control.setToolTip(say(row.help))
+            self.controls[name] = control
+        self._rows = rows
+
+    def lay_out(self, *, narrow: bool = False) -> QWidget:
+        """Return a panel with one row for each field; narrow puts no help below the controls."""
+        panel = QWidget()
+        grid = QGridLayout(panel)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setHorizontalSpacing(12)
+        grid.setVerticalSpacing(6 if narrow else 4)
+        grid.setColumnStretch(0, 1)
+        line = 0
+        for name, row in self._rows.items():
+            label = make_label(say(row.label), wrap=narrow)
+            label.setToolTip(say(row.help))
+            label.setBuddy(self.controls[name])
+            wide = isinstance(self.controls[name], QPlainTextEdit)
+            grid.addWidget(label, line, 0)
+            grid.addWidget(self.controls[name], line + (1 if wide else 0), 0 if wide else 1, 1, 2 if wide else 1)
+            line += 2 if wide else 1
+            if row.help and not narrow:
+                grid.addWidget(make_label(say(row.help), "small", wrap=True), line, 0, 1, 2)
+                grid.setRowMinimumHeight(line + 1, 12)
+                line += 2
+        return panel
+
+    def set_value(self, name: str, value: object) -> None:
+        """Show a value without telling anybody."""
+        control = self.controls[name]
+        control.blockSignals(True)  # noqa: FBT003 - Qt's own signature
+        match control:
+            case QComboBox():
+                control.setCurrentIndex(max(0, control.findData(value)))
+            case QSpinBox() | QDoubleSpinBox():
+                control.setValue(cast("Any", value))
+            case QPlainTextEdit():
+                control.setPlainText("\n".join(cast("tuple[str, ...]", value)))
+            case QLineEdit():
+                control.setText(str(value))
+            case _:
+                pass
+        control.blockSignals(False)  # noqa: FBT003 - Qt's own signature
+
+    def set_record(self, record: object) -> None:
+        """Show another record."""
+        for name in self.controls:
+            self.set_value(name, getattr(record, name))
+
+    def _make_control(self, name: str, row: Row) -> QWidget:
+        value = self._values[name]
+        if row.choices:
+            return self._make_choice(name, row, value)
+        if isinstance(value, float):
+            return self._make_fraction(name, row, value)
+        if isinstance(value, int):
+            return self._make_number(name, row, value)
+        if isinstance(value, tuple):
+            return self._make_lines(name, cast("tuple[str, ...]", value))
+        edit = QLineEdit(str(value))
+        edit.editingFinished.connect(lambda: self.edited.emit(name, edit.text()))
+        return edit
+
+    def _make_choice(self, name: str, row: Row, value: object) -> QWidget:
+        combo = PatientComboBox()
+        for choice in row.choices:
+            combo.addItem(row.shown.get(choice, choice), choice)
+        combo.setCurrentIndex(max(0, combo.findData(value)))
+        combo.currentIndexChanged.connect(lambda _index: self.edited.emit(name, combo.currentData()))
+        return combo
+
+    def _make_number(self, name: str, row: Row, value: int) -> QWidget:
+        spin = PatientSpinBox()
+        spin.setRange(int(row.low), int(row.high))
+        spin.setSingleStep(int(row.step))
+        spin.setValue(value)
+        spin.setKeyboardTracking(False)
+        spin.setAlignment(Qt.AlignmentFlag.AlignRight)
+        spin.valueChanged.connect(lambda number: self.edited.emit(name, number))
+        return spin
+
+    def _make_fraction(self, name: str, row: Row, value: float) -> QWidget:
+        spin = PatientDoubleSpinBox()
+        spin.setDecimals(row.decimals)
+        spin.setRange(row.low, row.high)
+        spin.setSingleStep(row.step)
+        spin.setValue(value)
+        spin.setKeyboardTracking(False)
+        spin.setAlignment(Qt.AlignmentFlag.AlignRight)
+        spin.valueChanged.connect(lambda number: self.edited.emit(name, number))
+        return spin
+
+    def _make_lines(self, name: str, value: tuple[str, ...]) -> QWidget:
+        edit = QPlainTextEdit("\n".join(value))
+        edit.setFixedHeight(edit.fontMetrics().lineSpacing() * 3 + 18)
+        edit.setTabChangesFocus(True)
+        edit.textChanged.connect(lambda: self.edited.emit(name, _lines_of(edit.toPlainText())))
+        return edit
+
+
+def _lines_of(words: str) -> tuple[str, ...]:
+    return tuple(line.strip() for line in words.splitlines() if line.strip())

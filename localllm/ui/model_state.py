@@ -1,0 +1,86 @@
+"""The model that is loaded now, as the window sees it: loading, loaded, ejected, refused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QObject, Signal
+
+from localllm.ui.jobs import HowFar, Job, JobRunner, Reactions
+
+if TYPE_CHECKING:
+    from localllm.core.library import LibraryModel
+    from localllm.core.session import ModelSession
+    from localllm.engine.protocol import LoadedModel, LoadSettings
+    from localllm.progress import Progress
+
+
+class ModelState(QObject):
+    """Loads and ejects in jobs, one at a time.
+
+    Signals:
+        changed: Another model is loaded, or none, or one is being loaded.
+        progressed: arg: fraction 0 to 1 of the model that is being loaded.
+        failed: It was not loaded. arg: the exception.
+    """
+
+    changed = Signal()
+    progressed = Signal(float)
+    failed = Signal(object)
+
+    def __init__(self, session: ModelSession, jobs: JobRunner, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._session, self._jobs = session, jobs
+        self._job: Job | None = None
+        self.wanted: tuple[LibraryModel, LoadSettings] | None = None
+
+    @property
+    def loading(self) -> LibraryModel | None:
+        """The model that is being loaded."""
+        return self.wanted[0] if self._job is not None and self.wanted is not None else None
+
+    @property
+    def loaded(self) -> LoadedModel | None:
+        """The model that is loaded."""
+        return None if self._job is not None else self._session.loaded
+
+    def load(self, model: LibraryModel, settings: LoadSettings, *, anyway: bool = False) -> None:
+        """Load a model in the place of the one that is there."""
+        if self._job is not None:
+            self._job.cancel()
+        self.wanted = (model, settings)
+
+        def work(progress: Progress) -> object:
+            return self._session.load(model, settings, progress, anyway=anyway)
+
+        self._start(work)
+
+    def load_anyway(self) -> None:
+        """Load what was refused for lack of memory."""
+        if self.wanted is not None:
+            self.load(*self.wanted, anyway=True)
+
+    def eject(self) -> None:
+        """Free the memory, or give up loading."""
+        if self._job is not None:
+            self._job.cancel()
+        else:
+            self._start(lambda _progress: self._session.unload())
+
+    def _start(self, work: object) -> None:
+        reactions = Reactions(progressed=self._on_progressed, failed=self._on_failed, finished=self._on_finished)
+        self._job = self._jobs.run(work, reactions)  # pyright: ignore[reportArgumentType]
+        self.changed.emit()
+
+    def _on_progressed(self, how_far: HowFar) -> None:
+        if self.sender() is self._job:
+            self.progressed.emit(how_far.done / how_far.total if how_far.total else 0.0)
+
+    def _on_failed(self, error: Exception) -> None:
+        if self.sender() is self._job:
+            self.failed.emit(error)
+
+    def _on_finished(self) -> None:
+        if self.sender() is self._job:
+            self._job = None
+            self.changed.emit()

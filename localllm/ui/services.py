@@ -1,0 +1,32 @@
+"""What the pages are given: everything that lives as long as the window, and nothing global."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from localllm.core.chat_store import ChatStore
+    from localllm.core.library import Library
+    from localllm.core.session import ModelSession
+    from localllm.paths import Paths
+    from localllm.ui.jobs import JobRunner
+    from localllm.ui.model_state import ModelState
+    from localllm.ui.preferences import Preferences
+    from localllm.ui.theme import Theme
+    from localllm.ui.this_computer import ThisComputer
+
+
+@dataclass(frozen=True)
+class Services:
+    """Handed to pages; widgets below them get only what they need."""
+
+    paths: Paths
+    preferences: Preferences
+    theme: Theme
+    jobs: JobRunner
+    library: Library
+    session: ModelSession
+    store: ChatStore
+    model: ModelState
+    computer: ThisComputer
