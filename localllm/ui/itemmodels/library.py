@@ -1,0 +1,95 @@
+"""The models on this disk, each with what it takes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QAbstractListModel, QModelIndex, QObject, QPersistentModelIndex, Qt
+
+from localllm.texts import Bytes, Text, text
+from localllm.ui.translation import say
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from localllm.core.library import LibraryModel
+
+MODEL_ROLE = Qt.ItemDataRole.UserRole + 1
+NEED_ROLE = Qt.ItemDataRole.UserRole + 2  # bytes it takes loaded, None while not known
+DETAIL_ROLE = Qt.ItemDataRole.UserRole + 3
+Index = QModelIndex | QPersistentModelIndex
+
+
+class LibraryItemModel(QAbstractListModel):
+    """One row for each model file."""
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._models: list[LibraryModel] = []
+        self._needs: dict[str, int] = {}
+
+    def show_models(self, models: Sequence[LibraryModel]) -> None:
+        """Show these models."""
+        self.beginResetModel()
+        self._models = list(models)
+        self.endResetModel()
+
+    def add_model(self, model: LibraryModel) -> int:
+        """Put a model at the end, unless it is there; return its row."""
+        row = self.row_of(str(model.path))
+        if row < 0:
+            row = len(self._models)
+            self.beginInsertRows(QModelIndex(), row, row)
+            self._models.append(model)
+            self.endInsertRows()
+        return row
+
+    def set_need(self, path: str, need: int) -> None:
+        """Say what a model takes, in bytes."""
+        self._needs[path] = need
+        row = self.row_of(path)
+        if row >= 0:
+            self.dataChanged.emit(self.index(row), self.index(row))
+
+    def row_of(self, path: str) -> int:
+        """Return the row of a file, -1 if it is not there."""
+        return next((row for row, model in enumerate(self._models) if str(model.path) == path), -1)
+
+    def model_at(self, row: int) -> LibraryModel:
+        """Return the model of a row."""
+        return self._models[row]
+
+    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008 - Qt's own signature
+        """Return the number of models."""
+        return 0 if parent.isValid() else len(self._models)
+
+    def data(self, index: Index, role: int = 0) -> object:
+        """Return name, details, or the record."""
+        if not index.isValid() or index.row() >= len(self._models):
+            return None
+        model = self._models[index.row()]
+        match role:
+            case Qt.ItemDataRole.DisplayRole:
+                return model.name
+            case Qt.ItemDataRole.ToolTipRole:
+                return str(model.path)
+            case Qt.ItemDataRole.AccessibleDescriptionRole:
+                return say(describe_model(model))
+            case _ if role == DETAIL_ROLE:
+                return say(describe_model(model))
+            case _ if role == MODEL_ROLE:
+                return model
+            case _ if role == NEED_ROLE:
+                return self._needs.get(str(model.path))
+            case _:
+                return None
+
+
+def describe_model(model: LibraryModel) -> Text:
+    """Return quantization and size, or what is wrong with the file."""
+    if model.problem is not None:
+        return model.problem
+    size = Bytes(model.size)
+    if model.starter:
+        return text("{quant} · {size} · starter model", quant=model.quant, size=size)
+    return text("{quant} · {size}", quant=model.quant, size=size)
