@@ -87,8 +87,7 @@ def make(
             display.note(
                 say("LocalLLM makes its environment in {folder}; that is needed once.", folder=folder)
             )
-        keys = {part: start.part_key(str(checkout), part) for part in parts}
-        wanted = [part for part in parts if keys[part] not in before]
+        wanted = [part for part in parts if start.part_key(str(checkout), part) not in before]
         kept = [] if "run" in wanted else before  # other packages: the parts above them are seen to anew
         try:
             _run_steps([step for part in wanted for step in make_steps(checkout, pip, part)], display)
@@ -96,7 +95,7 @@ def make(
             if before and not failure.changed:
                 _write_stamp(checkout, before)
             raise
-        _write_stamp(checkout, [*kept, *keys.values()])
+        _write_stamp(checkout, [*kept, *(start.part_key(str(checkout), part) for part in parts)])
         display.note(say("Ready after {time}.", time=clock(time.monotonic() - began)))
 
 
@@ -141,7 +140,7 @@ def steps_for(checkout: Path, pip: Pip, part: str) -> list[Step]:
 
 
 def make_environment(checkout: Path, pip: Pip) -> None:
-    """Make the bare environment, or keep it; make the checkout importable in it, and the command `localllm`."""
+    """Make the bare environment, or keep it; make the checkout importable there, and the command `localllm`."""
     if not pip.python.exists():
         system_packages.require_venv(pip.display)
         base = str(getattr(sys, "_base_executable", None) or sys.executable)

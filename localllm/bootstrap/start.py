@@ -59,7 +59,7 @@ def read_stamp(checkout: str) -> list[str]:
 
 
 def part_key(checkout: str, part: str) -> str:
-    """Return the line that stands for a part: the check sum of its locks, the Python, the checkout's place."""
+    """Return the line that stands for a part: check sum of its locks, the Python, the checkout's place."""
     checksum = 0
     for name in _LOCKS[part]:
         with open(os.path.join(checkout, "packaging", "lock", name), "rb") as lock:
