@@ -54,6 +54,7 @@ class Transcript(QScrollArea):
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._build()
+        self.viewport().installEventFilter(self)
         bar = self.verticalScrollBar()
         bar.valueChanged.connect(self._on_scrolled)
         bar.rangeChanged.connect(self._on_range_changed)
@@ -88,13 +89,15 @@ class Transcript(QScrollArea):
         if self._views:
             self._views[-1].end_answer(message)
 
-    def remove_after(self, message_id: int) -> None:
-        """Drop every message after this one, and those that have no widget yet stay."""
-        while self._views and self._views[-1].message.id != message_id:
-            self._drop(self._views.pop())
+    def remove_from(self, message_id: int) -> None:
+        """Drop this message and every one after it."""
+        numbers = [view.message.id for view in self._views]
+        if message_id in numbers:
+            for _ in numbers[numbers.index(message_id) :]:
+                self._drop(self._views.pop())
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Keep the column centred as the view changes its width."""
+        """Keep the place as the view changes its size."""
         if watched is self.viewport() and event.type() == QEvent.Type.Resize:
             self._keep_place()
         return super().eventFilter(watched, event)

@@ -1,0 +1,416 @@
+"""The Chat page: chats at the left, messages in the middle, settings of the chat at the right."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QTimer, Signal
+from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
+
+from localllm.core.chat import AnswerEnded, AnswerStarted, Conversation, LeftOut, Loading, UserSaved
+from localllm.engine.protocol import Piece, PromptProgress
+from localllm.errors import ContextTooSmall, LocalLLMError, NotEnoughMemory
+from localllm.texts import plural, text
+from localllm.ui.errors import sentences_of
+from localllm.ui.pages.answering import Answering
+from localllm.ui.pages.chat_list import ChatListPanel, describe_trashed
+from localllm.ui.pages.chat_options import ChatOptionsPanel
+from localllm.ui.translation import say
+from localllm.ui.widgets.activity import ActivityLine
+from localllm.ui.widgets.banner import Banner
+from localllm.ui.widgets.basics import ElidedLabel, IconButton
+from localllm.ui.widgets.composer import Composer
+from localllm.ui.widgets.context_meter import ContextMeter
+from localllm.ui.widgets.empty_chat import EmptyChat
+from localllm.ui.widgets.transcript import Transcript
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from localllm.core.chat import ChatEvent
+    from localllm.core.chat_store import Chat, ChatSummary, Message
+    from localllm.ui.jobs import Work
+    from localllm.ui.services import Services
+
+_DRAFT_MS = 600
+_LIST_WIDTH, _OPTIONS_WIDTH = 220, 270
+
+
+class ChatPage(QWidget):
+    """Reads and writes chats.
+
+    Signals:
+        model_asked: A model is to be chosen.
+        said: Something happened that is worth a word. arg: a sentence.
+    """
+
+    model_asked = Signal()
+    said = Signal(str)
+
+    def __init__(self, services: Services) -> None:
+        super().__init__()
+        self._services = services
+        self.chat_id: int | None = None
+        self._last_message: Message | None = None
+        self._send_when_loaded = False
+        self._answering = Answering(services.jobs, self)
+        theme = services.theme
+        self._list = ChatListPanel(services.store, theme)
+        self._options = ChatOptionsPanel()
+        self._transcript = Transcript(theme)
+        self._empty = EmptyChat(theme)
+        self._banner = Banner(theme)
+        self._activity = ActivityLine()
+        self._composer = Composer(theme)
+        self._meter = ContextMeter()
+        self._title = ElidedLabel(role="heading")
+        self._draft_timer = QTimer(self)
+        self._draft_timer.setSingleShot(True)
+        self._draft_timer.setInterval(_DRAFT_MS)
+        self._build()
+        self._connect()
+        self._list.reload()
+        self._show_chat(None, [])
+
+    @property
+    def busy(self) -> bool:
+        """Whether an answer is being written."""
+        return self._answering.busy
+
+    def new_chat(self) -> None:
+        """Show an empty chat; it is stored as soon as there is something to keep."""
+        self.save_now()
+        self._show_chat(None, [])
+        self._composer.setFocus()
+
+    def open_chat(self, chat_id: int) -> None:
+        """Show a chat of the store."""
+        if chat_id == self.chat_id:
+            return
+        self.save_now()
+        try:
+            chat, messages = self._services.store.chat(chat_id), self._services.store.messages(chat_id)
+        except LocalLLMError as error:
+            self._show_error(error)
+            return
+        self._show_chat(chat, messages)
+
+    def save_now(self) -> None:
+        """Store what is still being written."""
+        self._options.save_now()
+        if self._draft_timer.isActive():
+            self._draft_timer.stop()
+            self._save_draft()
+
+    def stop(self) -> None:
+        """Stop the answer that is being written."""
+        self._answering.stop()
+
+    def rename_chat(self) -> None:
+        """Ask for another title of this chat."""
+        self._list.rename_current()
+
+    def focus_composer(self) -> None:
+        """Put the cursor where one writes."""
+        self._composer.setFocus()
+
+    def _build(self) -> None:
+        self._list.setFixedWidth(_LIST_WIDTH)
+        self._options.setFixedWidth(_OPTIONS_WIDTH)
+        self._options.hide()
+        self._stack = QStackedWidget()
+        self._stack.addWidget(self._empty)
+        self._stack.addWidget(self._transcript)
+        middle = QVBoxLayout()
+        middle.setContentsMargins(0, 0, 0, 0)
+        middle.setSpacing(0)
+        middle.addLayout(self._build_head())
+        middle.addWidget(self._stack, 1)
+        middle.addLayout(self._build_foot())
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(0)
+        row.addWidget(self._list)
+        row.addLayout(middle, 1)
+        row.addWidget(self._options)
+
+    def _build_head(self) -> QHBoxLayout:
+        head = QHBoxLayout()
+        head.setContentsMargins(20, 10, 14, 6)
+        self._options_button = IconButton(self._services.theme, "sliders", self.tr("Chat settings"))
+        self._options_button.setCheckable(True)
+        self._options_button.toggled.connect(self._options.setVisible)
+        head.addWidget(self._title, 1)
+        head.addWidget(self._options_button)
+        return head
+
+    def _build_foot(self) -> QHBoxLayout:
+        column = QVBoxLayout()
+        column.setSpacing(6)
+        column.addWidget(self._banner)
+        column.addWidget(self._activity)
+        column.addWidget(self._composer)
+        under = QHBoxLayout()
+        under.addStretch(1)
+        under.addWidget(self._meter)
+        column.addLayout(under)
+        holder = QWidget()
+        holder.setMaximumWidth(860)
+        holder.setLayout(column)
+        column.setContentsMargins(0, 0, 0, 0)
+        foot = QHBoxLayout()
+        foot.setContentsMargins(20, 4, 20, 12)
+        foot.addStretch(1)
+        foot.addWidget(holder, 100)
+        foot.addStretch(1)
+        return foot
+
+    def _connect(self) -> None:
+        model = self._services.model
+        model.changed.connect(self._on_model_changed)
+        model.progressed.connect(self._on_model_progressed)
+        model.failed.connect(self._show_error)
+        self._answering.event_arrived.connect(self._on_event)
+        self._answering.failed.connect(self._on_answer_failed)
+        self._answering.busy_changed.connect(self._on_busy_changed)
+        self._list.chat_chosen.connect(self.open_chat)
+        self._list.new_asked.connect(self.new_chat)
+        self._list.chat_trashed.connect(self._on_chat_trashed)
+        self._list.chat_renamed.connect(self._on_chat_renamed)
+        self._options.prompt_edited.connect(
+            lambda prompt: self._services.store.set_system_prompt(self._ensure_chat(), prompt)
+        )
+        self._options.sampling_edited.connect(
+            lambda sampling: self._services.store.set_sampling(self._ensure_chat(), sampling)
+        )
+        self._composer.submitted.connect(self._on_submitted)
+        self._composer.stop_asked.connect(self.stop)
+        self._composer.changed.connect(lambda _text: self._draft_timer.start())
+        self._draft_timer.timeout.connect(self._save_draft)
+        self._empty.example_chosen.connect(self._on_example_chosen)
+        self._empty.model_asked.connect(self.model_asked)
+        self._transcript.regenerate_asked.connect(self._on_regenerate_asked)
+        self._transcript.edit_asked.connect(self._composer.begin_edit)
+        self._transcript.version_asked.connect(self._on_version_asked)
+        self._transcript.copied.connect(self.said)
+        self._on_model_changed()
+
+    def _show_chat(self, chat: Chat | None, messages: list[Message]) -> None:
+        self.chat_id = chat.id if chat is not None else None
+        self._banner.hide()
+        self._title.set_words(chat.title if chat is not None and chat.title else self.tr("New chat"))
+        self._list.set_current(self.chat_id)
+        self._options.show_chat(chat)
+        if self._composer.editing is not None:
+            self._composer.end_edit()
+        self._composer.set_text(chat.draft if chat is not None else "")
+        self._draft_timer.stop()
+        self._show_messages(messages)
+
+    def _show_messages(self, messages: list[Message]) -> None:
+        self._transcript.show_messages(messages)
+        self._last_message = messages[-1] if messages else None
+        self._stack.setCurrentWidget(self._transcript if messages else self._empty)
+        answers = [message.stats for message in messages if message.stats is not None]
+        self._meter.show_stats(answers[-1] if answers else None)
+        if self._answering.answer is not None and self._answering.chat_id == self.chat_id:
+            self._transcript.append_piece(self._answering.text_so_far)
+
+    def _ensure_chat(self) -> int:
+        if self.chat_id is None:
+            self.chat_id = self._services.store.create_chat().id
+            self._list.reload()
+            self._list.set_current(self.chat_id)
+        return self.chat_id
+
+    def _save_draft(self) -> None:
+        draft = self._composer.text()
+        if self._composer.editing is None and (draft.strip() or self.chat_id is not None):
+            self._services.store.set_draft(self._ensure_chat(), draft)
+
+    def _on_example_chosen(self, words: str) -> None:
+        self._composer.set_text(words)
+        self._on_submitted(words)
+
+    def _on_submitted(self, words: str) -> None:
+        if self._services.model.loaded is None:
+            self._ask_for_model()
+            return
+        self._send_when_loaded = False
+        self._banner.hide()
+        chat_id = self._ensure_chat()
+        conversation = self._conversation(chat_id)
+        editing = self._composer.editing
+        if editing is None:
+            self._answering.start(chat_id, lambda progress: conversation.send(words, progress))
+            return
+        self._transcript.remove_from(editing)
+        self._composer.end_edit()
+        self._answering.start(chat_id, lambda progress: conversation.edit_and_resend(editing, words, progress))
+
+    def _ask_for_model(self) -> None:
+        """Keep the message in the composer and send it once a model is there."""
+        self._send_when_loaded = True
+        if self._services.model.loading is not None:
+            return
+        sentences = [
+            self.tr("No model is loaded yet."),
+            self.tr("Your message stays here and is sent as soon as one is."),
+        ]
+        self._banner.show_notice(
+            sentences, "warning", [(self.tr("Choose a model"), self.model_asked.emit)]
+        )
+
+    def _conversation(self, chat_id: int) -> Conversation:
+        return Conversation(self._services.store, self._services.session, chat_id)
+
+    def _on_regenerate_asked(self, message_id: int) -> None:
+        if self._answering.busy or self.chat_id is None:
+            return
+        if self._services.model.loaded is None:
+            self._ask_for_model()
+            self._send_when_loaded = False
+            return
+        self._banner.hide()
+        conversation = self._conversation(self.chat_id)
+        self._transcript.remove_from(message_id)
+        self._answering.start(self.chat_id, lambda progress: conversation.regenerate(message_id, progress))
+
+    def _on_version_asked(self, message_id: int, step: int) -> None:
+        if self._answering.busy or self.chat_id is None:
+            return
+        self._services.store.switch_version(message_id, step)
+        self._show_messages(self._services.store.messages(self.chat_id))
+
+    def _on_event(self, event: ChatEvent) -> None:
+        shown = self._answering.chat_id == self.chat_id
+        match event:
+            case UserSaved(message):
+                self._on_user_saved(message, shown=shown)
+            case AnswerStarted(message) if shown:
+                self._activity.hide()
+                self._transcript.add_message(message)
+                self._last_message = message
+            case Piece(piece) if shown:
+                self._activity.hide()
+                self._transcript.append_piece(piece)
+            case AnswerEnded(message):
+                self._on_answer_ended(message, shown=shown)
+            case LeftOut(count) if shown:
+                self._show_left_out(count)
+            case Loading(fraction):
+                self._on_model_progressed(fraction)
+            case PromptProgress(done, total, _reused) if shown:
+                self._show_prompt_progress(done, total)
+            case _:
+                pass
+
+    def _on_user_saved(self, message: Message, *, shown: bool) -> None:
+        self._list.reload()
+        if not shown:
+            return
+        self._last_message = message
+        self._composer.set_text("")
+        self._save_draft()
+        self._draft_timer.stop()
+        self._title.set_words(self._services.store.chat(self._ensure_chat()).title or self.tr("New chat"))
+        self._stack.setCurrentWidget(self._transcript)
+        self._transcript.add_message(message)
+
+    def _on_answer_ended(self, message: Message, *, shown: bool) -> None:
+        self._activity.hide()
+        if not shown:
+            return
+        self._last_message = message
+        self._transcript.end_answer(message)
+        if message.stats is not None and message.stats.context_length:
+            self._meter.show_stats(message.stats)
+        if message.state == "failed":
+            again: list[tuple[str, Callable[[], object]]] = [
+                (self.tr("Answer again"), lambda: self._on_regenerate_asked(message.id))
+            ]
+            self._banner.show_notice(
+                [say(message.problem) or self.tr("The answer was cut off."), self.tr("What arrived is kept.")],
+                "error",
+                again,
+            )
+
+    def _on_answer_failed(self, error: Exception) -> None:
+        if self._answering.chat_id == self.chat_id and self.chat_id is not None:
+            self._show_messages(self._services.store.messages(self.chat_id))
+        self._show_error(error)
+
+    def _show_error(self, error: Exception) -> None:
+        choose: tuple[str, Callable[[], object]] = (self.tr("Choose a model"), self.model_asked.emit)
+        actions = [choose]
+        if isinstance(error, NotEnoughMemory):
+            actions.insert(0, (self.tr("Load anyway"), self._services.model.load_anyway))
+        elif isinstance(error, ContextTooSmall):
+            actions = [(self.tr("Load with a larger context"), self.model_asked.emit)]
+        waiting = self._last_message
+        if waiting is not None and waiting.role == "user" and not isinstance(error, (ContextTooSmall, NotEnoughMemory)):
+            actions.insert(0, (self.tr("Try again"), lambda: self._try_again(waiting)))
+        self._banner.show_notice(sentences_of(error), "error", actions)
+
+    def _try_again(self, question: Message) -> None:
+        if self._answering.busy or self.chat_id is None:
+            return
+        conversation = self._conversation(self.chat_id)
+        self._answering.start(self.chat_id, self._answer_work(conversation, question))
+
+    @staticmethod
+    def _answer_work(conversation: Conversation, question: Message) -> Work:
+        return lambda progress: conversation.edit_and_resend(question.id, question.text, progress)
+
+    def _show_left_out(self, count: int) -> None:
+        sentence = plural(
+            count,
+            "The oldest message no longer fits into the context and was left out.",
+            "The {count} oldest messages no longer fit into the context and were left out.",
+        )
+        self._banner.show_notice([say(sentence)], "notice")
+
+    def _show_prompt_progress(self, done: int, total: int) -> None:
+        if done >= total:
+            self._activity.hide()
+            return
+        words = text("Reading the prompt: {done} of {total} tokens", done=done, total=total)
+        self._activity.show_activity(say(words), done / max(1, total))
+
+    def _on_model_progressed(self, fraction: float) -> None:
+        words = text("Loading the model: {percent} %", percent=round(100 * fraction))
+        self._activity.show_activity(say(words), fraction)
+
+    def _on_model_changed(self) -> None:
+        model = self._services.model
+        loaded = model.loaded
+        self._empty.show_model(loaded.name if loaded is not None else None)
+        if model.loading is None and not self._answering.busy:
+            self._activity.hide()
+        if loaded is not None and self._send_when_loaded and not self._answering.busy:
+            self._banner.hide()
+            if self._composer.text().strip():
+                self._on_submitted(self._composer.text().strip())
+
+    def _on_busy_changed(self) -> None:
+        self._composer.set_busy(busy=self._answering.busy)
+        if not self._answering.busy:
+            self._activity.hide()
+
+    def _on_chat_trashed(self, chat: ChatSummary) -> None:
+        if chat.id == self._answering.chat_id:
+            self.stop()
+        if chat.id == self.chat_id:
+            self._draft_timer.stop()
+            self._show_chat(None, [])
+
+        def undo() -> None:
+            self._services.store.restore(chat.id)
+            self._list.reload()
+            self.open_chat(chat.id)
+
+        self._banner.show_notice([describe_trashed(chat)], "notice", [(self.tr("Undo"), undo)])
+
+    def _on_chat_renamed(self, chat_id: int) -> None:
+        if chat_id == self.chat_id:
+            self._title.set_words(self._services.store.chat(chat_id).title)

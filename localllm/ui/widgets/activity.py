@@ -1,0 +1,35 @@
+"""What is being waited for, and how far it is."""
+
+from __future__ import annotations
+
+from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QWidget
+
+from localllm.ui.widgets.basics import make_label
+
+
+class ActivityLine(QWidget):
+    """A sentence and a thin bar; hidden while nothing is waited for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._words = make_label(role="small")
+        self._bar = QProgressBar()
+        self._bar.setTextVisible(False)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(4, 0, 4, 0)
+        row.setSpacing(10)
+        row.addWidget(self._words)
+        row.addWidget(self._bar, 1)
+        self.hide()
+
+    def show_activity(self, words: str, fraction: float) -> None:
+        """Show how far something is, 0 to 1."""
+        self._words.setText(words)
+        self._bar.setRange(0, 1000)
+        self._bar.setValue(round(1000 * min(max(fraction, 0.0), 1.0)))
+        self._bar.setAccessibleName(words)
+        self.show()
+
+    def text(self) -> str:
+        """Return the sentence."""
+        return self._words.text()

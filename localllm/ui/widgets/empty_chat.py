@@ -1,0 +1,71 @@
+"""What an empty chat shows: which model will answer, and three ways to begin."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QVBoxLayout, QWidget
+
+from localllm.texts import text
+from localllm.ui.translation import say
+from localllm.ui.widgets.basics import IconLabel, make_button, make_label
+
+if TYPE_CHECKING:
+    from localllm.ui.theme import Theme
+
+
+class EmptyChat(QWidget):
+    """An invitation.
+
+    Signals:
+        example_chosen: arg: a prompt.
+        model_asked: A model is to be chosen.
+    """
+
+    example_chosen = Signal(str)
+    model_asked = Signal()
+
+    def __init__(self, theme: Theme) -> None:
+        super().__init__()
+        self._title = make_label(self.tr("What would you like to know?"), "title")
+        self._model = make_label(role="muted", wrap=True)
+        self._model.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self._choose = make_button(self.tr("Choose a model"), primary=True)
+        self._choose.clicked.connect(self.model_asked)
+        column = QVBoxLayout()
+        column.setSpacing(10)
+        column.addWidget(IconLabel(theme, "chat", "accent", 40), 0, Qt.AlignmentFlag.AlignHCenter)
+        column.addWidget(self._title, 0, Qt.AlignmentFlag.AlignHCenter)
+        column.addWidget(self._model)
+        column.addWidget(self._choose, 0, Qt.AlignmentFlag.AlignHCenter)
+        column.addSpacing(10)
+        for example in self._examples():
+            button = make_button(example)
+            button.setProperty("kind", "example")
+            button.clicked.connect(lambda _checked=False, words=example: self.example_chosen.emit(words))
+            column.addWidget(button)
+        inner = QWidget()
+        inner.setLayout(column)
+        inner.setMaximumWidth(560)
+        outer = QVBoxLayout(self)
+        outer.addStretch(2)
+        outer.addWidget(inner)
+        outer.setAlignment(inner, Qt.AlignmentFlag.AlignHCenter)
+        outer.addStretch(3)
+        inner.setMinimumWidth(420)
+
+    def show_model(self, name: str | None) -> None:
+        """Say which model will answer, or that one is to be chosen."""
+        self._choose.setVisible(name is None)
+        if name is None:
+            self._model.setText(self.tr("No model is loaded. Everything stays on this computer."))
+        else:
+            self._model.setText(say(text("{model} answers here; nothing leaves this computer.", model=name)))
+
+    def _examples(self) -> tuple[str, ...]:
+        return (
+            self.tr("Explain in five sentences why the sky is blue."),
+            self.tr("Write a Python function that finds the most common word in a text."),
+            self.tr("Give me three ideas for a quick dinner with rice and eggs."),
+        )
