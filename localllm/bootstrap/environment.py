@@ -140,7 +140,7 @@ def steps_for(checkout: Path, pip: Pip, part: str) -> list[Step]:
 
 
 def make_environment(checkout: Path, pip: Pip) -> None:
-    """Make the bare environment, or keep it; make the checkout importable there, and the command `localllm`."""
+    """Make the bare environment or keep it; make the checkout importable in it, and the command localllm."""
     if not pip.python.exists():
         system_packages.require_venv(pip.display)
         base = str(getattr(sys, "_base_executable", None) or sys.executable)
