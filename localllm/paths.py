@@ -55,6 +55,11 @@ class Paths:
         return self.data / "chats.db"
 
     @property
+    def engine_limits_file(self) -> Path:
+        """What the engine build cannot do on this machine, JSON."""
+        return self.data / "engine-limits.json"
+
+    @property
     def measurements_file(self) -> Path:
         """What was measured on this machine, JSON."""
         return self.data / "measurements.json"

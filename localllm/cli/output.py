@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from localllm.errors import LocalLLMError
     from localllm.paths import Paths
     from localllm.settings import Settings
     from localllm.texts import Text, Translator
@@ -36,6 +37,11 @@ class Output:
     def note(self, sentence: Text | str) -> None:
         """Print one line to standard error: what is not the answer itself."""
         print(self.translate(sentence), file=sys.stderr, flush=True)
+
+    def error(self, error: LocalLLMError) -> None:
+        """Print what happened, what is safe and what to do, in one line on standard error."""
+        self.status("")
+        self.note(" ".join(self.translate(sentence) for sentence in error.sentences()))
 
     def write(self, piece: str) -> None:
         """Print a piece of text as it is, without an end of line."""

@@ -89,16 +89,21 @@ class Engine:
             BadModelFile: The header breaks a rule, or llama.cpp refuses the file.
             Cancelled: Through `progress`; no model is loaded then.
         """
-        self.loaded = None
         progress = progress or Progress()
+        for fraction in self.loading(path, settings, progress):
+            if not progress.cancelled:
+                progress.update(fraction, 1.0)
+        if self.loaded is None:
+            raise Cancelled
+        return self.loaded
+
+    def loading(self, path: Path, settings: LoadSettings, progress: Progress) -> Iterator[float]:
+        """Load a model as `load` does; yields how far it is, from 0 to 1."""
+        self.loaded = None
         with _Request(self, "load", path=str(path), settings=to_record(settings)) as request:
-            while True:
-                event = request.next(progress)
-                if event["event"] == "loaded":
-                    self.loaded = from_record(LoadedModel, event["model"])
-                    return self.loaded
-                if event["event"] == "load_progress" and not progress.cancelled:
-                    progress.update(event["fraction"], 1.0)
+            while (event := request.next(progress))["event"] != "loaded":
+                yield event["fraction"]
+            self.loaded = from_record(LoadedModel, event["model"])
 
     def count(self, messages: Sequence[ChatMessage]) -> int:
         """Return the tokens of the prompt that these messages make."""

@@ -1,0 +1,296 @@
+"""`localllm chat`: one answer, or a conversation in the terminal."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from localllm.core.chat import fit_history
+from localllm.core.hardware import probe
+from localllm.core.library import Library
+from localllm.core.session import ModelSession
+from localllm.engine.protocol import (
+    KV_TYPES,
+    ChatMessage,
+    Finished,
+    LoadSettings,
+    Piece,
+    PromptProgress,
+    Sampling,
+    Stats,
+    StopReason,
+)
+from localllm.errors import LocalLLMError, UsageError
+from localllm.progress import Progress
+from localllm.texts import Number, Text, text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from localllm.cli.output import Context
+    from localllm.core.library import LibraryModel
+
+_STANDARD = Sampling()
+STOP_REASONS: dict[StopReason, Text] = {
+    "end": text("complete"),
+    "length": text("stopped at the limit of tokens"),
+    "stop_string": text("stopped at a stop text"),
+    "context_full": text("stopped: the context is full"),
+    "cancelled": text("stopped by you"),
+    "engine_died": text("the engine ended"),
+    "error": text("an error"),
+}
+_HISTORY_SHARE = 4  # a quarter of the context stays free for the answer
+
+
+def add_parser(subparsers: Any) -> None:
+    """Describe the command; flags are spelled as llama.cpp's."""
+    parser = subparsers.add_parser("chat", help="chat with a model", allow_abbrev=False)
+    parser.add_argument(
+        "model", nargs="?", metavar="MODEL", help="name or path of a GGUF file (default: the starter model)"
+    )
+    parser.add_argument("-p", "--prompt", metavar="TEXT", help="answer this and exit; - reads standard input")
+    parser.add_argument("--system", metavar="TEXT", default="", help="instructions before the conversation")
+    parser.add_argument("--json", action="store_true", help="with -p: print one object with text and stats")
+    parser.add_argument("--force", action="store_true", help="load the model even if it does not seem to fit")
+    _add_engine_flags(parser.add_argument_group("engine"))
+    _add_sampling_flags(parser.add_argument_group("sampling"))
+    parser.set_defaults(run=run)
+
+
+def _add_engine_flags(group: Any) -> None:
+    group.add_argument("-c", "--ctx-size", type=_natural, metavar="N", help="context length in tokens")
+    group.add_argument(
+        "-t", "--threads", type=_natural, metavar="N", help="0: the physical cores usable here"
+    )
+    group.add_argument("-ngl", "--gpu-layers", type=int, default=-1, metavar="N", help="layers on the GPU")
+    group.add_argument("-ctk", "--cache-type-k", choices=KV_TYPES, default="f16", help="type of the keys")
+    group.add_argument("-ctv", "--cache-type-v", choices=KV_TYPES, default="f16", help="type of the values")
+
+
+def _add_sampling_flags(group: Any) -> None:
+    group.add_argument("--temp", type=_at_least_zero, default=_STANDARD.temperature, metavar="N")
+    group.add_argument("--top-k", type=_natural, default=_STANDARD.top_k, metavar="N")
+    group.add_argument("--top-p", type=_fraction, default=_STANDARD.top_p, metavar="N")
+    group.add_argument("--min-p", type=_fraction, default=_STANDARD.min_p, metavar="N")
+    group.add_argument("--repeat-penalty", type=_at_least_zero, default=1.0, metavar="N")
+    group.add_argument("--repeat-last-n", type=_natural, default=_STANDARD.repeat_last_n, metavar="N")
+    group.add_argument("--presence-penalty", type=float, default=0.0, metavar="N")
+    group.add_argument("--frequency-penalty", type=float, default=0.0, metavar="N")
+    group.add_argument("-s", "--seed", type=int, default=-1, metavar="N", help="-1: another one each time")
+    group.add_argument(
+        "-n", "--predict", type=int, default=-1, metavar="N", help="tokens at most; -1: no limit"
+    )
+    group.add_argument("--stop", action="append", default=[], metavar="TEXT", help="ends the answer")
+
+
+def run(arguments: argparse.Namespace, context: Context) -> int:
+    """Load the model, then answer once or hold a conversation."""
+    prompt = _read_prompt(arguments)
+    if arguments.json and prompt is None:
+        raise UsageError(text("--json needs a prompt: use -p TEXT."))
+    library = Library(context.paths, context.settings)
+    model = library.find(arguments.model) if arguments.model else default_model(library)
+    session = ModelSession(lambda: probe(context.paths.models), context.paths.engine_limits_file)
+    try:
+        _load(session, model, arguments, context)
+        terminal = TerminalChat(session, context, _sampling(arguments), arguments.system)
+        if prompt is None:
+            terminal.converse()
+        else:
+            terminal.answer_once(prompt, as_json=arguments.json)
+    finally:
+        session.close()
+    return 0
+
+
+def default_model(library: Library) -> LibraryModel:
+    """Return the starter model, or whatever there is.
+
+    Raises:
+        UsageError: There is no model at all.
+    """
+    model = library.starter() or next((m for m in library.models() if m.problem is None), None)
+    if model is None:
+        raise UsageError(text("There is no model on this disk."), hint=text("Name a GGUF file."))
+    return model
+
+
+class TerminalChat:
+    """A conversation in the terminal; nothing of it is saved."""
+
+    def __init__(self, session: ModelSession, context: Context, sampling: Sampling, system: str) -> None:
+        self._session = session
+        self._output = context.output
+        self._sampling = sampling
+        self._system = [ChatMessage("system", system)] if system else []
+        self._history: list[ChatMessage] = []
+        self._stats = Stats()
+
+    def answer_once(self, prompt: str, *, as_json: bool) -> None:
+        """Print the answer and nothing else on standard output, or one JSON object."""
+        pieces: list[str] = []
+        for piece in self._answer(prompt):
+            pieces.append(piece)
+            if not as_json:
+                self._output.write(piece)
+        if as_json:
+            self._output.json({"text": "".join(pieces), "stats": self._stats_record()})
+        else:
+            self._output.say()
+
+    def converse(self) -> None:
+        """Ask and answer until the input ends or the user leaves."""
+        loaded = self._session.require()
+        self._output.note(
+            text(
+                "{model} is ready. Write a message; Ctrl+C stops an answer, Ctrl+D leaves.", model=loaded.name
+            )
+        )
+        while True:
+            try:
+                line = input("> ").strip()
+            except (EOFError, KeyboardInterrupt):
+                self._output.note("")
+                return
+            if line:
+                self._answer_line(line)
+
+    def _answer_line(self, line: str) -> None:
+        try:
+            for piece in self._answer(line):
+                self._output.write(piece)
+        except LocalLLMError as error:
+            self._output.error(error)
+            return
+        except KeyboardInterrupt:
+            pass
+        self._output.say()
+        self._output.note(self._describe_stats())
+
+    def _answer(self, prompt: str) -> Iterator[str]:
+        """Yield the pieces of the answer; what there is of it stays in the history, however it ends."""
+        progress = Progress()
+        for _fraction in self._session.revive(progress):
+            continue
+        engine, limit = self._session.engine(), self._session.require().context_length
+        self._history.append(ChatMessage("user", prompt))
+        budget = limit - limit // _HISTORY_SHARE
+        messages, left_out = fit_history(self._system, self._history, budget, limit, engine.count)
+        if left_out:
+            self._output.note(
+                text("The oldest {count} messages no longer fit and are left out.", count=left_out)
+            )
+        self._stats, pieces = Stats(stop_reason="cancelled"), list[str]()
+        try:
+            for event in engine.generate(messages, self._sampling, progress):
+                match event:
+                    case Finished(stats):
+                        self._stats = stats
+                    case Piece(piece):
+                        pieces.append(piece)
+                        yield piece
+                    case PromptProgress():
+                        self._show_prompt(event)
+        finally:
+            self._history.append(ChatMessage("assistant", "".join(pieces)))
+
+    def _show_prompt(self, event: PromptProgress) -> None:
+        done, total = event.done - event.reused, event.total - event.reused
+        finished = done >= total
+        reading = text("Reading the prompt: {done} of {total} tokens", done=done, total=total)
+        self._output.status("" if finished else self._output.translate(reading))
+
+    def _describe_stats(self) -> Text:
+        stats = self._stats
+        return text(
+            "[{tokens} tokens, {speed} tokens/s, first after {first} s, {reason}]",
+            tokens=stats.completion_tokens,
+            speed=Number(stats.tokens_per_second, 1),
+            first=Number(stats.ttft_ms / 1000, 2),
+            reason=STOP_REASONS[stats.stop_reason],
+        )
+
+    def _stats_record(self) -> dict[str, Any]:
+        loaded = self._session.require()
+        record = asdict(self._stats)
+        return {
+            **record,
+            "tokens_per_second": self._stats.tokens_per_second,
+            "load_ms": loaded.load_ms,
+            "model": loaded.name,
+            "threads": loaded.threads,
+        }
+
+
+def _load(
+    session: ModelSession, model: LibraryModel, arguments: argparse.Namespace, context: Context
+) -> None:
+    settings = LoadSettings(
+        context_length=context.settings.context_length if arguments.ctx_size is None else arguments.ctx_size,
+        threads=context.settings.threads if arguments.threads is None else arguments.threads,
+        gpu_layers=arguments.gpu_layers,
+        kv_type_k=arguments.cache_type_k,
+        kv_type_v=arguments.cache_type_v,
+    )
+    output = context.output
+
+    def show(done: float, _total: float, _note: Text | None) -> None:
+        loading = text("Loading {model}: {percent} %", model=model.name, percent=int(done * 100))
+        output.status(output.translate(loading))
+
+    loaded = session.load(model, settings, Progress(show), anyway=arguments.force)
+    output.status("")
+    for notice in loaded.notices:
+        output.note(notice)
+
+
+def _sampling(arguments: argparse.Namespace) -> Sampling:
+    return Sampling(
+        temperature=arguments.temp,
+        top_k=arguments.top_k,
+        top_p=arguments.top_p,
+        min_p=arguments.min_p,
+        repeat_penalty=arguments.repeat_penalty,
+        repeat_last_n=arguments.repeat_last_n,
+        presence_penalty=arguments.presence_penalty,
+        frequency_penalty=arguments.frequency_penalty,
+        seed=arguments.seed,
+        max_tokens=arguments.predict,
+        stop=tuple(arguments.stop),
+    )
+
+
+def _read_prompt(arguments: argparse.Namespace) -> str | None:
+    """Return the prompt of -p or of a piped standard input; None for a conversation."""
+    if arguments.prompt is not None and arguments.prompt != "-":
+        return arguments.prompt
+    if arguments.prompt == "-" or not sys.stdin.isatty():
+        prompt = sys.stdin.read().strip()
+        if not prompt:
+            raise UsageError(text("The prompt is empty."), hint=text("Use -p TEXT, or pipe a text in."))
+        return prompt
+    return None
+
+
+def _natural(value: str) -> int:
+    number = int(value)
+    if number < 0:
+        raise argparse.ArgumentTypeError("must not be negative")
+    return number
+
+
+def _at_least_zero(value: str) -> float:
+    number = float(value)
+    if not 0 <= number < float("inf"):
+        raise argparse.ArgumentTypeError("must be a number from 0 on")
+    return number
+
+
+def _fraction(value: str) -> float:
+    number = float(value)
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError("must be between 0 and 1")
+    return number

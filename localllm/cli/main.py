@@ -1,0 +1,83 @@
+"""Reads the command line, runs one command, prints errors in one line and picks the exit status.
+
+Exit status: 0 done, 1 an error, 2 wrong arguments, 130 stopped by the user.
+"""
+
+from __future__ import annotations
+
+import argparse
+import locale
+import logging
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from localllm import __version__
+from localllm.cli import chat, hardware, models, recommend, start
+from localllm.cli.output import Context, Output
+from localllm.errors import Cancelled, LocalLLMError
+from localllm.logs import start_logging
+from localllm.paths import Paths, resources_folder
+from localllm.settings import load_settings
+from localllm.texts import LANGUAGES, Translator, text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from localllm.settings import Settings
+
+_COMMANDS = (chat, models, recommend, hardware)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command, or the first-start conversation when there is none; return the exit status."""
+    paths = Paths.for_user()
+    settings = load_settings(paths.settings_file)
+    output = Output(Translator.load(choose_language(settings), resources_folder() / "i18n"))
+    context = Context(paths, settings, output)
+    parsed = make_parser().parse_args(arguments)
+    crash_file = start_logging(paths.logs, "localllm")
+    try:
+        return parsed.run(parsed, context)
+    except LocalLLMError as error:
+        output.error(error)
+        return 1
+    except (KeyboardInterrupt, Cancelled):
+        output.status("")
+        return 130
+    except BrokenPipeError:  # the reader of our output has gone, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception:
+        logging.getLogger(__name__).exception("A command ended with an error of its own")
+        output.note(
+            text("LocalLLM met an error of its own; it is described in “{path}”.", path=str(paths.logs))
+        )
+        return 1
+    finally:
+        if crash_file:
+            crash_file.close()
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    parser = argparse.ArgumentParser(
+        prog="localllm", description="Run language models on your own computer.", allow_abbrev=False
+    )
+    parser.add_argument("--version", action="version", version=f"LocalLLM {__version__}")
+    parser.set_defaults(run=start.run)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    for command in _COMMANDS:
+        command.add_parser(commands)
+    return parser
+
+
+def choose_language(settings: Settings) -> str:
+    """Return "en" or "es": what the settings say, or the system."""
+    if settings.language != "system":
+        return settings.language
+    system = next(
+        (os.environ[name] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if os.environ.get(name)), ""
+    )
+    code = (system or (locale.getlocale()[0] or ""))[:2].lower()
+    return code if code in LANGUAGES else "en"

@@ -1,0 +1,225 @@
+"""The model that is loaded now: one engine, checked memory, and a fresh engine after one that ended."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, cast
+
+from localllm.core.fit import FitSettings, MemoryEstimate, Placement, Verdict, place
+from localllm.core.shape import shape_from_gguf
+from localllm.engine.client import Engine
+from localllm.errors import EngineDied, EngineError, NotEnoughMemory
+from localllm.files import write_atomically
+from localllm.gguf import check_header, read_header
+from localllm.texts import Bytes, text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from localllm.core.library import LibraryModel
+    from localllm.core.machine import Machine
+    from localllm.core.shape import ModelShape
+    from localllm.engine.protocol import LoadedModel, LoadSettings
+    from localllm.progress import Progress
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class FitAnswer:
+    """What loading a model would take on this computer; `available` bytes can be had now."""
+
+    memory: MemoryEstimate
+    placement: Placement
+    verdict: Verdict
+    available: int
+
+
+class ModelSession:
+    """Owns the engine; may be used from any thread, loads one model at a time.
+
+    `probe` describes this computer at this moment. `limits_file` keeps what this engine build cannot do here.
+    """
+
+    def __init__(self, probe: Callable[[], Machine], limits_file: Path) -> None:
+        self._probe = probe
+        self._limits_file = limits_file
+        self._lock = threading.RLock()
+        self._engine: Engine | None = None
+        self._last: tuple[LibraryModel, LoadSettings] | None = None
+        self._shapes: dict[tuple[Path, float], tuple[ModelShape, int] | None] = {}
+
+    @property
+    def loaded(self) -> LoadedModel | None:
+        """The model that is ready to answer."""
+        engine = self._engine
+        return engine.loaded if engine else None
+
+    def load(
+        self, model: LibraryModel, settings: LoadSettings, progress: Progress, *, anyway: bool = False
+    ) -> LoadedModel:
+        """Load a model in place of the one before.
+
+        Args:
+            model: From the library.
+            settings: 0 threads and -1 GPU layers are chosen for this computer.
+            progress: Gets fractions from 0 to 1; may cancel.
+            anyway: Load even if it does not seem to fit.
+
+        Raises:
+            BadModelFile: The file is not a usable model.
+            NotEnoughMemory: It does not fit; `anyway` tries all the same.
+            EngineError: The engine refused it, or ended.
+            Cancelled: Through `progress`.
+        """
+        for fraction in self._loading(model, settings, progress, anyway=anyway):
+            progress.update(fraction, 1.0)
+        return self.require()
+
+    def revive(self, progress: Progress) -> Iterator[float]:
+        """Load the last model again if its engine has ended; yields how far that is."""
+        if self.loaded is None and self._last is not None:
+            model, settings = self._last
+            yield from self._loading(model, settings, progress, anyway=True)
+
+    def require(self) -> LoadedModel:
+        """Return the loaded model.
+
+        Raises:
+            EngineError: There is none.
+        """
+        loaded = self.loaded
+        if loaded is None:
+            raise EngineError(text("No model is loaded."), hint=text("Choose a model first."))
+        return loaded
+
+    def engine(self) -> Engine:
+        """Return the engine of the loaded model.
+
+        Raises:
+            EngineError: No model is loaded.
+        """
+        self.require()
+        return cast("Engine", self._engine)
+
+    def unload(self) -> None:
+        """End the engine; its memory is free when this returns."""
+        with self._lock:
+            engine, self._engine, self._last = self._engine, None, None
+        if engine:
+            engine.stop()
+
+    def close(self) -> None:
+        """Do what `unload` does; for the end of the program."""
+        self.unload()
+
+    def estimate(self, model: LibraryModel, settings: LoadSettings) -> FitAnswer | None:
+        """Return what loading would take; None for an architecture that the formula does not cover."""
+        known = self._shape(model.path)
+        return _fit(self._probe(), known, settings) if known else None
+
+    def _loading(
+        self, model: LibraryModel, settings: LoadSettings, progress: Progress, *, anyway: bool
+    ) -> Iterator[float]:
+        with self._lock:
+            if self._engine is None or not self._engine.alive:
+                self._engine = Engine()
+            check_header(read_header(model.path))
+            machine = self._probe()
+            chosen = self._choose(machine, model, settings, anyway=anyway)
+            try:
+                yield from self._load_into(self._engine, model, chosen, progress)
+            except EngineDied as error:
+                if not chosen.extra_buffers:
+                    raise
+                _log.warning("Loading with this processor's own weight layout failed: %s", error)
+                self._engine = Engine()
+                plain = replace(chosen, extra_buffers=False)
+                yield from self._load_into(self._engine, model, plain, progress)
+                self._remember_limits()
+            self._last = (model, settings)
+
+    def _load_into(
+        self, engine: Engine, model: LibraryModel, settings: LoadSettings, progress: Progress
+    ) -> Iterator[float]:
+        engine.wait_until_ready()
+        yield from engine.loading(model.path, settings, progress)
+
+    def _choose(
+        self, machine: Machine, model: LibraryModel, settings: LoadSettings, *, anyway: bool
+    ) -> LoadSettings:
+        """Fill in what was left to us, and check the memory."""
+        known = self._shape(model.path)
+        answer = _fit(machine, known, settings) if known else None
+        if answer and answer.verdict in ("does_not_fit", "needs_closing_apps") and not anyway:
+            raise _not_enough(model, answer)
+        layers = settings.gpu_layers
+        if layers < 0 and answer:
+            layers = answer.placement.gpu_layers
+        return replace(
+            settings,
+            threads=settings.threads or machine.cpu.usable_cores,
+            gpu_layers=layers,
+            experts_on_cpu=settings.experts_on_cpu
+            or bool(answer and answer.placement.kind == "experts_on_cpu" and settings.gpu_layers < 0),
+            context_length=_context_length(model, settings),
+            extra_buffers=settings.extra_buffers and self._extra_buffers_work(),
+        )
+
+    def _shape(self, path: Path) -> tuple[ModelShape, int] | None:
+        key = (path, path.stat().st_mtime if path.exists() else 0.0)
+        if key not in self._shapes:
+            header = read_header(path)
+            shape = shape_from_gguf(header.metadata, header.tensors)
+            self._shapes[key] = (shape, header.weight_bytes) if shape else None
+        return self._shapes[key]
+
+    def _extra_buffers_work(self) -> bool:
+        try:
+            return bool(json.loads(self._limits_file.read_text(encoding="utf-8")).get("extra_buffers", True))
+        except (OSError, ValueError, AttributeError):
+            return True
+
+    def _remember_limits(self) -> None:
+        write_atomically(self._limits_file, json.dumps({"extra_buffers": False}).encode())
+
+
+def _context_length(model: LibraryModel, settings: LoadSettings) -> int:
+    trained = model.trained_context or settings.context_length
+    return min(settings.context_length, trained) if settings.context_length else trained
+
+
+def _fit(machine: Machine, known: tuple[ModelShape, int], settings: LoadSettings) -> FitAnswer:
+    shape, weights = known
+    fit = FitSettings(
+        context_length=min(settings.context_length or shape.trained_context, shape.trained_context),
+        ubatch=settings.ubatch,
+        batch=settings.batch,
+        flash_attention=settings.flash_attention,
+        kv_type_k=settings.kv_type_k,
+        kv_type_v=settings.kv_type_v,
+    )
+    placement, memory, verdict = place(machine, shape, weights, fit)
+    gpu = sum(gpu.memory_free or 0 for gpu in machine.gpus if gpu.usable and gpu.kind == "discrete")
+    return FitAnswer(memory, placement, verdict, machine.memory.available + gpu)
+
+
+def _not_enough(model: LibraryModel, answer: FitAnswer) -> NotEnoughMemory:
+    hint = text(
+        "Close other programs, take a smaller context length or a smaller quantization, or load it anyway."
+    )
+    return NotEnoughMemory(
+        text(
+            "“{name}” needs about {need}, and {have} are free now.",
+            name=model.name,
+            need=Bytes(answer.memory.total),
+            have=Bytes(answer.available),
+        ),
+        need=answer.memory.total,
+        have=answer.available,
+        hint=hint,
+    )
