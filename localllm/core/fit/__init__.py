@@ -1,0 +1,17 @@
+"""One estimator: what a model takes, what a computer has, and where the model goes."""
+
+from localllm.core.fit.budgets import Budgets, budgets_of
+from localllm.core.fit.memory import FitSettings, MemoryEstimate, estimate_memory
+from localllm.core.fit.placement import Placement, Verdict, place, place_within
+
+__all__ = [
+    "Budgets",
+    "FitSettings",
+    "MemoryEstimate",
+    "Placement",
+    "Verdict",
+    "budgets_of",
+    "estimate_memory",
+    "place",
+    "place_within",
+]
