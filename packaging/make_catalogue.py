@@ -154,7 +154,7 @@ def hybrid(row: dict[str, Any], layers: int) -> dict[str, int]:
 
 
 def complete(fields: dict[str, Any], row: dict[str, Any], quants: QuantTable) -> ModelShape:
-    """Find what is unknown of feed-forward width and tied embeddings from file sizes or the weights' count."""
+    """Find an unknown feed-forward width and tied embeddings from file sizes or the weights' count."""
     files = [f for f in row["gguf_files"] if f.get("bytes") and f.get("quant") in LADDER]
     tied = row.get("tied_embeddings")
     total = row.get("params_total")

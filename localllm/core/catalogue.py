@@ -10,9 +10,9 @@ import json
 import re
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+from typing import TYPE_CHECKING, Any, cast
 
-from localllm.core.quality import QualityScale
+from localllm.core.quality import USES, Evaluation, QualityScale, Use
 from localllm.core.quants import QuantTable
 from localllm.core.shape import COVERED, ModelShape
 from localllm.errors import UsageError
@@ -21,9 +21,6 @@ from localllm.texts import text
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-Use = Literal["chat", "code", "reasoning", "vision", "multilingual"]
-USES: tuple[Use, ...] = get_args(Use)
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MONTH = re.compile(r"20\d\d-(0[1-9]|1[0-2])")
@@ -45,15 +42,6 @@ class QuantFile:
     weights: int
     file: str = ""
     sha256: str = ""
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """A published figure: percent correct, higher is better."""
-
-    benchmark: str
-    value: float
-    source: str
 
 
 @dataclass(frozen=True)

@@ -28,14 +28,17 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
 from localllm.texts import Text, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from localllm.core.catalogue import CatalogueModel, Evaluation, Use
+    from localllm.core.shape import ModelShape
+
+Use = Literal["chat", "code", "reasoning", "vision", "multilingual"]
+USES: tuple[Use, ...] = get_args(Use)
 
 ANCHOR = "MMLU-Pro"
 LEAST_MODELS = 5
@@ -53,6 +56,49 @@ OF_USE: dict[Use, frozenset[str]] = {
     "vision": frozenset({"MMMU", "MMMU-Pro"}),
     "multilingual": frozenset({"MMMLU (Spanish)", "MGSM"}),
 }
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A published figure: percent correct, higher is better."""
+
+    benchmark: str
+    value: float
+    source: str
+
+
+class Rated(Protocol):
+    """What is known of a model that is to be rated."""
+
+    @property
+    def id(self) -> str:
+        """The model's name."""
+        ...
+
+    @property
+    def developer(self) -> str:
+        """Its maker."""
+        ...
+
+    @property
+    def uses(self) -> tuple[Use, ...]:
+        """What it was made for."""
+        ...
+
+    @property
+    def shape(self) -> ModelShape:
+        """Its dimensions."""
+        ...
+
+    @property
+    def months(self) -> int:
+        """Months from January 2024 to its release."""
+        ...
+
+    @property
+    def quality(self) -> tuple[Evaluation, ...]:
+        """What was published about it."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -79,7 +125,7 @@ class _Line:
 class QualityScale:
     """The abilities of the models of a catalogue."""
 
-    def __init__(self, models: Sequence[CatalogueModel]) -> None:
+    def __init__(self, models: Sequence[Rated]) -> None:
         self._lines: dict[str, _Line] = {ANCHOR: _Line(0.0, 1.0, LEAST_SPREAD)}
         self._prior = (20.0, 8.0, 0.8)
         self._makers: dict[str, float] = {}
@@ -93,7 +139,7 @@ class QualityScale:
         self._best = max((self._ability[model.id] for model in rated), default=100.0) - BEHIND_BEST
         self._ability = {model.id: self._general(model) for model in models}
 
-    def quality(self, model: CatalogueModel, use: Use) -> Quality:
+    def quality(self, model: Rated, use: Use) -> Quality:
         """Return a model's ability at a use, unquantized."""
         general = self._ability[model.id]
         figures = [entry for entry in model.quality if entry.benchmark in self._lines]
@@ -105,12 +151,12 @@ class QualityScale:
         shown = _shown(of_use, figures)
         return Quality(min(100.0, max(0.0, score)), _source(shown), not figures)
 
-    def _from_prior(self, model: CatalogueModel) -> float:
+    def _from_prior(self, model: Rated) -> float:
         base, per_doubling, per_month = self._prior
         fitted = base + per_doubling * _doublings(model) + per_month * model.months
         return min(self._best, fitted + self._makers.get(model.developer, -UNKNOWN_MAKER))
 
-    def _general(self, model: CatalogueModel) -> float:
+    def _general(self, model: Rated) -> float:
         return self._weigh(self._from_prior(model), PRIOR_SPREAD, model.quality)
 
     def _weigh(
@@ -124,7 +170,7 @@ class QualityScale:
                 weights += weight / line.spread**2
         return total / weights
 
-    def _align(self, rated: Sequence[CatalogueModel]) -> None:
+    def _align(self, rated: Sequence[Rated]) -> None:
         """Fit each benchmark's line over the models that have it."""
         points: dict[str, list[tuple[float, float]]] = {}
         for model in rated:
@@ -136,7 +182,7 @@ class QualityScale:
                 if line:
                     self._lines[benchmark] = line
 
-    def _refit(self, rated: Sequence[CatalogueModel]) -> None:
+    def _refit(self, rated: Sequence[Rated]) -> None:
         rows = [(1.0, _doublings(model), float(model.months)) for model in rated]
         solved = _least_squares(rows, [self._ability[model.id] for model in rated])
         if solved and solved[1] > 0 and solved[2] > 0:
@@ -157,8 +203,9 @@ def after_quantization(score: float, divergence: float, parameters: int) -> floa
     return score * math.exp(-DAMAGE * divergence * scale)
 
 
-def _doublings(model: CatalogueModel) -> float:
-    size = math.sqrt(model.parameters * model.active_parameters) if model.shape.experts else model.parameters
+def _doublings(model: Rated) -> float:
+    shape = model.shape
+    size = math.sqrt(shape.parameters * shape.active_parameters) if shape.experts else shape.parameters
     return math.log2(size / 1e9)
 
 

@@ -5,13 +5,14 @@ memory that is available now and answers at reading speed (6 tokens/s) or faster
 from the usable ones:
 
 - best: the highest quality;
-- balanced: the highest quality at twice the speed of best (or 100 tokens/s), and 12 at least;
-- fast: the highest quality at twice the speed of balanced (or 150 tokens/s), and 24 at least.
+- balanced: the highest quality at twice the speed of best, and 12 tokens/s at least;
+- fast: the highest quality at one and a half times the speed of balanced, and 24 tokens/s at least.
 
-They are three different models where there are three. Quality is ability after quantization (`core.quality`),
-so a 4-bit file of a better model beats an 8-bit file of a worse one; each doubling of speed up to 30 tokens/s
-counts as one point, so that nobody waits twice as long for nothing, and a tight fit costs one. Where nothing is
-usable now, what fits after other programs are closed is picked, and the reason says so.
+They are three different models where there are three. Quality is ability after quantization
+(`core.quality`), so a 4-bit file of a better model beats an 8-bit file of a worse one; each doubling of speed
+up to 30 tokens/s counts as one point, so that nobody waits twice as long for nothing, and taking nearly all
+that is free costs one. Where nothing is usable now, what fits after other programs are closed is picked, and
+the reason says so.
 """
 
 from __future__ import annotations
@@ -28,15 +29,16 @@ from localllm.texts import Bytes, Number, Text, text
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from localllm.core.catalogue import Catalogue, CatalogueModel, QuantFile, Use
+    from localllm.core.catalogue import Catalogue, CatalogueModel, QuantFile
     from localllm.core.fit import MemoryEstimate, Placement, Verdict
     from localllm.core.machine import Machine
+    from localllm.core.quality import Use
     from localllm.core.speed import SpeedEstimate
 
 READING_SPEED = 6.0  # tokens/s
 COMFORTABLE, QUICK = 12.0, 24.0
-AMPLE, INSTANT = 100.0, 150.0  # faster than this, no pick has to be
 ENOUGH = 30.0  # faster than this nobody reads
+CROWDED = 0.9  # of what is free
 PICK_POINTS, ROW_POINTS = 1.0, 3.0  # per doubling of speed, among the picks and in the table
 UNKNOWN_PROJECTOR = 900 * 10**6  # bytes; the projectors whose size is known take 0.7 to 0.9 GB
 GENERAL: frozenset[Use] = frozenset({"code"})  # uses that every chat model serves too
@@ -110,6 +112,7 @@ class _Candidate(NamedTuple):
     speed: SpeedEstimate
     score: float
     quality: Quality
+    crowded: bool  # it takes nearly all that is free
 
     @property
     def rate(self) -> float:
@@ -118,7 +121,7 @@ class _Candidate(NamedTuple):
     def value(self, points: float) -> float:
         """Quality, and points for each doubling of speed over reading speed."""
         speed = points * math.log2(max(0.01, min(self.rate, ENOUGH)) / READING_SPEED)
-        return self.score + speed - (self.verdict == "tight")
+        return self.score + speed - self.crowded
 
 
 def recommend(machine: Machine, catalogue: Catalogue, wish: Wish) -> Recommendation:
@@ -171,8 +174,14 @@ def _candidates(
         speed = predict_speed(machine, model.shape, file.weights, placement, settings)
         divergence = quant.divergence if quant else 0.0
         score = after_quantization(quality.score, divergence, model.parameters)
-        found.append(_Candidate(model, file, placement, memory, verdict, speed, score, quality))
+        crowded = _is_crowded(budgets, placement)
+        found.append(_Candidate(model, file, placement, memory, verdict, speed, score, quality, crowded))
     return found
+
+
+def _is_crowded(budgets: Budgets, placement: Placement) -> bool:
+    gpu, host = CROWDED * budgets.gpu.now, CROWDED * budgets.host.now
+    return placement.gpu_bytes > gpu or placement.host_bytes > host
 
 
 def _obstacle(candidate: _Candidate, wish: Wish) -> int:
@@ -195,11 +204,11 @@ def _pick(every: Sequence[_Candidate], wish: Wish) -> tuple[_Candidate | None, .
     if best is None:
         return None, None, None
     others = [c for c in usable if c.model.id != best.model.id and c.rate > best.rate]
-    balanced = _top(_at_least(others, max(COMFORTABLE, min(AMPLE, 2 * best.rate))) or others)
+    balanced = _top(_at_least(others, max(COMFORTABLE, 2 * best.rate)) or others)
     if balanced is None:
         return best, None, None
     others = [c for c in others if c.model.id != balanced.model.id and c.rate > balanced.rate]
-    return best, balanced, _top(_at_least(others, max(QUICK, min(INSTANT, 2 * balanced.rate))) or others)
+    return best, balanced, _top(_at_least(others, max(QUICK, 1.5 * balanced.rate)) or others)
 
 
 def _top(candidates: Iterable[_Candidate]) -> _Candidate | None:
@@ -289,7 +298,7 @@ class _Writer:
                 return None
             case 1:
                 return text(
-                    "It fits only after other programs are closed: it takes {need}, and {have} can be had now.",
+                    "It fits only after other programs are closed: it takes {need}, now there are {have}.",
                     need=Bytes(candidate.memory.total),
                     have=Bytes(self._have(closed=False)),
                 )
@@ -306,7 +315,7 @@ class _Writer:
                 )
             case _:
                 return text(
-                    "It does not fit: even as {quant} it takes {need}, and this computer has {have} for a model.",
+                    "It does not fit: even as {quant} it takes {need}, this computer has {have} for a model.",
                     quant=candidate.file.name,
                     need=Bytes(candidate.memory.total),
                     have=Bytes(self._have(closed=True)),

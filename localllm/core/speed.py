@@ -1,8 +1,8 @@
 """How fast a model answers: t = a + bytes / B for each token, summed over the devices that hold it.
 
-Bytes are those that one token reads: the active weights, and the cache at a quarter of the context, the mean
-of a chat that grows until it fills half. The constants come from measurements, each named where it stands; without a calibration on this machine the result is an
-estimate from tables and its interval is wide.
+Bytes are those that one token reads: the active weights, and the cache at a quarter of the context, the
+mean of a chat that grows until it fills half. The constants come from measurements, each named where it
+stands; without a calibration on this machine the result is an estimate from tables and its interval is wide.
 """
 
 from __future__ import annotations
