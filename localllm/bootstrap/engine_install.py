@@ -184,26 +184,33 @@ class BuildProgress:
     def __init__(self) -> None:
         self._began = time.monotonic()
         self._compiling_since = 0.0
+        self._shown = ""
+        self._complete = False
 
     def describe(self, line: str) -> str:
         """Return what to show after this line of pip's output."""
-        found = re.match(
-            r"\[(\d+)/(\d+)\] (?:.*?([^/\\ ]+\.(?:cpp|cu|cc|c|m|comp|cxx))(?:\.o|\.obj)?\b)?", line
-        )
-        if not found:
-            if self._compiling_since:
-                return say("putting it together")
-            left = _BUILD_CPU_SECONDS / _usable_cores()
-            return say("building from source, {time} or so on this computer", time=clock(left))
-        done, count = int(found[1]), int(found[2])
+        found = re.match(r"\[(\d+)/(\d+)\] (.*)", line)
+        if found:
+            self._shown = self._describe_file(int(found[1]), max(int(found[2]), 1), found[3])
+            self._complete = found[1] == found[2]
+        elif self._complete:
+            self._shown = say("putting it together")
+        elif not self._compiling_since:
+            expected = _BUILD_CPU_SECONDS / _usable_cores()
+            self._shown = say("building from source; on this computer about {time}", time=clock(expected))
+        return self._shown
+
+    def _describe_file(self, done: int, count: int, command: str) -> str:
         now = time.monotonic()
         self._compiling_since = self._compiling_since or now
-        left = self._seconds_left(now, done / max(count, 1))
+        source = re.search(r" -c (\S+)", command)
+        file = re.sub(r".*[\\/]", "", source[1] if source else command.rsplit(None, 1)[-1])
+        left = self._seconds_left(now, done / count)
         return say(
-            "compiling {done} of {count} {file}, about {time} left",
+            "compiled {done} of {count} ({file}), about {time} left",
             done=done,
             count=count,
-            file=found[3] or "",
+            file=file,
             time=clock(left),
         )
 

@@ -45,7 +45,8 @@ class Step:
 def set_up(checkout: str, parts: Sequence[str]) -> int:
     """Make what is missing of the parts (run, dev, window, tools); return 0, or say why not and return 1."""
     display = Display()
-    previous = signal.signal(signal.SIGTERM, _interrupt)
+    signals = [signal.SIGTERM] if sys.platform == "win32" else [signal.SIGTERM, signal.SIGHUP]
+    previous = {number: signal.signal(number, _interrupt) for number in signals}
     try:
         make(Path(checkout), parts, display, steps_for)
     except SetupFailed as failure:
@@ -59,7 +60,8 @@ def set_up(checkout: str, parts: Sequence[str]) -> int:
     else:
         return 0
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
     return 1
 
 
@@ -80,7 +82,7 @@ def make(
             return
         began = time.monotonic()
         python = Path(start.python_path(str(checkout)))
-        pip = Pip(python, folder / _LOG_NAME, display, lock.descriptor)
+        pip = Pip(python, folder / _LOG_NAME, display, lock)
         before = _take_stamp(checkout)
         if not before:
             _clear(folder)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -12,30 +14,12 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-if sys.platform == "win32":
-    import msvcrt
-
-    def _try_lock(descriptor: int) -> bool:
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-else:
-    import fcntl
-
-    def _try_lock(descriptor: int) -> bool:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
 
 class FolderLock:
     """Holds the lock file; the system frees it with the last process that has it open, so it is never stale.
 
-    pip gets the descriptor too: when set-up is killed, the next one waits until its pip has gone as well.
+    pip gets the descriptor too, so a set-up that was killed holds the lock until its pip is gone; the next
+    one ends that pip.
     """
 
     def __init__(self, file: Path, on_wait: Callable[[float], None]) -> None:
@@ -44,13 +28,16 @@ class FolderLock:
         self.descriptor = -1
 
     def __enter__(self) -> FolderLock:
-        """Wait for the lock; `on_wait` is called with the seconds waited, twice a second."""
+        """Wait for the lock; `on_wait` is called twice a second with the seconds waited, from 0 on."""
         self.descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT, 0o644)
         began = time.monotonic()
+        waited = 0.0
         try:
             while not _try_lock(self.descriptor):
-                self._on_wait(time.monotonic() - began)
+                self._on_wait(waited)
+                _end_orphan(self._file)
                 time.sleep(0.5)
+                waited = time.monotonic() - began
         except BaseException:
             os.close(self.descriptor)
             raise
@@ -61,3 +48,42 @@ class FolderLock:
     ) -> None:
         """Free it."""
         os.close(self.descriptor)
+
+    def name_child(self, pid: int) -> None:
+        """Write down the process group that works for us, for the case that we are killed."""
+        os.ftruncate(self.descriptor, 0)
+        os.lseek(self.descriptor, 0, os.SEEK_SET)
+        os.write(self.descriptor, f"{os.getpid()} {pid}".encode())
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            os.lseek(descriptor, 1 << 20, os.SEEK_SET)  # past what is written: locked bytes cannot be read
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _end_orphan(file: Path) -> None:
+    """End a pip that holds the lock although the set-up it worked for is gone; on Windows it holds none."""
+    if sys.platform == "win32":
+        return
+    try:
+        owner, child = map(int, file.read_text(encoding="ascii").split())
+    except (ValueError, OSError):
+        return
+    try:
+        os.kill(owner, 0)
+    except ProcessLookupError:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(child, signal.SIGTERM)
+    except PermissionError:
+        return

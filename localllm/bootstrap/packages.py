@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import queue
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from localllm.bootstrap.folder_lock import FolderLock
     from localllm.bootstrap.show import Display
 
 DISK_FULL = "The disk is full. Make about {needed} of room and start again; models and chats are untouched."
@@ -56,16 +58,13 @@ NEEDED = "2 GB"
 
 
 class Pip:
-    """The environment's pip.
+    """The environment's pip; it holds the folder's lock as long as it lives, even if this process is killed."""
 
-    `lock_descriptor` stays open in pip, so that a next start waits for it even if this process is killed.
-    """
-
-    def __init__(self, python: Path, log: Path, display: Display, lock_descriptor: int = -1) -> None:
+    def __init__(self, python: Path, log: Path, display: Display, lock: FolderLock) -> None:
         self.python = python
         self.display = display
         self._log = log
-        self._lock_descriptor = lock_descriptor
+        self._lock = lock
 
     def install(
         self,
@@ -90,24 +89,39 @@ class Pip:
     def _run(
         self, command: Sequence[str], environment: Mapping[str, str], describe: Callable[[str], str]
     ) -> tuple[int, list[str]]:
-        descriptors = () if sys.platform == "win32" or self._lock_descriptor < 0 else (self._lock_descriptor,)
+        posix = sys.platform != "win32"
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1", **environment},
+            env={
+                **os.environ,
+                "PYTHONUTF8": "1",
+                "PYTHONUNBUFFERED": "1",
+                **self._temporary(),
+                **environment,
+            },
             encoding="utf-8",
             errors="replace",
-            pass_fds=descriptors,
+            pass_fds=(self._lock.descriptor,) if posix else (),
+            start_new_session=posix,  # a group of its own: what it started can be ended with it
         )
+        self._lock.name_child(process.pid)
         try:
             output = self._follow(process, describe)
             return process.wait(), output
         finally:
             if process.poll() is None:
-                process.terminate()
-                process.wait()
+                _end(process)
+
+    def _temporary(self) -> dict[str, str]:
+        """Have builds inside the environment, where the next start clears them away if this one is killed."""
+        if sys.platform == "win32":  # paths in there would become too long
+            return {}
+        folder = self._log.parent / "tmp"
+        folder.mkdir(exist_ok=True)
+        return {"TMPDIR": str(folder)}
 
     def _follow(self, process: subprocess.Popen[str], describe: Callable[[str], str]) -> list[str]:
         lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
@@ -156,6 +170,14 @@ def _read(process: subprocess.Popen[str], lines: queue.SimpleQueue[str | None]) 
         for line in process.stdout:
             lines.put(line)
     lines.put(None)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    if sys.platform == "win32":
+        process.terminate()
+    else:
+        os.killpg(process.pid, signal.SIGTERM)
+    process.wait()
 
 
 def _occurs(pattern: str, output: Sequence[str]) -> bool:
