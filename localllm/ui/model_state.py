@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from localllm.core.session import ModelSession
     from localllm.engine.protocol import LoadedModel, LoadSettings
     from localllm.progress import Progress
+    from localllm.ui.jobs import Work
 
 
 class ModelState(QObject):
@@ -32,6 +33,7 @@ class ModelState(QObject):
         super().__init__(parent)
         self._session, self._jobs = session, jobs
         self._job: Job | None = None
+        self._loaded: LoadedModel | None = None
         self.wanted: tuple[LibraryModel, LoadSettings] | None = None
 
     @property
@@ -41,8 +43,8 @@ class ModelState(QObject):
 
     @property
     def loaded(self) -> LoadedModel | None:
-        """The model that is loaded."""
-        return None if self._job is not None else self._session.loaded
+        """The model that answers; also while its engine has ended, for the next message starts another."""
+        return None if self._job is not None else self._loaded
 
     def load(self, model: LibraryModel, settings: LoadSettings, *, anyway: bool = False) -> None:
         """Load a model in the place of the one that is there."""
@@ -67,14 +69,24 @@ class ModelState(QObject):
         else:
             self._start(lambda _progress: self._session.unload())
 
-    def _start(self, work: object) -> None:
-        reactions = Reactions(progressed=self._on_progressed, failed=self._on_failed, finished=self._on_finished)
-        self._job = self._jobs.run(work, reactions)  # pyright: ignore[reportArgumentType]
+    def _start(self, work: Work) -> None:
+        self._loaded = None
+        reactions = Reactions(
+            progressed=self._on_progressed,
+            succeeded=self._on_succeeded,
+            failed=self._on_failed,
+            finished=self._on_finished,
+        )
+        self._job = self._jobs.run(work, reactions)
         self.changed.emit()
 
     def _on_progressed(self, how_far: HowFar) -> None:
         if self.sender() is self._job:
             self.progressed.emit(how_far.done / how_far.total if how_far.total else 0.0)
+
+    def _on_succeeded(self, loaded: LoadedModel | None) -> None:
+        if self.sender() is self._job:
+            self._loaded = loaded
 
     def _on_failed(self, error: Exception) -> None:
         if self.sender() is self._job:

@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from localllm.core.library import LibraryModel
+    from localllm.core.session import FitAnswer
 
 MODEL_ROLE = Qt.ItemDataRole.UserRole + 1
-NEED_ROLE = Qt.ItemDataRole.UserRole + 2  # bytes it takes loaded, None while not known
+FIT_ROLE = Qt.ItemDataRole.UserRole + 2  # `FitAnswer`, None while not known
 DETAIL_ROLE = Qt.ItemDataRole.UserRole + 3
 Index = QModelIndex | QPersistentModelIndex
 
@@ -26,7 +27,7 @@ class LibraryItemModel(QAbstractListModel):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._models: list[LibraryModel] = []
-        self._needs: dict[str, int] = {}
+        self._fits: dict[str, FitAnswer | None] = {}
 
     def show_models(self, models: Sequence[LibraryModel]) -> None:
         """Show these models."""
@@ -44,9 +45,9 @@ class LibraryItemModel(QAbstractListModel):
             self.endInsertRows()
         return row
 
-    def set_need(self, path: str, need: int) -> None:
-        """Say what a model takes, in bytes."""
-        self._needs[path] = need
+    def set_fit(self, path: str, answer: FitAnswer | None) -> None:
+        """Say what a model takes."""
+        self._fits[path] = answer
         row = self.row_of(path)
         if row >= 0:
             self.dataChanged.emit(self.index(row), self.index(row))
@@ -79,8 +80,8 @@ class LibraryItemModel(QAbstractListModel):
                 return say(describe_model(model))
             case _ if role == MODEL_ROLE:
                 return model
-            case _ if role == NEED_ROLE:
-                return self._needs.get(str(model.path))
+            case _ if role == FIT_ROLE:
+                return self._fits.get(str(model.path))
             case _:
                 return None
 

@@ -1,0 +1,139 @@
+"""One recommended model: what it is, why, what it takes, how fast it will be, and one button."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Literal
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout
+
+from localllm.texts import Bytes, Text, text
+from localllm.ui.translation import say
+from localllm.ui.verdicts import source_of_speed, speed_of, tint_of, word_of
+from localllm.ui.widgets.basics import IconLabel, make_button, make_label, make_pill, set_pill
+from localllm.ui.widgets.memory_bar import MemoryBar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from localllm.core.library import LibraryModel
+    from localllm.core.recommend import Choice
+    from localllm.ui.theme import Theme
+
+PickKind = Literal["fast", "balanced", "best"]
+_HUB = "https://huggingface.co/"
+
+
+def find_on_disk(choice: Choice, models: Sequence[LibraryModel]) -> LibraryModel | None:
+    """Return the file on this disk that holds a choice: same name, same quantization."""
+    wanted = _plain(choice.model.name)
+    for model in models:
+        same_quant = _plain(model.quant) == _plain(choice.quant) or _plain(choice.quant) in _plain(model.path.stem)
+        if model.problem is None and same_quant and wanted in _plain(model.path.stem):
+            return model
+    return None
+
+
+def title_of(kind: PickKind) -> Text:
+    """Return what a pick is called."""
+    titles: dict[PickKind, Text] = {"fast": text("Fast"), "balanced": text("Balanced"), "best": text("Best")}
+    return titles[kind]
+
+
+class PickCard(QFrame):
+    """A pick.
+
+    Signals:
+        chat_asked: It is on this disk and is to be used. args: `Choice`, `LibraryModel`.
+        said: Something happened that is worth a word. arg: a sentence.
+    """
+
+    chat_asked = Signal(object, object)
+    said = Signal(str)
+
+    def __init__(self, theme: Theme, kind: PickKind) -> None:
+        super().__init__()
+        self.setProperty("card", "plain")
+        self._choice: Choice | None = None
+        self._model: LibraryModel | None = None
+        self._kind = make_pill(say(title_of(kind)), "accent")
+        self._verdict = make_pill("", "plain")
+        self._name = make_label(role="heading", wrap=True)
+        self._facts = make_label(role="muted", wrap=True)
+        self._reason = make_label(wrap=True)
+        self._bar = MemoryBar(theme, columns=1)
+        self._speed = make_label(role="strong")
+        self._source = make_label(role="small", wrap=True)
+        self._where = make_label(role="small", wrap=True)
+        self._button = make_button(self.tr("Chat"), primary=True)
+        self._button.clicked.connect(self._on_clicked)
+        self._build(theme)
+
+    def show_choice(self, choice: Choice | None, models: Sequence[LibraryModel], room: float) -> None:
+        """Show a choice; hidden where there is none of this kind."""
+        self._choice = choice
+        self.setVisible(choice is not None)
+        if choice is None:
+            return
+        self._model = find_on_disk(choice, models)
+        set_pill(self._verdict, say(word_of(choice.verdict)), tint_of(choice.verdict))
+        self._name.setText(choice.model.name)
+        facts = text("{quant} · {size} · {license}", quant=choice.quant, size=Bytes(choice.size), license=choice.model.license)
+        self._facts.setText(say(facts))
+        self._reason.setText(say(choice.reason))
+        self._bar.show_estimate(choice.memory, room)
+        self._speed.setText(say(speed_of(choice)))
+        self._source.setText(say(source_of_speed(choice)))
+        self._show_button(choice)
+
+    def _build(self, theme: Theme) -> None:
+        column = QVBoxLayout(self)
+        column.setContentsMargins(16, 14, 16, 14)
+        column.setSpacing(8)
+        pills = QHBoxLayout()
+        pills.addWidget(self._kind)
+        pills.addStretch(1)
+        pills.addWidget(self._verdict)
+        column.addLayout(pills)
+        column.addWidget(self._name)
+        column.addWidget(self._facts)
+        column.addWidget(self._reason)
+        column.addStretch(1)
+        speed = QHBoxLayout()
+        speed.setSpacing(8)
+        speed.addWidget(IconLabel(theme, "speed", "muted", 18))
+        speed.addWidget(self._speed)
+        speed.addWidget(self._source, 1)
+        column.addLayout(speed)
+        column.addWidget(self._bar)
+        column.addSpacing(4)
+        column.addWidget(self._where)
+        column.addWidget(self._button)
+
+    def _show_button(self, choice: Choice) -> None:
+        here = self._model is not None
+        self._where.setText(self.tr("On this disk.") if here else say(text("From {repo}", repo=choice.model.repo)))
+        words = self.tr("Chat") if here else self.tr("Copy download address")
+        self._button.setText(words)
+        self._button.setAccessibleName(say(text("{action}: {model}", action=words, model=choice.model.name)))
+        self._button.setCursor(Qt.CursorShape.PointingHandCursor)
+
+    def _on_clicked(self) -> None:
+        if self._choice is None:
+            return
+        if self._model is not None:
+            self.chat_asked.emit(self._choice, self._model)
+            return
+        QGuiApplication.clipboard().setText(address_of(self._choice))
+        self.said.emit(self.tr("The address was copied. Put the file into the models folder to use it here."))
+
+
+def address_of(choice: Choice) -> str:
+    """Return where a model can be downloaded."""
+    return _HUB + choice.model.repo
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())

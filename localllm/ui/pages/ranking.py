@@ -1,0 +1,110 @@
+"""The ranked table of every model, with a search field."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QModelIndex, QSortFilterProxyModel, Qt, Signal
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QAbstractItemView, QFrame, QHBoxLayout, QHeaderView, QLineEdit, QTableView, QVBoxLayout
+
+from localllm.ui.itemmodels.choices import CHOICE_ROLE, SORT_ROLE, ChoicesItemModel
+from localllm.ui.pages.pick_card import address_of
+from localllm.ui.translation import say
+from localllm.ui.verdicts import source_of_speed
+from localllm.ui.widgets.basics import make_button, make_label
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from localllm.core.recommend import Choice
+
+_ROWS_SHOWN = 12
+
+
+class RankingPanel(QFrame):
+    """The table, what speaks for and against the chosen row, and where to get it.
+
+    Signals:
+        said: Something happened that is worth a word. arg: a sentence.
+    """
+
+    said = Signal(str)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setProperty("card", "plain")
+        self._choices = ChoicesItemModel(self)
+        self._matches = QSortFilterProxyModel(self)
+        self._matches.setSourceModel(self._choices)
+        self._matches.setSortRole(SORT_ROLE)
+        self._matches.setFilterCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
+        self._table = self._make_table()
+        self._reason = make_label(self.tr("Choose a row to read why it stands there."), "muted", wrap=True)
+        self._copy = make_button(self.tr("Copy download address"))
+        self._copy.setEnabled(False)
+        self._copy.clicked.connect(self._on_copy)
+        search = QLineEdit()
+        search.setPlaceholderText(self.tr("Search"))
+        search.setAccessibleName(self.tr("Search the table of models"))
+        search.setClearButtonEnabled(True)
+        search.setMaximumWidth(260)
+        search.textChanged.connect(self._matches.setFilterFixedString)
+        head = QHBoxLayout()
+        head.addWidget(make_label(self.tr("All models, best first"), "heading"), 1)
+        head.addWidget(search, 1)
+        foot = QHBoxLayout()
+        foot.setSpacing(14)
+        foot.addWidget(self._reason, 1)
+        foot.addWidget(self._copy)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(16, 14, 16, 14)
+        column.setSpacing(10)
+        column.addLayout(head)
+        column.addWidget(self._table)
+        column.addLayout(foot)
+
+    def show_choices(self, choices: Sequence[Choice]) -> None:
+        """Show another ranking."""
+        self._choices.show_choices(choices)
+        self._table.resizeColumnsToContents()
+        rows = min(max(3, len(choices)), _ROWS_SHOWN)
+        height = self._table.verticalHeader().defaultSectionSize() * rows
+        self._table.setFixedHeight(height + self._table.horizontalHeader().sizeHint().height() + 4)
+
+    def _make_table(self) -> QTableView:
+        table = QTableView()
+        table.setAccessibleName(self.tr("All models"))
+        table.setModel(self._matches)
+        table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        table.setShowGrid(False)
+        table.setSortingEnabled(True)
+        table.setTabKeyNavigation(False)
+        table.setAlternatingRowColors(True)
+        table.verticalHeader().hide()
+        table.verticalHeader().setDefaultSectionSize(table.fontMetrics().lineSpacing() + 12)
+        header = table.horizontalHeader()
+        header.setHighlightSections(False)
+        header.setSortIndicator(-1, Qt.SortOrder.DescendingOrder)
+        header.setStretchLastSection(False)
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        table.selectionModel().currentRowChanged.connect(self._on_current_changed)
+        return table
+
+    def _chosen(self) -> Choice | None:
+        index = self._table.currentIndex()
+        return index.data(CHOICE_ROLE) if index.isValid() else None
+
+    def _on_current_changed(self, _index: QModelIndex) -> None:
+        choice = self._chosen()
+        self._copy.setEnabled(choice is not None)
+        if choice is not None:
+            lines = [say(choice.reason), say(choice.why_not) if choice.why_not else "", say(source_of_speed(choice))]
+            self._reason.setText(" ".join(line for line in lines if line))
+
+    def _on_copy(self) -> None:
+        choice = self._chosen()
+        if choice is not None:
+            QGuiApplication.clipboard().setText(address_of(choice))
+            self.said.emit(self.tr("The address was copied. Put the file into the models folder to use it here."))
