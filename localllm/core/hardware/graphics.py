@@ -46,7 +46,7 @@ def plain_pci_id(bus_id: str | None) -> str | None:
 
 def plain_gpu_name(name: str) -> str:
     """Return a card's name without its maker's, as people say it: "GeForce RTX 4090", "Arc A770"."""
-    plain = re.sub(r"^(?:NVIDIA|AMD|Intel)\s+", "", clean_name(name))
+    plain = re.sub(r"^(?:NVIDIA|AMD|Intel)\s+", "", clean_name(name)).removesuffix(" Lite Hash Rate")
     return re.sub(r"^(Arc .+|Radeon .+) Graphics$", r"\1", plain)
 
 

@@ -41,13 +41,14 @@ def read_nvidia(system: System, table: GpuTable, deadline: float) -> Found:
         _log.info("No NVIDIA driver: %s", reason)
         return Found()
     try:
-        snapshot = parse_smi(system.run([tool, SMI_QUERY, SMI_FORMAT], deadline))
+        output = system.run([tool, SMI_QUERY, SMI_FORMAT], deadline)
     except ToolFailed as error:
         _log.warning("NVIDIA's driver gives no answer: %s; %s", reason, error)
         return Found(notes=(str(_explain(f"{reason} {error}", slow=error.slow)),))
+    snapshot = parse_smi(output)
     if not snapshot.gpus:
-        _log.warning("nvidia-smi's answer makes no sense; the library said: %s", reason)
-        return Found(notes=(str(_explain(reason, slow=False)),))
+        _log.warning("NVIDIA's driver does not work: %s; nvidia-smi: %s", reason, output[:200])
+        return Found(notes=(str(_explain(f"{reason} {output[:1000]}", slow=False)),))
     return _to_records(snapshot, table)
 
 
