@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from localllm.bootstrap import system_packages
-from localllm.bootstrap.accelerator import CPU, Accelerator, Surroundings, cmake_options, index_folders
+from localllm.bootstrap.accelerator import CPU, Accelerator, Kind, Surroundings, cmake_options, index_folders
 from localllm.bootstrap.messages import SetupFailed, say
 from localllm.bootstrap.show import clock
 
@@ -25,6 +25,19 @@ if TYPE_CHECKING:
     from localllm.bootstrap.packages import Pip
 
 WHEEL_INDEX = "https://abetlen.github.io/llama-cpp-python/whl"
+NOT_MADE = "The engine for {accelerator} could not be made here ({log} tells why); trying the next way."
+NOT_RUNNING = "The engine for {accelerator} does not run here ({why}); trying the next way."
+CPU_ONLY = (
+    "The engine uses the CPU only: no prebuilt one for {accelerator} runs here, and to build one needs"
+    " {toolkit}. Once that is installed, delete the folder .venv and start again."
+)
+NO_ENGINE = "No engine that runs on this computer could be installed; {log} tells more."
+TOOLKITS: dict[Kind, str] = {
+    "cuda": "NVIDIA CUDA Toolkit (nvcc)",
+    "rocm": "AMD ROCm (hipcc)",
+    "vulkan": "Vulkan SDK (glslc)",
+    "metal": "Xcode",
+}
 _PROBE_SECONDS = 3.0
 _BUILD_CPU_SECONDS = 730  # of all cores together; measured: 0.3.36 for the CPU, gcc 12, x86-64
 _CHECK = """
@@ -55,32 +68,21 @@ class Attempt:
 def install_engine(pip: Pip, checkout: Path, here: Surroundings, wanted: Accelerator) -> None:
     """Install the engine and see it compute one token; raise SetupFailed when no way leads there."""
     version = locked_version(checkout)
-    trouble = ""
     for attempt in plan(wanted, here, lambda folder: has_wheel(folder, version)):
-        if trouble:
-            pip.display.note(trouble)
         try:
-            _install(pip, checkout, attempt, version)
-        except SetupFailed as failure:
+            _install(pip, checkout, attempt)
+        except SetupFailed:
             if attempt.accelerator == CPU and not attempt.index:
                 raise
-            trouble = say(
-                "The engine for {accelerator} could not be made here ({why}); trying the next way.",
-                accelerator=attempt.accelerator.name,
-                why=str(failure),
-            )
+            pip.display.note(say(NOT_MADE, accelerator=attempt.accelerator.name, log=pip.log))
             continue
         fault = find_fault(pip.python)
         if not fault:
+            if attempt.accelerator != wanted:
+                pip.display.note(say(CPU_ONLY, accelerator=wanted.name, toolkit=TOOLKITS[wanted.kind]))
             return
-        trouble = say(
-            "The engine for {accelerator} does not run here ({why}); trying the next way.",
-            accelerator=attempt.accelerator.name,
-            why=fault,
-        )
-    raise SetupFailed(
-        say("No engine that runs on this computer could be installed. {why}", why=trouble), changed=True
-    )
+        pip.display.note(say(NOT_RUNNING, accelerator=attempt.accelerator.name, why=fault))
+    raise SetupFailed(say(NO_ENGINE, log=pip.log), changed=True)
 
 
 def plan(
@@ -152,10 +154,10 @@ def find_fault(python: Path) -> str:
     return lines[-1] if lines else say("it ended with code {code}", code=done.returncode)
 
 
-def _install(pip: Pip, checkout: Path, attempt: Attempt, version: str) -> None:
+def _install(pip: Pip, checkout: Path, attempt: Attempt) -> None:
     if attempt.index:
         pip.install("--no-deps", "--force-reinstall", "--only-binary", ":all:", "--index-url", attempt.index,
-                    f"llama-cpp-python=={version}")  # fmt: skip
+                    f"llama-cpp-python=={locked_version(checkout)}")  # fmt: skip
         return
     system_packages.require_compiler(pip.display)
     lock = checkout / "packaging" / "lock"

@@ -72,31 +72,28 @@ def make(
     folder = _prepare_folder(checkout)
 
     def say_waiting(seconds: float) -> None:
-        if seconds == 0 or (seconds > 1 and int(seconds * 2) % 60 == 0):
-            display.note(
-                say("Another set-up is at work in this folder; waiting for it ({time}).", time=clock(seconds))
-            )
+        if seconds == 0:
+            display.note(say("Another set-up is at work in this folder; waiting for it."))
 
     with FolderLock(folder / _LOCK_NAME, say_waiting) as lock:
         if start.is_whole(str(checkout), list(parts)):
             return
         began = time.monotonic()
-        python = Path(start.python_path(str(checkout)))
-        pip = Pip(python, folder / _LOG_NAME, display, lock)
+        pip = Pip(Path(start.python_path(str(checkout))), folder / _LOG_NAME, display, lock)
         before = _take_stamp(checkout)
         if not before:
-            _clear(folder)
             display.note(
                 say("LocalLLM makes its environment in {folder}; that is needed once.", folder=folder)
             )
+            _clear(folder)
         wanted = [part for part in parts if start.part_key(str(checkout), part) not in before]
-        kept = [] if "run" in wanted else before  # other packages: the parts above them are seen to anew
         try:
             _run_steps([step for part in wanted for step in make_steps(checkout, pip, part)], display)
         except SetupFailed as failure:
             if before and not failure.changed:
                 _write_stamp(checkout, before)
             raise
+        kept = [] if "run" in wanted else before  # other packages: the parts above them are seen to anew
         _write_stamp(checkout, [*kept, *(start.part_key(str(checkout), part) for part in parts)])
         display.note(say("Ready after {time}.", time=clock(time.monotonic() - began)))
 

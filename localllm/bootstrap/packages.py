@@ -58,12 +58,12 @@ NEEDED = "2 GB"
 
 
 class Pip:
-    """The environment's pip; it holds the folder's lock as long as it lives, even if this process is killed."""
+    """The environment's pip; it holds the folder's lock while it lives, even if this process is killed."""
 
     def __init__(self, python: Path, log: Path, display: Display, lock: FolderLock) -> None:
         self.python = python
         self.display = display
-        self._log = log
+        self.log = log
         self._lock = lock
 
     def install(
@@ -119,7 +119,7 @@ class Pip:
         """Have builds inside the environment, where the next start clears them away if this one is killed."""
         if sys.platform == "win32":  # paths in there would become too long
             return {}
-        folder = self._log.parent / "tmp"
+        folder = self.log.parent / "tmp"
         folder.mkdir(exist_ok=True)
         return {"TMPDIR": str(folder)}
 
@@ -128,7 +128,7 @@ class Pip:
         threading.Thread(target=_read, args=(process, lines), daemon=True).start()
         output: list[str] = []
         shown = ""
-        with self._log.open("a", encoding="utf-8") as log:
+        with self.log.open("a", encoding="utf-8") as log:
             while True:
                 try:
                     line = lines.get(timeout=1.0)
@@ -149,9 +149,9 @@ class Pip:
             sentence,
             needed=NEEDED,
             python=".".join(map(str, sys.version_info[:2])),
-            folder=self._log.parent.parent,
+            folder=self.log.parent.parent,
             reason=(errors or list(output) or [""])[-1].strip(),
-            log=self._log,
+            log=self.log,
         )
 
 
