@@ -166,6 +166,7 @@ class Child:
                     break
                 self._on_message(message)
         code = self._process.wait()
+        self._close_input()
         self._error_reader.join(1.0)
         lines = tuple(self._last_lines)
         self.death = Death(code, name_cause(code, lines), lines, self._asked)

@@ -276,21 +276,22 @@ def _read_prompt(arguments: argparse.Namespace) -> str | None:
 
 
 def _natural(value: str) -> int:
-    number = int(value)
-    if number < 0:
-        raise argparse.ArgumentTypeError("must not be negative")
-    return number
+    return int(_bounded(value, 0, 2**31 - 1, whole=True))
 
 
 def _at_least_zero(value: str) -> float:
-    number = float(value)
-    if not 0 <= number < float("inf"):
-        raise argparse.ArgumentTypeError("must be a number from 0 on")
-    return number
+    return _bounded(value, 0, 1e9)
 
 
 def _fraction(value: str) -> float:
-    number = float(value)
-    if not 0 <= number <= 1:
-        raise argparse.ArgumentTypeError("must be between 0 and 1")
+    return _bounded(value, 0, 1)
+
+
+def _bounded(value: str, low: float, high: float, *, whole: bool = False) -> float:
+    try:
+        number = int(value) if whole else float(value)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"“{value}” is not a {'whole ' if whole else ''}number") from None
+    if not low <= number <= high:
+        raise argparse.ArgumentTypeError(f"{value} is not between {low:g} and {high:g}")
     return number

@@ -22,17 +22,17 @@ _START = 10.0  # seconds for its process to start
 
 _CHATML = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
-    "<|im_start|>assistant\n"
+    "{{ '<|im_start|>assistant\n' }}"
 )
 _GEMMA = (
     "{{ bos_token }}{% for m in messages %}"
     "<start_of_turn>{{ 'model' if m.role == 'assistant' else 'user' }}\n{{ m.content }}<end_of_turn>\n"
-    "{% endfor %}<start_of_turn>model\n"
+    "{% endfor %}{{ '<start_of_turn>model\n' }}"
 )
 _LLAMA3 = (
     "{{ bos_token }}{% for m in messages %}"
     "<|start_header_id|>{{ m.role }}<|end_header_id|>\n\n{{ m.content }}<|eot_id|>"
-    "{% endfor %}<|start_header_id|>assistant<|end_header_id|>\n\n"
+    "{% endfor %}{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}"
 )
 _PLAIN = (
     "{% for m in messages %}"

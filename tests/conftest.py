@@ -1,0 +1,60 @@
+"""What every test has: a home of its own, and a check that nothing is left running."""
+
+import os
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    """All of the application's folders lie below a temporary one."""
+    folder = tmp_path / "home"
+    monkeypatch.setenv("LOCALLLM_HOME", str(folder))
+    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        monkeypatch.delenv(name, raising=False)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def no_leaks():
+    """A test that leaves a child process or a thread behind fails."""
+    children, threads = _children(), set(threading.enumerate())
+    yield
+    deadline = time.monotonic() + 5
+    while (left := _left_over(children, threads)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not left, f"left running: {left}"
+
+
+def _children():
+    return {child.pid for child in psutil.Process().children(recursive=True)}
+
+
+def _left_over(children, threads):
+    new = [psutil.Process(pid) for pid in _children() - children if psutil.pid_exists(pid)]
+    alive = [f"{p.pid} {p.name()}" for p in new if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+    return alive + [
+        t.name for t in threading.enumerate() if t not in threads and not t.name.startswith("Dummy")
+    ]
+
+
+@pytest.fixture(scope="session")
+def starter():
+    """The real small chat model."""
+    from localllm.core.library import starter_path
+
+    path = starter_path()
+    assert path is not None, "the starter model is part of the environment"
+    return path
+
+
+@pytest.fixture
+def repository():
+    """The root of the checkout."""
+    return Path(__file__).resolve().parent.parent
