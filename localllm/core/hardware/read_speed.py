@@ -17,25 +17,25 @@ def measure(threads: int, size: int, seconds: float) -> float:
     """Read `size` bytes, each thread its part, again and again for some seconds; return the best bytes/s."""
     import numpy as np
 
-    parts: list[object] = [None] * threads
-    # of all reductions the maximum keeps closest to memory's speed: one vector instruction per load
     barrier = threading.Barrier(threads + 1)
     done = threading.Event()
 
-    def read(index: int) -> None:
-        part = np.ones(
-            size // threads // 8, np.int64
-        )  # written by the thread that reads it: its memory is near
-        parts[index] = part
-        barrier.wait()
-        while True:
+    def read() -> None:
+        try:
+            # written by the thread that reads it, so that its memory is near
+            part = np.ones(size // threads // 8, np.int64)
             barrier.wait()
-            if done.is_set():
-                return
-            part.max()
-            barrier.wait()
+            while True:
+                barrier.wait()
+                if done.is_set():
+                    return
+                part.max()  # the reduction closest to memory's speed: one vector instruction for each load
+                barrier.wait()
+        except BaseException:
+            barrier.abort()  # or the others would wait for ever
+            raise
 
-    workers = [threading.Thread(target=read, args=(index,), daemon=True) for index in range(threads)]
+    workers = [threading.Thread(target=read, daemon=True) for _ in range(threads)]
     for worker in workers:
         worker.start()
     barrier.wait()

@@ -1,7 +1,7 @@
 """Recorded computers in place of the running one; `python3 -m tests.core.hardware.recorded` rewrites `expected/`."""
 
 import json
-import time
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -15,11 +15,12 @@ NAMES = sorted(path.stem for path in (FOLDER / "machines").glob("*.json"))
 
 
 class RecordedSystem:
-    """Answers from a recording; `waits` makes it hang at a file, folder or tool whose name contains the key."""
+    """Answers from a recording; it hangs at what contains `hangs_at` until `released` is set."""
 
-    def __init__(self, recording: Mapping[str, Any], waits: Mapping[str, float] | None = None) -> None:
+    def __init__(self, recording: Mapping[str, Any], hangs_at: str | None = None) -> None:
         self._recording = recording
-        self._waits = waits or {}
+        self._hangs_at = hangs_at
+        self.released = threading.Event()
         self._files: dict[str, str] = dict(recording.get("files", {}))
         if cpuinfo := recording.get("cpuinfo"):
             self._files["/proc/cpuinfo"] = render_cpuinfo(**cpuinfo)
@@ -28,18 +29,21 @@ class RecordedSystem:
         self.release: str = recording["release"]
 
     @classmethod
-    def load(cls, name: str, change: Callable[[dict[str, Any]], None] | None = None, **waits: float) -> "RecordedSystem":
+    def load(
+        cls, name: str, change: Callable[[dict[str, Any]], object] | None = None, hangs_at: str | None = None
+    ) -> "RecordedSystem":
         recording = json.loads((FOLDER / "machines" / f"{name}.json").read_text(encoding="utf-8"))
         if change:
             change(recording)
-        return cls(recording, waits)
+        return cls(recording, hangs_at)
 
     @property
     def models(self) -> Path:
         return Path(self._recording["models"])
 
     def _wait(self, what: str) -> None:
-        time.sleep(max((seconds for key, seconds in self._waits.items() if key in what), default=0.0))
+        if self._hangs_at and self._hangs_at in what:
+            self.released.wait(20)
 
     def read_text(self, path: str) -> str | None:
         self._wait(path)
@@ -47,7 +51,9 @@ class RecordedSystem:
 
     def list_folder(self, path: str) -> list[str]:
         self._wait(path)
-        inside = [PurePosixPath(name).relative_to(path) for name in self._files if name.startswith(path + "/")]
+        inside = [
+            PurePosixPath(name).relative_to(path) for name in self._files if name.startswith(path + "/")
+        ]
         return sorted({name.parts[0] for name in inside})
 
     def find_tool(self, name: str) -> str | None:
