@@ -167,8 +167,9 @@ def describe_line(line: str) -> str:
 
 def _read(process: subprocess.Popen[str], lines: queue.SimpleQueue[str | None]) -> None:
     if process.stdout:
-        for line in process.stdout:
-            lines.put(line)
+        with process.stdout as stream:
+            for line in stream:
+                lines.put(line)
     lines.put(None)
 
 

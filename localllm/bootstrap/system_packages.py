@@ -154,7 +154,7 @@ def add_test_tools(display: Display) -> None:
 
 def missing_libraries(table: str, loads: Callable[[str], bool]) -> dict[str, dict[str, str]]:
     """Return the libraries of a table that do not load, with the package of each family that holds them."""
-    rows = [line.split() for line in table.strip().splitlines()]
+    rows = [line.split() for line in table.splitlines() if line]
     return {name: dict(zip(FAMILIES, packages, strict=True)) for name, *packages in rows if not loads(name)}
 
 

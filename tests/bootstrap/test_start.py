@@ -10,28 +10,17 @@ from pathlib import Path
 import pytest
 
 from localllm.bootstrap import start
+from tests.bootstrap.conftest import put_python, put_stamp
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 LOCKS = CHECKOUT / "packaging" / "lock"
 
 
 @pytest.fixture
-def checkout(tmp_path: Path) -> Path:
-    """A checkout whose environment's python is a script that prints how it was called."""
-    locks = tmp_path / "packaging" / "lock"
-    locks.mkdir(parents=True)
-    for name in ("installer", "run", "starter", "engine", "dev"):
-        (locks / f"{name}.txt").write_text(f"{name}==1\n")
-    python = Path(start.python_path(str(tmp_path)))
-    python.parent.mkdir(parents=True)
-    python.write_text('#!/bin/sh\nprintf "%s|" "$@"\ncat\nexit 7\n')
-    python.chmod(0o755)
-    return tmp_path
-
-
-def finish(checkout: Path, *parts: str) -> None:
-    lines = [start.part_key(str(checkout), part) for part in parts]
-    Path(start.stamp_path(str(checkout))).write_text("\n".join(lines) + "\n")
+def checkout(bare_checkout: Path) -> Path:
+    """A checkout whose environment's Python prints how it was called."""
+    put_python(bare_checkout, 'printf "%s|" "$@"\ncat\nexit 7')
+    return bare_checkout
 
 
 def test_no_stamp_is_not_whole(checkout: Path) -> None:
@@ -39,35 +28,35 @@ def test_no_stamp_is_not_whole(checkout: Path) -> None:
 
 
 def test_stamp_of_these_locks_is_whole(checkout: Path) -> None:
-    finish(checkout, "run")
+    put_stamp(checkout, "run")
     assert start.is_whole(str(checkout), ["run"])
     assert not start.is_whole(str(checkout), ["run", "dev"])
-    finish(checkout, "run", "dev")
+    put_stamp(checkout, "run", "dev")
     assert start.is_whole(str(checkout), ["run", "dev"])
 
 
 def test_renewed_lock_is_not_whole(checkout: Path) -> None:
-    finish(checkout, "run", "dev")
+    put_stamp(checkout, "run", "dev")
     (checkout / "packaging" / "lock" / "engine.txt").write_text("engine==2\n")
     assert not start.is_whole(str(checkout), ["run"])
     assert start.is_whole(str(checkout), ["dev"])
 
 
 def test_lock_with_windows_line_ends_is_the_same(checkout: Path) -> None:
-    finish(checkout, "run")
+    put_stamp(checkout, "run")
     (checkout / "packaging" / "lock" / "run.txt").write_bytes(b"run==1\r\n")
     assert start.is_whole(str(checkout), ["run"])
 
 
 def test_moved_checkout_is_not_whole(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    finish(checkout, "run")
+    put_stamp(checkout, "run")
     moved = tmp_path_factory.mktemp("other") / "moved"
     checkout.rename(moved)
     assert not start.is_whole(str(moved), ["run"])
 
 
 def test_python_that_is_gone_is_not_whole(checkout: Path) -> None:
-    finish(checkout, "run")
+    put_stamp(checkout, "run")
     python = Path(start.python_path(str(checkout)))
     python.unlink()
     python.symlink_to("/nowhere/python3.11")
@@ -82,7 +71,7 @@ def test_damaged_stamp_is_not_whole(checkout: Path, damage: bytes) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the stand-in for Python is a shell script")
 def test_arguments_input_and_status_are_passed_on(checkout: Path) -> None:
-    finish(checkout, "run")
+    put_stamp(checkout, "run")
     program = (
         f"import sys; sys.path.insert(0, {str(CHECKOUT)!r})\n"
         f"from localllm.bootstrap.start import start; sys.exit(start({str(checkout)!r}, ['chat', '-p', 'a b']))"
