@@ -151,8 +151,8 @@ def _as_json(recommendation: Recommendation, context: Context) -> dict[str, Any]
 
 
 _OF_MODEL = (
-    "id", "name", "developer", "family", "uses", "parameters", "active_parameters", "context_length", "license",
-    "license_ok_commercial", "gated", "release", "spanish", "repo", "sources",
+    "id", "name", "developer", "family", "uses", "parameters", "active_parameters", "context_length",
+    "license", "license_ok_commercial", "gated", "release", "spanish", "repo", "sources",
 )  # fmt: skip
 _PARTS = ("weights", "kv", "compute", "output", "overhead", "total")
 

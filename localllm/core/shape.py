@@ -28,6 +28,7 @@ PLAIN = frozenset(
 WINDOW_PERIOD = {"gemma2": 2, "gemma3": 6, "gpt-oss": 2, "cohere2": 4, "exaone4": 4, "olmo2": 4}
 LATENT = frozenset({"deepseek2"})
 HYBRID = frozenset({"qwen35", "qwen35moe", "qwen3next"})
+WITHOUT_GATE = frozenset({"apertus"})  # whose feed-forward has two matrices, not three
 PATTERNED = frozenset({"gemma4"})
 COVERED = PLAIN | LATENT | HYBRID | PATTERNED | frozenset(WINDOW_PERIOD)
 
@@ -205,7 +206,7 @@ def _recurrent(shape: ModelShape) -> Iterator[Matrix]:
 def _feed_forward(shape: ModelShape) -> Iterator[Matrix]:
     width = shape.embedding_width
     if shape.dense_layers:
-        if shape.architecture != "apertus":  # which has no gate
+        if shape.architecture not in WITHOUT_GATE:
             yield Matrix("gate", width, shape.feed_forward, shape.dense_layers)
         yield Matrix("up", width, shape.feed_forward, shape.dense_layers)
         yield Matrix("down", shape.feed_forward, width, shape.dense_layers)
@@ -279,7 +280,7 @@ class _Header:
             return None
         key = self.number("attention.key_length", width // heads[0])
         experts = self.number("expert_count", 0)
-        dense = self.number("leading_dense_block_count", 0) if experts else layers
+        dense = self.number("leading_dense_block_count", 0) if experts and not patterned else layers
         common = {
             "architecture": self.architecture,
             "layers": layers,
@@ -288,15 +289,15 @@ class _Header:
             "kv_heads": kv_heads[0],
             "key_length": key,
             "value_length": self.number("attention.value_length", key),
-            "feed_forward": self._feed_forward(),
+            "feed_forward": self._feed_forward() if dense else 0,
             "vocabulary": self.rows("token_embd.weight") or self.number("vocab_size"),
             "trained_context": self.number("context_length"),
             "tied_embeddings": "output.weight" not in self._tensors,
             "experts": experts,
             "experts_used": self.number("expert_used_count", 0),
             "expert_feed_forward": self.number("expert_feed_forward_length", 0),
-            "expert_layers": layers - dense if experts else 0,
-            "dense_layers": layers if patterned else dense,
+            "expert_layers": (layers if patterned else layers - dense) if experts else 0,
+            "dense_layers": dense,
             "shared_feed_forward": self.rows(f"blk.{layers - 1}.ffn_up_shexp.weight"),
             "full_layers": layers,
         }

@@ -48,6 +48,7 @@ _VENDORS = {
 UNKNOWN_GPU = {"discrete": 200 * GB, "integrated": 50 * GB, "unified": 68 * GB}
 FLOPS_PER_BYTE = {"NVIDIA": 130.0, "AMD": 53.0, "Apple": 23.0}  # prompt reading over peak bandwidth
 MOST_PROMPT_FLOPS = 150e12
+GPU_PROMPT_LAYER = 0.4e-6  # per token: 47,500 tokens/s for 28 layers of 0.6B on an H100
 CPU_FLOPS, CPU_PROMPT_LAYER = 130 * GB, 140e-6  # per core
 UPLOAD = 12 * GB  # per second over PCIe from pageable memory (17 measured on PCIe 5)
 EXPERTS_PROMPT = 0.45  # of the arithmetic a dense model reaches
@@ -237,5 +238,5 @@ def _prompt_speed(machine: Machine, job: _Job) -> float:
             for gpu in _gpus(machine, job.kind)[:1]
         )
         rate = min(MOST_PROMPT_FLOPS, rate) * (EXPERTS_PROMPT if shape.experts else 1.0)
-        gpu_seconds = (1 - on_cpu) * flops / rate
+        gpu_seconds = (1 - on_cpu) * (flops / rate + GPU_PROMPT_LAYER * shape.layers)
     return 1 / (cpu_seconds + gpu_seconds)

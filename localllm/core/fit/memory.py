@@ -10,12 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from localllm.core.shape import WITHOUT_GATE
+
 if TYPE_CHECKING:
     from localllm.core.shape import ModelShape
 
 MIB = 2**20
 CELL_STEP = 256  # llama.cpp rounds cache cells up to this
 RUNTIME = 120 * MIB  # the engine's process before it loads anything: Python, libllama, OpenMP
+DEEP_STACK = frozenset({"qwen3vl", "qwen3vlmoe"})  # which take an image's features into several layers
 CACHE_BYTES = {
     "f32": 4.0, "f16": 2.0, "bf16": 2.0, "q8_0": 34 / 32, "q5_1": 24 / 32, "q5_0": 22 / 32, "q4_1": 20 / 32,
     "q4_0": 18 / 32, "iq4_nl": 18 / 32,
@@ -112,6 +115,10 @@ def _cache(shape: ModelShape, cells: int, window: int, settings: FitSettings) ->
         heads = shape.window_kv_heads or shape.kv_heads
         length = shape.window_head_length or shape.key_length
         narrow = shape.window_layers * window * _cell(shape, heads, length, *kinds)
+        if not settings.flash_attention:  # values are stored transposed, all layers as wide as the widest
+            wide, ours = shape.kv_heads * shape.value_length, heads * length
+            full += shape.full_layers * cells * max(0, ours - wide) * CACHE_BYTES[settings.kv_type_v]
+            narrow += shape.window_layers * window * max(0, wide - ours) * CACHE_BYTES[settings.kv_type_v]
     state = shape.recurrent_layers * shape.recurrent_state * 4
     return int(settings.sequences * (full + narrow + state))
 
@@ -119,16 +126,34 @@ def _cache(shape: ModelShape, cells: int, window: int, settings: FitSettings) ->
 def _compute(shape: ModelShape, cells: int, window: int, ubatch: int, settings: FitSettings) -> int:
     """Return the peak of the prompt's graph: logits, activations or attention scores."""
     width = shape.embedding_width
-    activations = 3 * shape.feed_forward + 4 * width if shape.dense_layers else 0
-    if shape.experts:
-        used, wide = shape.experts_used, shape.expert_feed_forward
-        of_experts = max(2 * used * (width + wide), 3 * used * wide + used * width + 5 * width)
-        activations = of_experts if not shape.dense_layers else max(of_experts, activations)
+    activations = 4 * _activations(shape)
     outputs = min(ubatch, settings.outputs_max or settings.batch)
     logits = 4 * outputs * (shape.vocabulary + 2 * width)
     if settings.flash_attention:
-        return max(logits, ubatch * (4 * activations + 2 * cells + 2 * window))
+        return max(logits, ubatch * (activations + 2 * cells + 2 * window))
     queries, keys = shape.heads * shape.key_length, shape.kv_heads * shape.key_length
     mask = 4 * (cells + window)
     scores = 4 * (shape.heads * cells + 3 * width + 2 * queries + 2 * keys)
-    return max(logits, ubatch * (max(scores, 4 * activations) + mask))
+    return max(logits, ubatch * (max(scores, activations) + mask))
+
+
+def _activations(shape: ModelShape) -> int:
+    """Return the floats that are alive at once for one token in the widest layer."""
+    width, used, wide = shape.embedding_width, shape.experts_used, shape.expert_feed_forward
+    beside = 10 if shape.architecture in DEEP_STACK else 3 if shape.recurrent_layers else 4  # rows of `width`
+    branches = 3 if shape.architecture not in WITHOUT_GATE else 1
+    dense = (
+        branches * max(shape.feed_forward, 2 * shape.recurrent_keys + shape.recurrent_inner) + beside * width
+    )
+    if not shape.experts:
+        return dense
+    chained = 3 * used * wide + used * width
+    paired = 2 * used * (width + wide)
+    if shape.architecture in DEEP_STACK:
+        return chained + beside * width + 2 * shape.experts
+    if shape.recurrent_layers:
+        return chained + 4 * width
+    if shape.architecture == "gpt-oss":
+        return paired
+    of_experts = max(chained + 5 * width, 0 if shape.shared_feed_forward else paired)
+    return max(of_experts, dense) if shape.dense_layers else of_experts

@@ -28,6 +28,7 @@ HOST_RUNTIME_WITH_GPU = 300 * MIB  # measured 230 (dense) to 340 MiB private on 
 OFFLOAD_BUFFER = 160 * MIB  # measured 20 to 154 MiB more compute buffer when weights stay on the CPU
 AMX_LAYOUT = 1.02  # measured by dry run: 0 to 2 % more, and a tied output matrix is stored again
 LEAST_SHARE = 0.1  # of the layers on the GPU, or it is not worth the trouble
+PLAIN_CACHE = ("f32", "f16", "bf16")
 METAL_CONTEXT, OTHER_CONTEXT, LARGEST_CONTEXT = 64 * MIB, 200 * MIB, 527 * MIB
 
 
@@ -101,9 +102,12 @@ def driver_share(gpus: tuple[Gpu, ...], shape: ModelShape, settings: FitSettings
     """Return what drivers and kernels take on the GPUs besides llama.cpp's buffers.
 
     A CUDA context takes 527 MiB on an H100 and 120 MiB on an RTX 4060 (it grows with the chip); the first
-    decode takes 76 to 105 MiB more, with experts or without flash attention 180 to 239 (measured).
+    decode takes 76 to 105 MiB more, with experts or without flash attention 180 to 239 (measured). A
+    quantized cache is unpacked for attention, one layer at a time.
     """
     kernels = 256 * MIB if shape.experts or not settings.flash_attention else 128 * MIB
+    if settings.kv_type_k not in PLAIN_CACHE or settings.kv_type_v not in PLAIN_CACHE:
+        kernels += 2 * shape.kv_heads * (shape.key_length + shape.value_length) * settings.context_length
     return sum(_context(gpu) + kernels for gpu in gpus)
 
 

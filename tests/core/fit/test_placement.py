@@ -1,0 +1,146 @@
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from localllm.core.fit import FitSettings, budgets_of, estimate_memory, place
+from localllm.core.machine import Gpu
+from tests.core import machines
+from tests.core.machines import GIB, cpu, memory, nvidia
+
+SETTINGS = FitSettings(8192)
+
+
+def weights(catalogue, name, quant="Q4_K_M"):
+    return catalogue.quants.get(quant).weight_bytes(catalogue.model(name).shape)
+
+
+def placed(machine, catalogue, name, quant="Q4_K_M", settings=SETTINGS):
+    return place(machine, catalogue.model(name).shape, weights(catalogue, name, quant), settings)
+
+
+def test_all_on_a_gpu_that_is_large_enough(catalogue):
+    placement, _, verdict = placed(machines.RTX_4090, catalogue, "qwen3-8b")
+    assert (placement.kind, verdict) == ("gpu", "fits")
+    assert placement.gpu_layers == 37
+
+
+def test_experts_go_to_main_memory_first(catalogue):
+    placement, _, verdict = placed(machines.RTX_4060, catalogue, "qwen3-30b-a3b")
+    assert (placement.kind, verdict) == ("experts_on_cpu", "partly_on_cpu")
+    assert placement.gpu_bytes < 3 * GIB
+    assert placement.host_bytes > 15 * GIB
+
+
+def test_a_dense_model_is_split_by_layers(catalogue):
+    placement, memory_of, verdict = placed(machines.RTX_4060, catalogue, "qwen3-14b")
+    assert (placement.kind, verdict) == ("partly_gpu", "partly_on_cpu")
+    assert 1 < placement.gpu_layers < 41
+    assert placement.gpu_bytes <= machines.RTX_4060.gpus[0].memory_free
+    assert placement.gpu_bytes + placement.host_bytes == pytest.approx(memory_of.total, rel=0.02)
+
+
+def test_a_gpu_that_the_engine_cannot_use_is_not_counted(catalogue):
+    unusable = replace(machines.RTX_4090, gpus=(nvidia("RTX 4090", 24, 1008, usable=False),))
+    placement, _, _ = placed(unusable, catalogue, "qwen3-8b")
+    assert placement.kind == "cpu"
+    assert budgets_of(unusable).gpu.now == 0
+
+
+def test_two_gpus_hold_what_one_cannot(catalogue):
+    name = "llama-3.3-70b-instruct"
+    assert placed(machines.TWO_3090, catalogue, name)[0].kind == "gpu"
+    one = replace(machines.TWO_3090, gpus=machines.TWO_3090.gpus[:1])
+    assert placed(one, catalogue, name)[0].kind == "partly_gpu"
+
+
+def test_unified_memory_is_counted_once(catalogue):
+    placement, memory_of, verdict = placed(machines.M4_MAX, catalogue, "qwen3-32b")
+    assert (placement.kind, verdict) == ("unified", "fits")
+    assert placement.gpu_bytes + placement.host_bytes == memory_of.total
+    budgets = budgets_of(machines.M4_MAX)
+    assert budgets.gpu.now <= machines.M4_MAX.memory.available
+    assert budgets_of(machines.M1).gpu.closed <= machines.M1.memory.total
+
+
+def test_integrated_memory_is_main_memory():
+    shared = budgets_of(machines.STRIX_HALO)
+    assert shared.unified
+    assert shared.gpu.now <= machines.STRIX_HALO.memory.available
+
+
+def test_memory_set_aside_for_an_integrated_gpu_counts():
+    gpu = Gpu("Radeon 8060S", "AMD", "integrated", 96 * GIB, 95 * GIB, 16 * GIB, usable=True)
+    budgets = budgets_of(replace(machines.STRIX_HALO, gpus=(gpu,), memory=memory(31, 25)))
+    assert budgets.gpu.now == 95 * GIB
+
+
+def test_a_container_has_its_limit():
+    budgets = budgets_of(machines.CONTAINER)
+    assert budgets.host.now < 4 * GIB
+    assert budgets.host.closed < 4 * GIB
+
+
+def test_what_other_programs_hold_can_be_had_by_closing_them(catalogue):
+    busy = replace(machines.REFERENCE, memory=memory(23.5, 3))
+    placement, _, verdict = placed(busy, catalogue, "qwen3-8b")
+    assert (placement.kind, verdict) == ("cpu", "needs_closing_apps")
+
+
+def test_too_large_for_anything(catalogue):
+    assert placed(machines.LAPTOP, catalogue, "llama-3.3-70b-instruct")[2] == "does_not_fit"
+
+
+def test_nearly_all_of_the_memory_is_tight(catalogue):
+    need = placed(machines.REFERENCE, catalogue, "qwen3-8b")[1].total
+    barely = replace(machines.REFERENCE, memory=memory(23.5, need / GIB + 0.75))
+    assert placed(barely, catalogue, "qwen3-8b")[2] == "tight"
+
+
+def test_a_tied_output_is_stored_twice_with_a_gpu(catalogue):
+    shape = catalogue.model("qwen3-0.6b").shape
+    size = weights(catalogue, "qwen3-0.6b", "Q8_0")
+    _, memory_of, _ = place(machines.H100, shape, size, SETTINGS)
+    # measured: 604.15 MiB of the GPU's, the embedding's 157.65 on the host again
+    assert memory_of.weights == pytest.approx((604.15 + 157.65) * 2**20, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("name", "quant", "settings", "measured"),
+    [
+        ("qwen3-0.6b", "Q8_0", FitSettings(8192), 2142.8),
+        ("llama-3.1-8b-instruct", "Q4_K_M", FitSettings(8192), 6152.8),
+        ("qwen3-30b-a3b", "Q4_K_M", FitSettings(8192), 19092.8),
+        ("llama-3.1-8b-instruct", "Q4_K_M", FitSettings(32768, kv_type_k="q8_0", kv_type_v="q8_0"), 7380.8),
+        ("llama-3.1-8b-instruct", "Q4_K_M", FitSettings(32768, outputs_max=0), 9366.8),
+        ("llama-3.1-8b-instruct", "Q4_K_M", FitSettings(32768, ubatch=2048), 9688.8),
+        ("llama-3.1-8b-instruct", "Q4_K_M", FitSettings(32768, flash_attention=False), 11412.8),
+    ],
+)
+def test_never_under_the_peak_measured_on_an_h100(catalogue, name, quant, settings, measured):
+    placement, _, _ = placed(machines.H100, catalogue, name, quant, settings)
+    ratio = placement.gpu_bytes / 2**20 / measured
+    assert 1.0 <= ratio <= 1.05, f"{ratio:.3f} of the peak that NVML saw"
+
+
+@given(
+    total=st.floats(1, 1024),
+    used=st.floats(0, 1),
+    gpu=st.one_of(st.none(), st.floats(1, 96)),
+    context=st.integers(256, 262144),
+    size=st.integers(10**8, 10**12),
+)
+def test_what_is_said_to_fit_fits(catalogue, total, used, gpu, context, size):
+    gpus = (nvidia("GPU", gpu, 500),) if gpu else ()
+    machine = replace(
+        machines.REFERENCE, cpu=cpu(4, ("avx2",)), memory=memory(total, total * used), gpus=gpus
+    )
+    shape = catalogue.model("qwen3-30b-a3b").shape
+    settings = FitSettings(context)
+    placement, memory_of, verdict = place(machine, shape, size, settings)
+    budgets = budgets_of(machine)
+    if verdict in ("fits", "tight", "partly_on_cpu"):
+        assert placement.host_bytes <= budgets.host.now <= machine.memory.available
+        assert placement.gpu_bytes <= budgets.gpu.now
+    assert memory_of.total >= estimate_memory(shape, size, settings).total - memory_of.overhead
