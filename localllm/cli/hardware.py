@@ -133,7 +133,7 @@ def _show_gpus(machine: Machine, output: Output) -> None:
         Column(text("Free"), right=True),
         Column(text("Memory"), right=True),
         Column(text("GB/s"), right=True),
-        Column(text("Engine can use it")),
+        Column(text("Usable")),
     ]
     output.table(columns, [_gpu_cells(gpu) for gpu in machine.gpus])
     unusable = [gpu for gpu in machine.gpus if gpu.remedy]

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from localllm.core.hardware.gpu_table import GIB, sure_bandwidth
 from localllm.core.hardware.graphics import MIB, sensible_size
 from localllm.core.hardware.processor import clean_name, parse_sysctl
-from localllm.core.hardware.system import ToolFailed
+from localllm.core.hardware.sources import ToolFailed
 from localllm.core.machine import Gpu
 
 if TYPE_CHECKING:
     from localllm.core.hardware.gpu_table import GpuTable
-    from localllm.core.hardware.system import System
+    from localllm.core.hardware.sources import System
 
 
 def read_apple(system: System, table: GpuTable, deadline: float) -> tuple[Gpu, ...]:

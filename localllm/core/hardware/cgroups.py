@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from localllm.core.hardware.system import System
+    from localllm.core.hardware.sources import System
 
 _T = TypeVar("_T", int, float)
 _UNLIMITED = 2**60  # version 1 writes the largest multiple of the page size instead of "max"

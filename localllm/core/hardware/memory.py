@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from localllm.core.hardware.system import MemoryNumbers
+from localllm.core.hardware.sources import MemoryNumbers
 from localllm.core.machine import Memory
 
 if TYPE_CHECKING:
     from localllm.core.hardware.cgroups import Limits
-    from localllm.core.hardware.system import System
+    from localllm.core.hardware.sources import System
 
 _MEMINFO_LINE = re.compile(r"^([A-Za-z_()]+):\s+(\d{1,15}) kB$", re.MULTILINE)
 

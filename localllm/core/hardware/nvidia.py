@@ -15,13 +15,13 @@ from localllm.core.hardware.graphics import (
     sensible_size,
     with_bandwidth,
 )
-from localllm.core.hardware.system import NvmlGpu, NvmlSnapshot, ToolFailed
+from localllm.core.hardware.sources import NvmlGpu, NvmlSnapshot, ToolFailed
 from localllm.core.machine import Gpu
 from localllm.texts import text
 
 if TYPE_CHECKING:
     from localllm.core.hardware.gpu_table import GpuTable
-    from localllm.core.hardware.system import System
+    from localllm.core.hardware.sources import System
 
 _log = logging.getLogger(__name__)
 

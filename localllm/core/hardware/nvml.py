@@ -6,7 +6,7 @@ import contextlib
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from localllm.core.hardware.system import NvmlGpu, NvmlSnapshot, ToolFailed
+from localllm.core.hardware.sources import NvmlGpu, NvmlSnapshot, ToolFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,12 +15,12 @@ from localllm.core.hardware.graphics import (
     sensible_size,
     with_bandwidth,
 )
-from localllm.core.hardware.system import ToolFailed
+from localllm.core.hardware.sources import ToolFailed
 from localllm.core.machine import Gpu
 
 if TYPE_CHECKING:
     from localllm.core.hardware.gpu_table import GpuTable
-    from localllm.core.hardware.system import System
+    from localllm.core.hardware.sources import System
     from localllm.core.machine import GpuKind
 
 _log = logging.getLogger(__name__)

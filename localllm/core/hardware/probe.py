@@ -19,7 +19,7 @@ from localllm.core.hardware.memory import read_memory
 from localllm.core.hardware.nvidia import read_nvidia
 from localllm.core.hardware.pci import read_pci
 from localllm.core.hardware.processor import plain_architecture, read_processor
-from localllm.core.hardware.system import RunningSystem, System
+from localllm.core.hardware.system import RunningSystem
 from localllm.core.machine import Cpu, Disk, Machine, Memory
 from localllm.texts import Text, text
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from localllm.core.hardware.sources import System
     from localllm.core.machine import EngineBuild, Gpu
 
 _log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from localllm.core.hardware.cgroups import Limits
-    from localllm.core.hardware.system import System
+    from localllm.core.hardware.sources import System
 
 _ARCHITECTURES = {"amd64": "x86_64", "x64": "x86_64", "aarch64": "arm64"}
 _CPU_FOLDER = "/sys/devices/system/cpu"

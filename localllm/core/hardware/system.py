@@ -1,7 +1,4 @@
-"""Reads the running system: the only code of this package that touches files, tools and drivers.
-
-Tests put recorded machines in its place (`tests/core/hardware/recorded.py`).
-"""
+"""Reads the running system: the only code of this package that touches files, tools and drivers."""
 
 from __future__ import annotations
 
@@ -13,118 +10,19 @@ import signal
 import subprocess
 import sys
 import threading
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Protocol, cast
+from typing import IO, TYPE_CHECKING, cast
 
+from localllm.core.hardware.nvml import take_snapshot
+from localllm.core.hardware.sources import MemoryNumbers, ToolFailed
 from localllm.processes import child_environment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from localllm.core.hardware.sources import NvmlSnapshot
+
 MAX_OUTPUT = 1 << 20  # bytes of a tool's output or of a file that are read
-
-
-class ToolFailed(Exception):
-    """A tool or driver gave no usable answer; the text is for the log.
-
-    Attributes:
-        slow: Whether it was given up because it took too long.
-    """
-
-    def __init__(self, reason: str, *, slow: bool = False) -> None:
-        super().__init__(reason)
-        self.slow = slow
-
-
-@dataclass(frozen=True)
-class NvmlGpu:
-    """What NVIDIA's management library says of a card; None where the card does not support the question."""
-
-    name: str
-    bus_id: str
-    memory_total: int | None = None
-    memory_free: int | None = None
-    bus_width: int | None = None  # bits
-    memory_clock: int | None = None  # MHz
-
-
-@dataclass(frozen=True)
-class NvmlSnapshot:
-    """Every NVIDIA card."""
-
-    driver: str
-    gpus: tuple[NvmlGpu, ...]
-
-
-@dataclass(frozen=True)
-class MemoryNumbers:
-    """Main memory in bytes."""
-
-    total: int
-    available: int
-    swap_total: int = 0
-    swap_free: int = 0
-
-
-class System(Protocol):
-    """What the probes may ask."""
-
-    platform: str  # as sys.platform
-    architecture: str  # as platform.machine()
-    release: str  # of the kernel or of the system
-
-    def read_text(self, path: str) -> str | None:
-        """Return a file's text, None if it cannot be read."""
-        ...
-
-    def list_folder(self, path: str) -> list[str]:
-        """Return the sorted names in a folder, none if it cannot be read."""
-        ...
-
-    def find_tool(self, name: str) -> str | None:
-        """Return the path of a program."""
-        ...
-
-    def run(self, command: Sequence[str], deadline: float) -> str:
-        """Return a tool's standard output.
-
-        Raises:
-            ToolFailed: It is missing, failed, or took longer than `deadline` seconds.
-        """
-        ...
-
-    def nvml(self) -> NvmlSnapshot:
-        """Ask NVIDIA's management library; this takes no graphics memory.
-
-        Raises:
-            ToolFailed: There is no such library, or it refuses.
-        """
-        ...
-
-    def affinity(self) -> frozenset[int] | None:
-        """Return the processors this process may run on, None where the system has no such thing."""
-        ...
-
-    def memory(self) -> MemoryNumbers:
-        """Return main memory as psutil sees it."""
-        ...
-
-    def core_counts(self) -> tuple[int, int]:
-        """Return physical and logical cores as psutil sees them."""
-        ...
-
-    def processor_features(self) -> frozenset[int]:
-        """Return what Windows' IsProcessorFeaturePresent confirms."""
-        ...
-
-    def registry(self, key: str) -> list[Mapping[str, str | int]]:
-        """Return the values of a Windows registry key of the local machine and of its numbered children."""
-        ...
-
-    def disk(self, path: str) -> tuple[int, int] | None:
-        """Return total and free bytes of the file system that holds a path, None if it does not exist."""
-        ...
 
 
 class RunningSystem:
@@ -174,8 +72,6 @@ class RunningSystem:
 
     def nvml(self) -> NvmlSnapshot:
         """Ask NVIDIA's management library."""
-        from localllm.core.hardware.nvml import take_snapshot
-
         return take_snapshot()
 
     def affinity(self) -> frozenset[int] | None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from localllm.core.hardware.gpu_table import GpuTable
-    from localllm.core.hardware.system import System
+    from localllm.core.hardware.sources import System
 
 ADAPTERS_KEY = r"SYSTEM\CurrentControlSet\Control\Class\{4d36e968-e325-11ce-bfc1-08002be10318}"
 

@@ -43,7 +43,8 @@ COMMANDS = [
 
 
 def record() -> dict:
-    from localllm.core.hardware.system import RunningSystem, ToolFailed
+    from localllm.core.hardware.sources import ToolFailed
+    from localllm.core.hardware.system import RunningSystem
 
     system = RunningSystem()
     try:

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from localllm.core.hardware.probe import probe
-from localllm.core.hardware.system import MemoryNumbers, NvmlGpu, NvmlSnapshot, ToolFailed
+from localllm.core.hardware.sources import MemoryNumbers, NvmlGpu, NvmlSnapshot, ToolFailed
 from localllm.core.machine import Machine
 
 FOLDER = Path(__file__).parent

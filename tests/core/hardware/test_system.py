@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from localllm.core.hardware.system import MAX_OUTPUT, RunningSystem, ToolFailed
+from localllm.core.hardware.sources import ToolFailed
+from localllm.core.hardware.system import MAX_OUTPUT, RunningSystem
 
 
 def python(code: str) -> list[str]:
