@@ -7,14 +7,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from PySide6.QtCore import QObject, Qt, Signal
-from PySide6.QtGui import QWheelEvent
-from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QGridLayout, QLineEdit, QPlainTextEdit, QSpinBox, QWidget
+from PySide6.QtWidgets import (
+    QComboBox,
+    QDoubleSpinBox,
+    QGridLayout,
+    QLineEdit,
+    QPlainTextEdit,
+    QSpinBox,
+    QWidget,
+)
 
 from localllm.ui.translation import say
 from localllm.ui.widgets.basics import make_label
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from PySide6.QtGui import QWheelEvent
 
     from localllm.texts import Text
 
@@ -111,7 +120,9 @@ class Form(QObject):
             label.setBuddy(self.controls[name])
             wide = isinstance(self.controls[name], QPlainTextEdit)
             grid.addWidget(label, line, 0)
-            grid.addWidget(self.controls[name], line + (1 if wide else 0), 0 if wide else 1, 1, 2 if wide else 1)
+            grid.addWidget(
+                self.controls[name], line + (1 if wide else 0), 0 if wide else 1, 1, 2 if wide else 1
+            )
             line += 2 if wide else 1
             if row.help and not narrow:
                 grid.addWidget(make_label(say(row.help), "small", wrap=True), line, 0, 1, 2)
@@ -160,7 +171,7 @@ class Form(QObject):
         for choice in row.choices:
             combo.addItem(row.shown.get(choice, choice), choice)
         combo.setCurrentIndex(max(0, combo.findData(value)))
-        combo.currentIndexChanged.connect(lambda _index: self.edited.emit(name, combo.currentData()))
+        combo.currentIndexChanged.connect(lambda: self.edited.emit(name, combo.currentData()))
         return combo
 
     def _make_number(self, name: str, row: Row, value: int) -> QWidget:
@@ -170,7 +181,7 @@ class Form(QObject):
         spin.setValue(value)
         spin.setKeyboardTracking(False)
         spin.setAlignment(Qt.AlignmentFlag.AlignRight)
-        spin.valueChanged.connect(lambda number: self.edited.emit(name, number))
+        spin.valueChanged.connect(lambda: self.edited.emit(name, spin.value()))
         return spin
 
     def _make_fraction(self, name: str, row: Row, value: float) -> QWidget:
@@ -181,7 +192,7 @@ class Form(QObject):
         spin.setValue(value)
         spin.setKeyboardTracking(False)
         spin.setAlignment(Qt.AlignmentFlag.AlignRight)
-        spin.valueChanged.connect(lambda number: self.edited.emit(name, number))
+        spin.valueChanged.connect(lambda: self.edited.emit(name, spin.value()))
         return spin
 
     def _make_lines(self, name: str, value: tuple[str, ...]) -> QWidget:

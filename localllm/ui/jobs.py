@@ -7,13 +7,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from PySide6.QtCore import QObject, Signal
 
 from localllm.errors import Cancelled
 from localllm.progress import Progress
-from localllm.texts import Text
+
+if TYPE_CHECKING:
+    from localllm.texts import Text
 
 _log = logging.getLogger(__name__)
 
@@ -134,7 +136,8 @@ class JobRunner(QObject):
     def wait(self, seconds: float) -> bool:
         """Wait until every thread has ended; return whether they all have."""
         deadline = time.monotonic() + seconds
-        return all([job.join(deadline - time.monotonic()) for job in self._jobs])
+        ended = [job.join(deadline - time.monotonic()) for job in self._jobs]
+        return all(ended)
 
     def _on_finished(self) -> None:
         job = cast("Job", self.sender())

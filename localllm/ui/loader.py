@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from PySide6.QtCore import QModelIndex, QSortFilterProxyModel, Qt, QTimer
-from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QDialog, QFileDialog, QHBoxLayout, QLineEdit, QListView, QVBoxLayout, QWidget
 
 from localllm.core.library import LibraryModel, inspect
@@ -27,6 +26,8 @@ from localllm.ui.widgets.model_rows import ModelRowDelegate
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from PySide6.QtGui import QKeyEvent
+
     from localllm.core.session import FitAnswer
     from localllm.progress import Progress
     from localllm.ui.services import Services
@@ -38,9 +39,15 @@ def load_rows() -> dict[str, Row]:
     """Return how the settings of loading are shown; the rest is chosen for the computer."""
     return {
         "context_length": Row(
-            text("Context length"), text("Tokens of chat that the model can look back at."), 256, 1_048_576, 1024
+            text("Context length"),
+            text("Tokens of chat that the model can look back at."),
+            256,
+            1_048_576,
+            1024,
         ),
-        "threads": Row(text("Threads"), text("0 takes the cores that this program may really use."), 0, 512, 1),
+        "threads": Row(
+            text("Threads"), text("0 takes the cores that this program may really use."), 0, 512, 1
+        ),
         "gpu_layers": Row(text("GPU layers"), text("-1 puts as many on the GPU as fit."), -1, 999, 1),
         "kv_type_k": Row(
             text("Context memory type"),
@@ -92,7 +99,9 @@ class ModelLoader(QDialog):
                     if model.problem is None:
                         yield model, session.estimate(model, settings)
 
-            reactions = Reactions(yielded=self._on_listed, failed=self._on_failed, finished=self._on_listing_ended)
+            reactions = Reactions(
+                yielded=self._on_listed, failed=self._on_failed, finished=self._on_listing_ended
+            )
             self._listing = self._services.jobs.run(work, reactions)
         super().open()
 
@@ -172,7 +181,7 @@ class ModelLoader(QDialog):
     def _connect(self) -> None:
         self._search.textChanged.connect(self._on_searched)
         self._view.selectionModel().currentChanged.connect(self._on_current_changed)
-        self._view.doubleClicked.connect(lambda _index: self._on_load())
+        self._view.doubleClicked.connect(self._on_load)
         self._form.edited.connect(self._on_edited)
         self._delay.timeout.connect(self._estimate)
         self._load.clicked.connect(self._on_load)
@@ -236,7 +245,7 @@ class ModelLoader(QDialog):
         changes = {name: value}
         if name == "kv_type_k":
             changes["kv_type_v"] = value
-        self._settings = dataclasses.replace(self._settings, **changes)  # pyright: ignore[reportArgumentType]
+        self._settings = dataclasses.replace(self._settings, **changes)
         self._delay.start()
 
     def _estimate(self) -> None:
@@ -251,7 +260,9 @@ class ModelLoader(QDialog):
                 self._show_fit(answer)
 
         reactions = Reactions(succeeded=show, failed=self._on_failed)
-        self._estimating = self._services.jobs.run(lambda _progress: session.estimate(model, settings), reactions)
+        self._estimating = self._services.jobs.run(
+            lambda _progress: session.estimate(model, settings), reactions
+        )
 
     def _show_fit(self, answer: FitAnswer | None) -> None:
         self._pill.setVisible(True)
@@ -297,5 +308,3 @@ class ModelLoader(QDialog):
     def _show_eject(self) -> None:
         model = self._services.model
         self._eject.setVisible(model.loaded is not None or model.loading is not None)
-
-

@@ -42,6 +42,11 @@ class ModelState(QObject):
         return self.wanted[0] if self._job is not None and self.wanted is not None else None
 
     @property
+    def name(self) -> str:
+        """What the model is called in the library."""
+        return self.wanted[0].name if self.wanted is not None else ""
+
+    @property
     def loaded(self) -> LoadedModel | None:
         """The model that answers; also while its engine has ended, for the next message starts another."""
         return None if self._job is not None else self._loaded

@@ -77,7 +77,7 @@ class Theme(QObject):
         """Return a colour of the scheme by its name."""
         return QColor(self._schemes[self.scheme][name])
 
-    def icon(self, name: str, token: str = "text") -> QIcon:
+    def icon(self, name: str, token: str) -> QIcon:
         """Return an icon of `resources/icons` drawn in a token's colour."""
         key = (name, token)
         if key not in self._icons:

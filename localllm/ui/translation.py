@@ -24,11 +24,15 @@ class InterfaceTranslator(QTranslator):
         return False
 
     def translate(
-        self, context: str, sourceText: str, disambiguation: str | None = None, n: int = -1  # noqa: N803
+        self,
+        context: str,
+        source_text: str,
+        disambiguation: str | None = None,
+        n: int = -1,
     ) -> str:
         """Return the sentence in the person's language, or as it is."""
         del context, disambiguation, n
-        return self.words.translate(sourceText)
+        return self.words.translate(source_text)
 
 
 def chosen_language(setting: str) -> str:

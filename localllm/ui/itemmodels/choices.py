@@ -9,7 +9,7 @@ from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersisten
 
 from localllm.texts import Bytes, Number, Text, text
 from localllm.ui.translation import say
-from localllm.ui.verdicts import source_of_speed, speed_of, word_of
+from localllm.ui.verdicts import speed_of, word_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,10 +34,14 @@ def _columns() -> tuple[_Column, ...]:
         _Column(text("Model"), lambda c: c.model.name, lambda c: c.model.name.lower(), right=False),
         _Column(text("Quant"), lambda c: c.quant, lambda c: c.quant, right=False),
         _Column(text("Download"), lambda c: text("{size}", size=Bytes(c.size)), lambda c: c.size),
-        _Column(text("Memory"), lambda c: text("{size}", size=Bytes(c.memory.total)), lambda c: c.memory.total),
+        _Column(
+            text("Memory"), lambda c: text("{size}", size=Bytes(c.memory.total)), lambda c: c.memory.total
+        ),
         _Column(text("Speed"), speed_of, lambda c: c.speed.tokens_per_second),
         _Column(
-            text("Quality"), lambda c: text("{score}", score=Number(c.quality.score, 0)), lambda c: c.quality.score
+            text("Quality"),
+            lambda c: text("{score}", score=Number(c.quality.score, 0)),
+            lambda c: c.quality.score,
         ),
         _Column(text("Fit"), lambda c: word_of(c.verdict), lambda c: c.verdict, right=False),
         _Column(text("Licence"), lambda c: c.model.license, lambda c: c.model.license.lower(), right=False),
@@ -82,19 +86,15 @@ class ChoicesItemModel(QAbstractTableModel):
         if not index.isValid() or index.row() >= len(self._choices):
             return None
         choice, column = self._choices[index.row()], self._columns[index.column()]
-        match role:
-            case Qt.ItemDataRole.DisplayRole:
-                return say(column.shown(choice))
-            case Qt.ItemDataRole.ToolTipRole:
-                return say(choice.why_not or choice.reason) + "\n" + say(source_of_speed(choice))
-            case Qt.ItemDataRole.TextAlignmentRole:
-                return _alignment(right=column.right)
-            case _ if role == SORT_ROLE:
-                return column.raw(choice)
-            case _ if role == CHOICE_ROLE:
-                return choice
-            case _:
-                return None
+        answers: dict[int, Callable[[], object]] = {
+            Qt.ItemDataRole.DisplayRole: lambda: say(column.shown(choice)),
+            Qt.ItemDataRole.ToolTipRole: lambda: say(choice.why_not or choice.reason),
+            Qt.ItemDataRole.TextAlignmentRole: lambda: _alignment(right=column.right),
+            SORT_ROLE: lambda: column.raw(choice),
+            CHOICE_ROLE: lambda: choice,
+        }
+        answer = answers.get(role)
+        return answer() if answer else None
 
 
 def _alignment(*, right: bool) -> int:

@@ -10,7 +10,7 @@ from localllm.texts import Bytes, Text, text
 from localllm.ui.translation import say
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from localllm.core.library import LibraryModel
     from localllm.core.session import FitAnswer
@@ -69,21 +69,16 @@ class LibraryItemModel(QAbstractListModel):
         if not index.isValid() or index.row() >= len(self._models):
             return None
         model = self._models[index.row()]
-        match role:
-            case Qt.ItemDataRole.DisplayRole:
-                return model.name
-            case Qt.ItemDataRole.ToolTipRole:
-                return str(model.path)
-            case Qt.ItemDataRole.AccessibleDescriptionRole:
-                return say(describe_model(model))
-            case _ if role == DETAIL_ROLE:
-                return say(describe_model(model))
-            case _ if role == MODEL_ROLE:
-                return model
-            case _ if role == FIT_ROLE:
-                return self._fits.get(str(model.path))
-            case _:
-                return None
+        answers: dict[int, Callable[[], object]] = {
+            Qt.ItemDataRole.DisplayRole: lambda: model.name,
+            Qt.ItemDataRole.ToolTipRole: lambda: str(model.path),
+            Qt.ItemDataRole.AccessibleDescriptionRole: lambda: say(describe_model(model)),
+            DETAIL_ROLE: lambda: say(describe_model(model)),
+            MODEL_ROLE: lambda: model,
+            FIT_ROLE: lambda: self._fits.get(str(model.path)),
+        }
+        answer = answers.get(role)
+        return answer() if answer else None
 
 
 def describe_model(model: LibraryModel) -> Text:

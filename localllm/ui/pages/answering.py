@@ -51,9 +51,7 @@ class Answering(QObject):
         """Run a method of `Conversation`."""
         self.chat_id, self.answer = chat_id, None
         self._pieces.clear()
-        reactions = Reactions(
-            yielded=self._on_event, failed=self.failed.emit, finished=self._on_finished
-        )
+        reactions = Reactions(yielded=self._on_event, failed=self.failed.emit, finished=self._on_finished)
         self._job = self._jobs.run(work, reactions)
         self.busy_changed.emit()
 

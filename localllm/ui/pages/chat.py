@@ -17,7 +17,7 @@ from localllm.ui.pages.chat_list import ChatListPanel, describe_trashed
 from localllm.ui.pages.chat_options import ChatOptionsPanel
 from localllm.ui.translation import say
 from localllm.ui.widgets.activity import ActivityLine
-from localllm.ui.widgets.banner import Banner
+from localllm.ui.widgets.banner import Action, Banner
 from localllm.ui.widgets.basics import ElidedLabel, IconButton
 from localllm.ui.widgets.composer import Composer
 from localllm.ui.widgets.context_meter import ContextMeter
@@ -25,10 +25,9 @@ from localllm.ui.widgets.empty_chat import EmptyChat
 from localllm.ui.widgets.transcript import Transcript
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from localllm.core.chat import ChatEvent
     from localllm.core.chat_store import Chat, ChatSummary, Message
+    from localllm.engine.protocol import Sampling
     from localllm.ui.jobs import Work
     from localllm.ui.services import Services
 
@@ -136,7 +135,7 @@ class ChatPage(QWidget):
 
     def _build_head(self) -> QHBoxLayout:
         head = QHBoxLayout()
-        head.setContentsMargins(20, 10, 14, 6)
+        head.setContentsMargins(24, 10, 14, 6)
         self._options_button = IconButton(self._services.theme, "sliders", self.tr("Chat settings"))
         self._options_button.setCheckable(True)
         self._options_button.toggled.connect(self._options.setVisible)
@@ -155,11 +154,11 @@ class ChatPage(QWidget):
         under.addWidget(self._meter)
         column.addLayout(under)
         holder = QWidget()
-        holder.setMaximumWidth(860)
+        holder.setMaximumWidth(840)
         holder.setLayout(column)
         column.setContentsMargins(0, 0, 0, 0)
         foot = QHBoxLayout()
-        foot.setContentsMargins(20, 4, 20, 12)
+        foot.setContentsMargins(24, 4, 24, 12)
         foot.addStretch(1)
         foot.addWidget(holder, 100)
         foot.addStretch(1)
@@ -177,15 +176,11 @@ class ChatPage(QWidget):
         self._list.new_asked.connect(self.new_chat)
         self._list.chat_trashed.connect(self._on_chat_trashed)
         self._list.chat_renamed.connect(self._on_chat_renamed)
-        self._options.prompt_edited.connect(
-            lambda prompt: self._services.store.set_system_prompt(self._ensure_chat(), prompt)
-        )
-        self._options.sampling_edited.connect(
-            lambda sampling: self._services.store.set_sampling(self._ensure_chat(), sampling)
-        )
+        self._options.prompt_edited.connect(self._on_prompt_edited)
+        self._options.sampling_edited.connect(self._on_sampling_edited)
         self._composer.submitted.connect(self._on_submitted)
         self._composer.stop_asked.connect(self.stop)
-        self._composer.changed.connect(lambda _text: self._draft_timer.start())
+        self._composer.changed.connect(self._on_draft_changed)
         self._draft_timer.timeout.connect(self._save_draft)
         self._empty.example_chosen.connect(self._on_example_chosen)
         self._empty.model_asked.connect(self.model_asked)
@@ -228,6 +223,15 @@ class ChatPage(QWidget):
         if self._composer.editing is None and (draft.strip() or self.chat_id is not None):
             self._services.store.set_draft(self._ensure_chat(), draft)
 
+    def _on_draft_changed(self, _words: str) -> None:
+        self._draft_timer.start()
+
+    def _on_prompt_edited(self, prompt: str) -> None:
+        self._services.store.set_system_prompt(self._ensure_chat(), prompt)
+
+    def _on_sampling_edited(self, sampling: Sampling) -> None:
+        self._services.store.set_sampling(self._ensure_chat(), sampling)
+
     def _on_example_chosen(self, words: str) -> None:
         self._composer.set_text(words)
         self._on_submitted(words)
@@ -246,7 +250,9 @@ class ChatPage(QWidget):
             return
         self._transcript.remove_from(editing)
         self._composer.end_edit()
-        self._answering.start(chat_id, lambda progress: conversation.edit_and_resend(editing, words, progress))
+        self._answering.start(
+            chat_id, lambda progress: conversation.edit_and_resend(editing, words, progress)
+        )
 
     def _ask_for_model(self) -> None:
         """Keep the message in the composer and send it once a model is there."""
@@ -257,9 +263,7 @@ class ChatPage(QWidget):
             self.tr("No model is loaded yet."),
             self.tr("Your message stays here and is sent as soon as one is."),
         ]
-        self._banner.show_notice(
-            sentences, "warning", [(self.tr("Choose a model"), self.model_asked.emit)]
-        )
+        self._banner.show_notice(sentences, "warning", [(self.tr("Choose a model"), self.model_asked.emit)])
 
     def _conversation(self, chat_id: int) -> Conversation:
         return Conversation(self._services.store, self._services.session, chat_id)
@@ -326,11 +330,12 @@ class ChatPage(QWidget):
         if message.stats is not None and message.stats.context_length:
             self._meter.show_stats(message.stats)
         if message.state == "failed":
-            again: list[tuple[str, Callable[[], object]]] = [
-                (self.tr("Answer again"), lambda: self._on_regenerate_asked(message.id))
-            ]
+            again: list[Action] = [(self.tr("Answer again"), lambda: self._on_regenerate_asked(message.id))]
             self._banner.show_notice(
-                [say(message.problem) or self.tr("The answer was cut off."), self.tr("What arrived is kept.")],
+                [
+                    say(message.problem) or self.tr("The answer was cut off."),
+                    self.tr("What arrived is kept."),
+                ],
                 "error",
                 again,
             )
@@ -341,14 +346,18 @@ class ChatPage(QWidget):
         self._show_error(error)
 
     def _show_error(self, error: Exception) -> None:
-        choose: tuple[str, Callable[[], object]] = (self.tr("Choose a model"), self.model_asked.emit)
-        actions = [choose]
+        choose: Action = (self.tr("Choose a model"), self.model_asked.emit)
+        actions: list[Action] = [choose]
         if isinstance(error, NotEnoughMemory):
             actions.insert(0, (self.tr("Load anyway"), self._services.model.load_anyway))
         elif isinstance(error, ContextTooSmall):
             actions = [(self.tr("Load with a larger context"), self.model_asked.emit)]
         waiting = self._last_message
-        if waiting is not None and waiting.role == "user" and not isinstance(error, (ContextTooSmall, NotEnoughMemory)):
+        if (
+            waiting is not None
+            and waiting.role == "user"
+            and not isinstance(error, (ContextTooSmall, NotEnoughMemory))
+        ):
             actions.insert(0, (self.tr("Try again"), lambda: self._try_again(waiting)))
         self._banner.show_notice(sentences_of(error), "error", actions)
 
@@ -384,9 +393,11 @@ class ChatPage(QWidget):
     def _on_model_changed(self) -> None:
         model = self._services.model
         loaded = model.loaded
-        self._empty.show_model(loaded.name if loaded is not None else None)
+        self._empty.show_model(model.name if loaded is not None else None)
         if model.loading is None and not self._answering.busy:
             self._activity.hide()
+        if loaded is not None and loaded.notices:
+            self._banner.show_notice([say(notice) for notice in loaded.notices], "notice")
         if loaded is not None and self._send_when_loaded and not self._answering.busy:
             self._banner.hide()
             if self._composer.text().strip():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from functools import partial
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QItemSelectionModel, QModelIndex, QPoint, Qt, Signal
 from PySide6.QtGui import QAction, QKeyEvent, QKeySequence
@@ -90,7 +91,7 @@ class ChatListPanel(QWidget):
         chat = self._chosen()
         if chat is not None and not self._in_trash:
             dialog = RenameDialog(chat.title, self)
-            dialog.named.connect(lambda title: self._rename(chat.id, title))
+            dialog.named.connect(partial(self._rename, chat.id))
             dialog.open()
 
     def trash_current(self) -> None:
@@ -118,8 +119,8 @@ class ChatListPanel(QWidget):
         self._title = make_label(self.tr("Chats"), "heading")
         self._trash_button = IconButton(self._theme, "trash", self.tr("Show the trash"))
         self._trash_button.setCheckable(True)
-        self._trash_button.toggled.connect(lambda on: self.show_trash(trash=on))
-        new = IconButton(self._theme, "plus", self.tr("New chat (Ctrl+N)"), "accent")
+        self._trash_button.clicked.connect(self._on_trash_clicked)
+        new = IconButton(self._theme, "plus", self.tr("New chat (Ctrl+N)"), tint="accent")
         new.clicked.connect(self.new_asked)
         head.addWidget(self._title, 1)
         head.addWidget(self._trash_button)
@@ -160,6 +161,9 @@ class ChatListPanel(QWidget):
         if index.isValid() and not self._in_trash:
             self.chat_chosen.emit(self._chats.chat_at(index.row()).id)
 
+    def _on_trash_clicked(self) -> None:
+        self.show_trash(trash=not self._in_trash)
+
     def _on_restore(self) -> None:
         chat = self._chosen()
         if chat is not None:
@@ -183,7 +187,7 @@ class ChatListPanel(QWidget):
 
 
 def _add(menu: QMenu, words: str, keys: str = "") -> QAction:
-    action = cast("QAction", menu.addAction(words))
+    action = menu.addAction(words)
     if keys:
         action.setShortcut(QKeySequence(keys))
     return action

@@ -24,32 +24,58 @@ def sampling_rows() -> dict[str, Row]:
     many = 1_000_000
     return {
         "temperature": Row(
-            text("Temperature"), text("Higher is more varied; 0 always takes the likeliest token."), 0, 5, 0.05
+            text("Temperature"),
+            text("Higher is more varied; 0 always takes the likeliest token."),
+            0,
+            5,
+            0.05,
         ),
-        "top_k": Row(text("Top-k"), text("Choose among so many of the likeliest tokens; 0 is off."), 0, many, 1),
+        "top_k": Row(
+            text("Top-k"), text("Choose among so many of the likeliest tokens; 0 is off."), 0, many, 1
+        ),
         "top_p": Row(
-            text("Top-p"), text("Choose among the tokens that together reach this probability; 1 is off."), 0, 1, 0.01
+            text("Top-p"),
+            text("Choose among the tokens that together reach this probability; 1 is off."),
+            0,
+            1,
+            0.01,
         ),
         "min_p": Row(
-            text("Min-p"), text("Leave out tokens less likely than this share of the likeliest; 0 is off."), 0, 1, 0.01
+            text("Min-p"),
+            text("Leave out tokens less likely than this share of the likeliest; 0 is off."),
+            0,
+            1,
+            0.01,
         ),
         "repeat_penalty": Row(
             text("Repeat penalty"), text("Above 1 makes words that were just used less likely."), 0, 5, 0.01
         ),
         "repeat_last_n": Row(
-            text("Repeat window"), text("Tokens that the penalties look back at; -1 is the whole context."), -1, many, 16
+            text("Repeat window"),
+            text("Tokens that the penalties look back at; -1 is the whole context."),
+            -1,
+            many,
+            16,
         ),
         "presence_penalty": Row(
             text("Presence penalty"), text("Lowers every token that has occurred at all."), -2, 2, 0.05
         ),
         "frequency_penalty": Row(
-            text("Frequency penalty"), text("Lowers a token more the more often it has occurred."), -2, 2, 0.05
+            text("Frequency penalty"),
+            text("Lowers a token more the more often it has occurred."),
+            -2,
+            2,
+            0.05,
         ),
         "seed": Row(
             text("Seed"), text("The same seed gives the same answer; -1 draws a fresh one."), -1, 2**31 - 1, 1
         ),
         "max_tokens": Row(
-            text("Longest answer"), text("Tokens; -1 goes on until the answer or the context ends."), -1, many, 64
+            text("Longest answer"),
+            text("Tokens; -1 goes on until the answer or the context ends."),
+            -1,
+            many,
+            64,
         ),
         "stop": Row(text("Stop strings"), text("One in a line; the answer ends before any of them.")),
     }
@@ -126,7 +152,7 @@ class ChatOptionsPanel(QFrame):
         outer.addWidget(area)
 
     def _on_edited(self, name: str, value: object) -> None:
-        self._sampling = dataclasses.replace(self._sampling, **{name: value})  # pyright: ignore[reportArgumentType]
+        self._sampling = dataclasses.replace(self._sampling, **{name: value})
         self.sampling_edited.emit(self._sampling)
 
     def _on_reset(self) -> None:

@@ -88,8 +88,14 @@ class ComputerCard(QFrame):
         self._cpu.show_fact(machine.cpu.name or machine.cpu.architecture, _describe_cores(machine.cpu))
         memory = machine.memory
         free = text("{free} free now", free=Bytes(memory.available))
-        limit = text("limited to {limit} here · {free} free now", limit=Bytes(memory.limit or 0), free=Bytes(memory.available))
-        self._memory.show_fact(say(text("{total}", total=Bytes(memory.total))), say(limit if memory.limit else free))
+        limit = text(
+            "limited to {limit} here · {free} free now",
+            limit=Bytes(memory.limit or 0),
+            free=Bytes(memory.available),
+        )
+        self._memory.show_fact(
+            say(text("{total}", total=Bytes(memory.total))), say(limit if memory.limit else free)
+        )
         self._show_graphics(machine.gpus)
         self._show_engine(machine)
         if machine.disk is not None:
@@ -113,7 +119,9 @@ class ComputerCard(QFrame):
         names = [device.description or device.name for device in machine.engine.devices]
         features = ", ".join(machine.cpu.features[-6:])
         version = text("llama.cpp {version}", version=machine.engine.version)
-        self._engine.show_fact(", ".join(dict.fromkeys(names)) or "CPU", "\n".join(filter(None, [say(version), features])))
+        self._engine.show_fact(
+            ", ".join(dict.fromkeys(names)) or "CPU", "\n".join(filter(None, [say(version), features]))
+        )
 
     def _show_bandwidth(self, machine: Machine) -> None:
         measured = machine.memory_bandwidth

@@ -156,12 +156,12 @@ class HomePage(QScrollArea):
         row.setSpacing(8)
         row.addWidget(make_label(self.tr("Recommended for this computer"), "heading"), 1)
         for name, combo in ((self.tr("Use"), self._use), (self.tr("Context length"), self._context)):
+            row.addSpacing(8)
             label = make_label(name, "muted")
             label.setBuddy(combo)
             row.addWidget(label)
             row.addWidget(combo)
-            row.addSpacing(8)
-            combo.currentIndexChanged.connect(lambda _index: self._advise())
+            combo.currentIndexChanged.connect(self._advise)
         return row
 
     def _on_machine_changed(self) -> None:
@@ -215,8 +215,8 @@ class HomePage(QScrollArea):
         self._starter_card.setVisible(model is not None and model.problem is None)
         if model is not None:
             words = text(
-                "The starter model {name} ({size}) is already here and answers at once, without a download. It is small: "
-                "good for a first try, not for facts.",
+                "The starter model {name} ({size}) is already here and answers at once, without a download. "
+                "It is small: good for a first try, not for facts.",
                 name=model.name,
                 size=Bytes(model.size),
             )

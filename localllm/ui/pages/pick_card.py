@@ -12,7 +12,14 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout
 from localllm.texts import Bytes, Text, text
 from localllm.ui.translation import say
 from localllm.ui.verdicts import source_of_speed, speed_of, tint_of, word_of
-from localllm.ui.widgets.basics import IconLabel, make_button, make_label, make_pill, set_pill
+from localllm.ui.widgets.basics import (
+    IconLabel,
+    make_button,
+    make_label,
+    make_pill,
+    set_pill,
+    set_style_property,
+)
 from localllm.ui.widgets.memory_bar import MemoryBar
 
 if TYPE_CHECKING:
@@ -30,7 +37,9 @@ def find_on_disk(choice: Choice, models: Sequence[LibraryModel]) -> LibraryModel
     """Return the file on this disk that holds a choice: same name, same quantization."""
     wanted = _plain(choice.model.name)
     for model in models:
-        same_quant = _plain(model.quant) == _plain(choice.quant) or _plain(choice.quant) in _plain(model.path.stem)
+        same_quant = _plain(model.quant) == _plain(choice.quant) or _plain(choice.quant) in _plain(
+            model.path.stem
+        )
         if model.problem is None and same_quant and wanted in _plain(model.path.stem):
             return model
     return None
@@ -63,7 +72,7 @@ class PickCard(QFrame):
         self._name = make_label(role="heading", wrap=True)
         self._facts = make_label(role="muted", wrap=True)
         self._reason = make_label(wrap=True)
-        self._bar = MemoryBar(theme, columns=1)
+        self._bar = MemoryBar(theme)
         self._speed = make_label(role="strong")
         self._source = make_label(role="small", wrap=True)
         self._where = make_label(role="small", wrap=True)
@@ -80,7 +89,12 @@ class PickCard(QFrame):
         self._model = find_on_disk(choice, models)
         set_pill(self._verdict, say(word_of(choice.verdict)), tint_of(choice.verdict))
         self._name.setText(choice.model.name)
-        facts = text("{quant} · {size} · {license}", quant=choice.quant, size=Bytes(choice.size), license=choice.model.license)
+        facts = text(
+            "{quant} · {size} · {license}",
+            quant=choice.quant,
+            size=Bytes(choice.size),
+            license=choice.model.license,
+        )
         self._facts.setText(say(facts))
         self._reason.setText(say(choice.reason))
         self._bar.show_estimate(choice.memory, room)
@@ -114,9 +128,12 @@ class PickCard(QFrame):
 
     def _show_button(self, choice: Choice) -> None:
         here = self._model is not None
-        self._where.setText(self.tr("On this disk.") if here else say(text("From {repo}", repo=choice.model.repo)))
+        self._where.setText(
+            self.tr("On this disk.") if here else say(text("From {repo}", repo=choice.model.repo))
+        )
         words = self.tr("Chat") if here else self.tr("Copy download address")
         self._button.setText(words)
+        set_style_property(self._button, "kind", "primary" if here else "plain")
         self._button.setAccessibleName(say(text("{action}: {model}", action=words, model=choice.model.name)))
         self._button.setCursor(Qt.CursorShape.PointingHandCursor)
 

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QModelIndex, QSortFilterProxyModel, Qt, Signal
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QAbstractItemView, QFrame, QHBoxLayout, QHeaderView, QLineEdit, QTableView, QVBoxLayout
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QFrame,
+    QHBoxLayout,
+    QHeaderView,
+    QLineEdit,
+    QTableView,
+    QVBoxLayout,
+)
 
 from localllm.ui.itemmodels.choices import CHOICE_ROLE, SORT_ROLE, ChoicesItemModel
 from localllm.ui.pages.pick_card import address_of
@@ -100,11 +108,17 @@ class RankingPanel(QFrame):
         choice = self._chosen()
         self._copy.setEnabled(choice is not None)
         if choice is not None:
-            lines = [say(choice.reason), say(choice.why_not) if choice.why_not else "", say(source_of_speed(choice))]
+            lines = [
+                say(choice.reason),
+                say(choice.why_not) if choice.why_not else "",
+                say(source_of_speed(choice)),
+            ]
             self._reason.setText(" ".join(line for line in lines if line))
 
     def _on_copy(self) -> None:
         choice = self._chosen()
         if choice is not None:
             QGuiApplication.clipboard().setText(address_of(choice))
-            self.said.emit(self.tr("The address was copied. Put the file into the models folder to use it here."))
+            self.said.emit(
+                self.tr("The address was copied. Put the file into the models folder to use it here.")
+            )

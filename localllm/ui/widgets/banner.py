@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 from PySide6.QtCore import Qt
@@ -10,12 +11,15 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QVBoxLayout
 from localllm.ui.widgets.basics import IconButton, IconLabel, make_button, make_label, set_style_property
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from localllm.ui.theme import Theme
 
 BannerKind = Literal["error", "warning", "notice"]
 _ICONS = {"error": ("warning", "danger"), "warning": ("warning", "warning"), "notice": ("info", "muted")}
+
+
+Action = tuple[str, Callable[[], object]]  # what the button says, and what it does
 
 
 class Banner(QFrame):
@@ -36,7 +40,7 @@ class Banner(QFrame):
         self,
         sentences: Sequence[str],
         kind: BannerKind,
-        actions: Sequence[tuple[str, Callable[[], object]]] = (),
+        actions: Sequence[Action] = (),
     ) -> None:
         """Show sentences, the first one strong, and a button for each (label, what to do)."""
         set_style_property(self, "banner", kind)
@@ -73,7 +77,7 @@ class Banner(QFrame):
         row.addLayout(self._actions)
         row.addWidget(dismiss, 0, Qt.AlignmentFlag.AlignTop)
 
-    def _set_actions(self, actions: Sequence[tuple[str, Callable[[], object]]]) -> None:
+    def _set_actions(self, actions: Sequence[Action]) -> None:
         for button in self._buttons:
             self._actions.removeWidget(button)
             button.hide()
@@ -82,6 +86,15 @@ class Banner(QFrame):
         for label, act in actions:
             button = make_button(label)
             button.clicked.connect(self.hide)
-            button.clicked.connect(lambda _checked=False, act=act: act())
+            button.clicked.connect(_without_arguments(act))
             self._actions.addWidget(button, 0, Qt.AlignmentFlag.AlignTop)
             self._buttons.append(button)
+
+
+def _without_arguments(act: Callable[[], object]) -> Callable[[], None]:
+    """Keep what a button says of itself from the action."""
+
+    def call() -> None:
+        act()
+
+    return call

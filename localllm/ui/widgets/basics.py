@@ -69,11 +69,11 @@ def make_button(words: str, *, primary: bool = False, name: str = "") -> QPushBu
 class IconButton(QToolButton):
     """A button with only an icon; its name is its tool tip and what a screen reader says."""
 
-    def __init__(self, theme: Theme, icon: str, name: str, token: str = "muted") -> None:
+    def __init__(self, theme: Theme, icon: str, name: str, *, tint: str = "muted") -> None:
         if not name:
             raise ValueError("a button without a name cannot be read aloud")
         super().__init__()
-        self._theme, self._icon, self._token = theme, icon, token
+        self._theme, self._icon, self._token = theme, icon, tint
         self.setIconSize(QSize(18, 18))
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
@@ -98,9 +98,9 @@ class IconButton(QToolButton):
 class IconLabel(QLabel):
     """An icon that is only there to be seen."""
 
-    def __init__(self, theme: Theme, icon: str, token: str = "muted", size: int = 20) -> None:
+    def __init__(self, theme: Theme, icon: str, tint: str = "muted", size: int = 20) -> None:
         super().__init__()
-        self._theme, self._icon, self._token, self._size = theme, icon, token, size
+        self._theme, self._icon, self._token, self._size = theme, icon, tint, size
         self.setFixedSize(size, size)
         self._on_theme_changed()
         theme.changed.connect(self._on_theme_changed)
@@ -139,4 +139,6 @@ class ElidedLabel(QLabel):
         painter = QPainter(self)
         fitting = self.fontMetrics().elidedText(self.text(), Qt.TextElideMode.ElideRight, self.width())
         painter.setPen(self.palette().color(self.foregroundRole()))
-        painter.drawText(self.rect(), int(Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft), fitting)
+        painter.drawText(
+            self.rect(), int(Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft), fitting
+        )

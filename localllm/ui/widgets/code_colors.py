@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from pygments.lexer import Lexer
 
 LONGEST_CODE = 60_000  # characters; a longer block stays plain
 
@@ -20,13 +22,14 @@ class Span(NamedTuple):
 
 def color_spans(code: str, language: str) -> Iterator[Span]:
     """Yield the coloured spans of a program in order; none for a language nobody knows."""
-    from pygments.lexers import get_lexer_by_name
+    import pygments.lexers
     from pygments.util import ClassNotFound
 
     if not language or len(code) > LONGEST_CODE:
         return
     try:
-        lexer = get_lexer_by_name(language.lower(), stripnl=False, ensurenl=False)
+        find = cast("Callable[..., Lexer]", pygments.lexers.get_lexer_by_name)
+        lexer = find(language.lower(), stripnl=False, ensurenl=False)
     except ClassNotFound:
         return
     for start, kind, value in lexer.get_tokens_unprocessed(code):
@@ -35,7 +38,7 @@ def color_spans(code: str, language: str) -> Iterator[Span]:
             yield Span(start, len(value), token)
 
 
-def _token_of(kind: object) -> str:
+def _token_of(kind: Any) -> str:
     from pygments.token import Comment, Keyword, Name, Number, Operator, String
 
     groups = (

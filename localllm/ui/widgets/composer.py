@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QSize, Qt, Signal
-from PySide6.QtGui import QFocusEvent, QKeyEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QPlainTextEdit, QSizePolicy, QVBoxLayout
 
 from localllm.ui.widgets.basics import IconButton, make_button, make_label, set_style_property
 
 if TYPE_CHECKING:
+    from PySide6.QtGui import QFocusEvent, QKeyEvent
+
     from localllm.ui.theme import Theme
 
 _MOST_LINES = 9
@@ -50,12 +51,12 @@ class MessageEdit(QPlainTextEdit):
     def focusInEvent(self, event: QFocusEvent) -> None:
         """Tell that the focus came."""
         super().focusInEvent(event)
-        self.focus_changed.emit(True)
+        self.focus_changed.emit(self.hasFocus())
 
     def focusOutEvent(self, event: QFocusEvent) -> None:
         """Tell that the focus went."""
         super().focusOutEvent(event)
-        self.focus_changed.emit(False)
+        self.focus_changed.emit(self.hasFocus())
 
     def _fit_height(self) -> None:
         lines = min(max(1, int(self.document().size().height())), _MOST_LINES)
@@ -88,13 +89,13 @@ class Composer(QFrame):
         self._edit = MessageEdit()
         self._edit.setAccessibleName(self.tr("Message"))
         self._edit.setPlaceholderText(self.tr("Write a message"))
-        self._button = IconButton(theme, "send", self.tr("Send (Enter)"), "on_accent")
+        self._button = IconButton(theme, "send", self.tr("Send (Enter)"), tint="on_accent")
         self._button.setProperty("kind", "round")
         self._button.setIconSize(QSize(18, 18))
         self._build()
         self._edit.send_pressed.connect(self._on_send)
         self._edit.cancel_pressed.connect(self._on_cancel)
-        self._edit.focus_changed.connect(lambda has: set_style_property(self, "focused", has))
+        self._edit.focus_changed.connect(self._on_focus_changed)
         self._edit.textChanged.connect(self._on_text_changed)
         self._button.clicked.connect(self._on_button)
         self.setFocusProxy(self._edit)
@@ -156,6 +157,9 @@ class Composer(QFrame):
             self._button.set_icon("send")
             self._button.set_name(self.tr("Send (Enter)"))
         self._button.setEnabled(self._busy or bool(self.text().strip()))
+
+    def _on_focus_changed(self, has: object) -> None:
+        set_style_property(self, "focused", has)
 
     def _on_text_changed(self) -> None:
         self._show_button()

@@ -40,5 +40,7 @@ class ContextMeter(QWidget):
         self._bar.setRange(0, stats.context_length)
         self._bar.setValue(min(stats.context_used, stats.context_length))
         self._words.setText(
-            say(text("Context: {used} of {total} tokens", used=stats.context_used, total=stats.context_length))
+            say(
+                text("Context: {used} of {total} tokens", used=stats.context_used, total=stats.context_length)
+            )
         )

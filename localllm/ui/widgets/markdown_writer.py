@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from PySide6.QtCore import Qt
 from PySide6.QtGui import (
     QColor,
     QFontDatabase,
@@ -16,11 +17,11 @@ from PySide6.QtGui import (
     QTextFormat,
     QTextFrameFormat,
     QTextLength,
+    QTextList,
     QTextTable,
     QTextTableCellFormat,
     QTextTableFormat,
 )
-from PySide6.QtCore import Qt
 
 from localllm.ui.widgets.code_colors import color_spans
 from localllm.ui.widgets.markdown_parts import CodeBegins, CodeEnds, CodeText, MarkdownSplitter, Part, Prose
@@ -111,13 +112,13 @@ class MarkdownWriter:
         return end.position()
 
     def _repair_first_block(self, start: int) -> None:
-        """Undo what inserting does to the first block: its format is lost, or an empty one stands before it."""
+        """Undo what inserting does to the first block: it loses its format, or an empty one precedes it."""
         cursor = QTextCursor(self._document)
         cursor.setPosition(start)
         following = cursor.block().next()
         if cursor.block().text() or not following.isValid():
             cursor.setBlockFormat(self._scratch.begin().blockFormat())
-        elif following.textList() is not None:
+        elif cast("QTextList | None", following.textList()):
             cursor.deleteChar()
         else:
             cursor.setBlockFormat(_thin_block())
@@ -132,8 +133,7 @@ class MarkdownWriter:
             if level:
                 self._scale_heading(block, level)
             self._dress_fragments(block)
-            table = QTextCursor(block).currentTable()
-            if table is not None:
+            if table := cast("QTextTable | None", QTextCursor(block).currentTable()):
                 table.setFormat(self._prose_table_format())
             block = block.next()
 

@@ -71,7 +71,9 @@ class _Stack(QWidget):
         left = 0.0
         for part in self._parts:
             width = self.width() * part.size / whole
-            painter.fillRect(QRectF(left, 0, max(width - 1, 0.5), self.height()), self._theme.token(part.token))
+            painter.fillRect(
+                QRectF(left, 0, max(width - 1, 0.5), self.height()), self._theme.token(part.token)
+            )
             left += width
 
 

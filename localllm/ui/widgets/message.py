@@ -158,8 +158,6 @@ class MessageView(QWidget):
     def _describe(self) -> str:
         message = self.message
         lines = [describe_answer(message.stats)] if message.stats is not None else []
-        if message.stats is not None:
-            lines += [say(notice) for notice in message.stats.notices]
         if message.problem:
             lines.append(say(message.problem))
         elif message.stats is None and message.state == "interrupted":

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from localllm.ui.theme import Theme
 
 Index = QModelIndex | QPersistentModelIndex
-_GROUNDS = {"good": ("success_soft", "success"), "tight": ("warning_soft", "warning"), "bad": ("danger_soft", "danger")}
+_GROUNDS = {
+    "good": ("success_soft", "success"),
+    "tight": ("warning_soft", "warning"),
+    "bad": ("danger_soft", "danger"),
+}
 _MARGIN = 10
 
 
@@ -47,7 +51,9 @@ class ModelRowDelegate(QStyledItemDelegate):
         self._paint_words(painter, option, inner, index)
         painter.restore()
 
-    def _paint_words(self, painter: QPainter, option: QStyleOptionViewItem, inner: QRect, index: Index) -> None:
+    def _paint_words(
+        self, painter: QPainter, option: QStyleOptionViewItem, inner: QRect, index: Index
+    ) -> None:
         strong = QFont(option.font)
         strong.setWeight(QFont.Weight.DemiBold)
         model = index.data(MODEL_ROLE)
@@ -67,7 +73,9 @@ class ModelRowDelegate(QStyledItemDelegate):
         """Draw the pill and return where it begins."""
         if answer is None:
             return option.rect.right() - _MARGIN
-        words = say(text("{verdict}: {need}", verdict=word_of(answer.verdict), need=Bytes(answer.memory.total)))
+        words = say(
+            text("{verdict}: {need}", verdict=word_of(answer.verdict), need=Bytes(answer.memory.total))
+        )
         font = QFont(option.font)
         font.setPointSizeF(font.pointSizeF() * 0.88)
         metrics = QFontMetrics(font)

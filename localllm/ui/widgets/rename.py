@@ -27,7 +27,9 @@ class RenameDialog(QDialog):
         self._edit.setAccessibleName(self.tr("Title"))
         label = make_label(self.tr("Title"))
         label.setBuddy(self._edit)
-        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel)
+        buttons = QDialogButtonBox(
+            QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
+        )
         buttons.accepted.connect(self._on_accepted)
         buttons.rejected.connect(self.reject)
         column = QVBoxLayout(self)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 BATCH = 50  # messages
 _BUDGET = 0.012  # seconds of making widgets at a stretch
 _NEAR_TOP = 200  # pixels
-_COLUMN_WIDTH = 820
+_COLUMN_WIDTH = 840
 
 
 class Transcript(QScrollArea):
@@ -45,6 +45,7 @@ class Transcript(QScrollArea):
         self._to_make = 0
         self._views: list[MessageView] = []
         self._following = True
+        self._body = QWidget()
         self._anchor: tuple[MessageView, int] | None = None
         self._making = QTimer(self)
         self._making.setSingleShot(True)
@@ -103,10 +104,10 @@ class Transcript(QScrollArea):
         return super().eventFilter(watched, event)
 
     def _build(self) -> None:
-        body, column = QWidget(), QWidget()
+        body, column = self._body, QWidget()
         body.setObjectName("page_body")
         row = QHBoxLayout(body)
-        row.setContentsMargins(28, 20, 28, 20)
+        row.setContentsMargins(24, 16, 14, 20)
         row.addStretch(1)
         row.addWidget(column, 100)
         row.addStretch(1)
@@ -162,7 +163,7 @@ class Transcript(QScrollArea):
             self._making.start(0)
 
     def _first_visible(self, value: int) -> tuple[MessageView, int] | None:
-        body = self.widget()
+        body = self._body
         for view in self._views:
             top = view.mapTo(body, view.rect().topLeft()).y()
             if top + view.height() > value:
@@ -179,7 +180,7 @@ class Transcript(QScrollArea):
             bar.setValue(bar.maximum())
         elif self._anchor is not None:
             view, offset = self._anchor
-            top = view.mapTo(self.widget(), view.rect().topLeft()).y()
+            top = view.mapTo(self._body, view.rect().topLeft()).y()
             if top - offset != bar.value():
                 bar.setValue(top - offset)
 

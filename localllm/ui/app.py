@@ -1,0 +1,78 @@
+"""Puts the window together: the one place where everything that lives as long as it does is made."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QTimer
+from PySide6.QtGui import QIcon
+from PySide6.QtWidgets import QApplication
+
+from localllm.core.chat_store import ChatStore
+from localllm.core.library import Library
+from localllm.core.session import ModelSession
+from localllm.paths import resources_folder
+from localllm.ui.crash import CrashReporter
+from localllm.ui.jobs import JobRunner
+from localllm.ui.model_state import ModelState
+from localllm.ui.preferences import Preferences
+from localllm.ui.services import Services
+from localllm.ui.theme import Theme
+from localllm.ui.this_computer import ThisComputer
+from localllm.ui.translation import install_translation, load_words
+from localllm.ui.window import Window
+
+if TYPE_CHECKING:
+    from localllm.core.machine import Machine
+    from localllm.paths import Paths
+    from localllm.settings import Settings
+
+
+def run_window(paths: Paths, settings: Settings) -> int:
+    """Show the window until it is closed; return the exit code."""
+    app = QApplication(["localllm"])
+    app.setApplicationName("LocalLLM")
+    app.setApplicationDisplayName("LocalLLM")
+    app.setDesktopFileName("localllm")
+    app.setWindowIcon(QIcon(str(resources_folder() / "icons" / "app.svg")))
+    with contextlib.suppress(ValueError):  # not the main thread, in a test
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    install_translation(app, load_words(settings.language, resources_folder() / "i18n"))
+    reporter = CrashReporter(app)
+    reporter.install()
+    try:
+        services = make_services(paths, settings)
+        window = Window(services)
+        window.closed.connect(app.quit)  # whatever dialog is still open
+        window.show()
+        QTimer.singleShot(0, window, services.computer.look_again)
+        return app.exec()
+    finally:
+        reporter.remove()
+
+
+def make_services(paths: Paths, settings: Settings) -> Services:
+    """Make everything that the pages are given; nothing heavy is done yet."""
+    theme = Theme(resources_folder())
+    theme.apply(settings.theme)
+    jobs = JobRunner()
+
+    def probe() -> Machine:
+        from localllm.core.hardware import probe
+
+        return probe(paths.models, measurements=paths.measurements_file)
+
+    session = ModelSession(probe, paths.data / "engine-limits.json")
+    return Services(
+        paths=paths,
+        preferences=Preferences(paths, settings),
+        theme=theme,
+        jobs=jobs,
+        library=Library(paths, settings),
+        session=session,
+        store=ChatStore(paths.chats_file),
+        model=ModelState(session, jobs),
+        computer=ThisComputer(paths, jobs),
+    )

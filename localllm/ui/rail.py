@@ -1,0 +1,72 @@
+"""The slim rail at the left: one button for each page."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtWidgets import QButtonGroup, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+
+if TYPE_CHECKING:
+    from localllm.ui.theme import Theme
+
+_WIDTH = 84
+
+
+class _PageButton(QToolButton):
+    """An icon over a word."""
+
+    def __init__(self, theme: Theme, icon: str, name: str, keys: str) -> None:
+        super().__init__()
+        self._theme, self._icon = theme, icon
+        self.setProperty("kind", "page")
+        self.setText(name)
+        self.setAccessibleName(name)
+        self.setToolTip(f"{name} ({keys})")
+        self.setCheckable(True)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextUnderIcon)
+        self.setIconSize(QSize(22, 22))
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setCursor(Qt.CursorShape.PointingHandCursor)
+        self.toggled.connect(self._show_icon)
+        theme.changed.connect(self._show_icon)
+        self._show_icon()
+
+    def _show_icon(self) -> None:
+        self.setIcon(self._theme.icon(self._icon, "accent" if self.isChecked() else "muted"))
+
+
+class Rail(QWidget):
+    """Chooses the page.
+
+    Signals:
+        page_chosen: arg: the name of the page.
+    """
+
+    page_chosen = Signal(str)
+
+    def __init__(self, theme: Theme) -> None:
+        super().__init__()
+        self.setObjectName("rail")
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self.setFixedWidth(_WIDTH)
+        self._group = QButtonGroup(self)
+        self._buttons = {
+            "home": _PageButton(theme, "computer", self.tr("Home"), "Ctrl+1"),
+            "chat": _PageButton(theme, "chat", self.tr("Chat"), "Ctrl+2"),
+            "settings": _PageButton(theme, "settings", self.tr("Settings"), "Ctrl+,"),
+        }
+        column = QVBoxLayout(self)
+        column.setContentsMargins(8, 12, 8, 12)
+        column.setSpacing(6)
+        for name, button in self._buttons.items():
+            if name == "settings":
+                column.addStretch(1)
+            self._group.addButton(button)
+            column.addWidget(button)
+            button.clicked.connect(lambda _checked=False, name=name: self.page_chosen.emit(name))
+
+    def mark(self, page: str) -> None:
+        """Show which page is there."""
+        self._buttons[page].setChecked(True)

@@ -1,0 +1,249 @@
+"""The window: rail, model button, pages, status line; remembers its state; ends everything when closed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from PySide6.QtCore import QByteArray, QSettings, QSize, Qt, QTimer, Signal
+from PySide6.QtGui import QCloseEvent, QGuiApplication, QKeySequence, QShortcut
+from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
+
+from localllm.texts import text
+from localllm.ui.loader import ModelLoader
+from localllm.ui.pages.chat import ChatPage
+from localllm.ui.pages.home import HomePage
+from localllm.ui.pages.settings import SettingsPage
+from localllm.ui.rail import Rail
+from localllm.ui.translation import say
+from localllm.ui.widgets.basics import ElidedLabel, make_button, make_label
+
+if TYPE_CHECKING:
+    from localllm.core.library import LibraryModel
+    from localllm.engine.protocol import LoadSettings
+    from localllm.ui.services import Services
+
+_STATUS_MS = 6000
+_SMALLEST = QSize(860, 560)
+_FIRST_SIZE = QSize(1280, 800)
+_END_SECONDS = 5.0
+
+
+class Window(QWidget):
+    """The one window.
+
+    Signals:
+        closed: Everything has ended.
+    """
+
+    closed = Signal()
+
+    def __init__(self, services: Services) -> None:
+        super().__init__()
+        self._services = services
+        self._state = QSettings(str(services.paths.window_state_file), QSettings.Format.IniFormat)
+        self._pages: dict[str, QWidget] = {}
+        self._page = ""
+        self._loader: ModelLoader | None = None
+        self._closed = False
+        self.setWindowTitle("LocalLLM")
+        self.setMinimumSize(_SMALLEST)
+        self._rail = Rail(services.theme)
+        self._stack = QStackedWidget()
+        self._status = ElidedLabel(role="small")
+        self._status_timer = QTimer(self)
+        self._status_timer.setSingleShot(True)
+        self._status_timer.setInterval(_STATUS_MS)
+        self._status_timer.timeout.connect(lambda: self._status.set_words(""))
+        self._build()
+        self._connect()
+        self._restore_state()
+
+    def show_page(self, name: str) -> None:
+        """Show "home", "chat" or "settings"."""
+        if name not in ("home", "chat", "settings"):
+            name = "home"
+        page = self._page_widget(name)
+        self._page = name
+        self._stack.setCurrentWidget(page)
+        self._rail.mark(name)
+        if isinstance(page, ChatPage):
+            page.focus_composer()
+        else:
+            page.setFocus()
+
+    @property
+    def chat_page(self) -> ChatPage:
+        """The Chat page, made when first asked for."""
+        return cast("ChatPage", self._page_widget("chat"))
+
+    @property
+    def home_page(self) -> HomePage:
+        """The Home page, made when first asked for."""
+        return cast("HomePage", self._page_widget("home"))
+
+    def open_loader(self) -> None:
+        """Show the model loader."""
+        if self._loader is None:
+            self._loader = ModelLoader(self._services, self)
+        self._loader.open()
+
+    def say_status(self, sentence: str) -> None:
+        """Show a passing sentence at the foot."""
+        self._status.set_words(sentence)
+        self._status_timer.start()
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        """Keep what is being written, stop every job and the engine, and close."""
+        if not self._closed:
+            self._closed = True
+            self._save_state()
+            self.hide()
+            self._end_everything()
+            self.closed.emit()
+        event.accept()
+
+    def _end_everything(self) -> None:
+        services = self._services
+        services.jobs.cancel_all()
+        services.jobs.wait(1.0)  # an answer that stops by itself saves its end
+        services.session.close()
+        services.jobs.wait(_END_SECONDS)
+        services.store.close()
+
+    def _build(self) -> None:
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(0)
+        row.addWidget(self._rail)
+        column = QVBoxLayout()
+        column.setSpacing(0)
+        column.addWidget(self._build_top_bar())
+        column.addWidget(self._stack, 1)
+        column.addWidget(self._build_status_line())
+        row.addLayout(column, 1)
+
+    def _build_top_bar(self) -> QWidget:
+        bar = QWidget()
+        bar.setObjectName("top_bar")
+        bar.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self._model_button = make_button("")
+        self._model_button.setObjectName("model_button")
+        self._model_button.setMinimumWidth(360)
+        self._model_button.setIconSize(QSize(18, 18))
+        row = QHBoxLayout(bar)
+        row.setContentsMargins(16, 8, 16, 8)
+        row.addStretch(1)
+        row.addWidget(self._model_button)
+        row.addStretch(1)
+        return bar
+
+    def _build_status_line(self) -> QWidget:
+        line = QWidget()
+        line.setObjectName("status_line")
+        line.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        row = QHBoxLayout(line)
+        row.setContentsMargins(14, 3, 14, 3)
+        row.addWidget(self._status, 1)
+        row.addWidget(make_label(self.tr("Ctrl+L model · Ctrl+N new chat"), "small"))
+        return line
+
+    def _connect(self) -> None:
+        services = self._services
+        self._rail.page_chosen.connect(self.show_page)
+        self._model_button.clicked.connect(self.open_loader)
+        services.model.changed.connect(self._show_model)
+        services.model.progressed.connect(self._show_model)
+        services.model.failed.connect(self._on_model_failed)
+        services.theme.changed.connect(self._show_model)
+        services.preferences.changed.connect(self._on_preference_changed)
+        shortcuts = {
+            "Ctrl+1": lambda: self.show_page("home"),
+            "Ctrl+2": lambda: self.show_page("chat"),
+            "Ctrl+,": lambda: self.show_page("settings"),
+            "Ctrl+L": self.open_loader,
+            "Ctrl+N": self._on_new_chat,
+            "F2": self._on_rename,
+            "Ctrl+Q": self.close,
+        }
+        for keys, act in shortcuts.items():
+            QShortcut(QKeySequence(keys), self).activated.connect(act)
+        self._show_model()
+
+    def _page_widget(self, name: str) -> QWidget:
+        if name not in self._pages:
+            page = self._make_page(name)
+            self._pages[name] = page
+            self._stack.addWidget(page)
+        return self._pages[name]
+
+    def _make_page(self, name: str) -> QWidget:
+        if name == "home":
+            home = HomePage(self._services)
+            home.chat_asked.connect(self._on_chat_asked)
+            home.said.connect(self.say_status)
+            return home
+        if name == "chat":
+            chat = ChatPage(self._services)
+            chat.model_asked.connect(self.open_loader)
+            chat.said.connect(self.say_status)
+            return chat
+        return SettingsPage(self._services)
+
+    def _show_model(self, fraction: float = 0.0) -> None:
+        model = self._services.model
+        if model.loading is not None:
+            percent = round(100 * fraction)
+            words = say(text("Loading {model}: {percent} %", model=model.loading.name, percent=percent))
+        elif model.loaded is not None:
+            context = model.loaded.context_length
+            words = say(text("{model} · context {tokens} tokens", model=model.name, tokens=context))
+        else:
+            words = self.tr("Choose a model (Ctrl+L)")
+        self._model_button.setText("  " + words)
+        self._model_button.setAccessibleName(words)
+        ready = model.loaded is not None
+        self._model_button.setIcon(self._services.theme.icon("model", "accent" if ready else "muted"))
+
+    def _on_chat_asked(self, model: LibraryModel, settings: LoadSettings) -> None:
+        loaded = self._services.model.loaded
+        if loaded is None or loaded.path != str(model.path):
+            self._services.model.load(model, settings)
+        self.show_page("chat")
+
+    def _on_model_failed(self, _error: Exception) -> None:
+        if self._page != "chat":
+            self.show_page("chat")  # the banner with the remedy is there
+
+    def _on_new_chat(self) -> None:
+        self.show_page("chat")
+        self.chat_page.new_chat()
+
+    def _on_rename(self) -> None:
+        if self._page == "chat":
+            self.chat_page.rename_chat()
+
+    def _on_preference_changed(self, name: str) -> None:
+        if name == "theme":
+            self._services.theme.apply(self._services.preferences.settings.theme)
+
+    def _save_state(self) -> None:
+        self._state.setValue("geometry", self.saveGeometry())
+        self._state.setValue("page", self._page)
+        chat = self._pages.get("chat")
+        if isinstance(chat, ChatPage):
+            chat.save_now()
+            self._state.setValue("chat", chat.chat_id if chat.chat_id is not None else 0)
+        self._state.sync()
+
+    def _restore_state(self) -> None:
+        geometry = self._state.value("geometry")
+        restored = isinstance(geometry, QByteArray) and self.restoreGeometry(geometry)
+        screen = QGuiApplication.primaryScreen().availableGeometry()
+        if not restored or not screen.intersects(self.geometry()):
+            self.resize(_FIRST_SIZE.boundedTo(screen.size()))
+            self.move(screen.center() - self.rect().center())
+        page = str(self._state.value("page") or "home")
+        chat = str(self._state.value("chat") or "0")
+        if page == "chat" and chat.isdigit() and int(chat) > 0:
+            self.chat_page.open_chat(int(chat))
+        self.show_page(page)
