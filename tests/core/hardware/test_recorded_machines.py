@@ -1,11 +1,15 @@
 """Every recorded computer, whole, and by hand the values that other programs get wrong."""
 
 import json
+import sys
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from localllm.core.hardware import probe
 from localllm.core.machine import Gpu, Machine
+from tests.core.hardware.record import record
 from tests.core.hardware.recorded import FOLDER, NAMES, RecordedSystem, expected
 
 GIB = 2**30
@@ -207,3 +211,10 @@ def test_a_card_given_to_a_virtual_machine_is_not_there() -> None:
 
     system = RecordedSystem.load("amd_discrete", give_away)
     assert probe(system.models, system=system).gpus == ()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the recorder knows no registry")
+def test_a_recording_of_this_computer_says_what_this_computer_says() -> None:
+    here, played = probe(Path("/")), probe(Path("/"), system=RecordedSystem(record()))
+    assert replace(played, memory=here.memory, disk=here.disk) == here
+    assert (played.memory.total, played.memory.limit) == (here.memory.total, here.memory.limit)
