@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from localllm.engine.protocol import ChatMessage, Finished, Piece, PromptProgress, Stats
 from localllm.errors import Cancelled, ContextTooSmall, EngineDied, LocalLLMError, StoreError
-from localllm.texts import text
+from localllm.texts import Text, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -124,11 +124,9 @@ class Conversation:
         leave room for an answer.
         """
         chat = self._store.chat(self._chat_id)
-        history = [
-            ChatMessage(message.role, message.text)
-            for message in self._branch_to(question_id)
-            if message.role == "user" or message.text
-        ]
+        history = alternate(
+            [ChatMessage(message.role, message.text) for message in self._branch_to(question_id)]
+        )
         system = [ChatMessage("system", chat.system_prompt)] if chat.system_prompt.strip() else []
         limit = self._session.require().context_length
         wanted = chat.sampling.max_tokens
@@ -158,10 +156,10 @@ class Conversation:
                 yield event
         except EngineDied as error:
             ended = True
-            yield AnswerEnded(writer.end("failed", Stats(stop_reason="engine_died"), str(error)))
+            yield AnswerEnded(writer.end("failed", Stats(stop_reason="engine_died"), error.message))
         except LocalLLMError as error:
             ended = True
-            writer.end("failed", Stats(stop_reason="error"), str(error))
+            writer.end("failed", Stats(stop_reason="error"), error.message)
             raise
         finally:
             if not ended:  # the reader went away: keep what there is
@@ -187,8 +185,20 @@ class _AnswerWriter:
                 self._unsaved.clear()
             self._saved_at = time.monotonic()
 
-    def end(self, state: MessageState, stats: Stats, problem: str = "") -> Message:
+    def end(self, state: MessageState, stats: Stats, problem: Text | None = None) -> Message:
         return self._store.end_answer(self._message_id, "".join(self._pieces), state, stats, problem)
+
+
+def alternate(messages: list[ChatMessage]) -> list[ChatMessage]:
+    """Join neighbours of one role, which many chat templates refuse; an unanswered message leaves such."""
+    joined: list[ChatMessage] = []
+    for message in messages:
+        if joined and joined[-1].role == message.role:
+            content = f"{joined[-1].content}\n\n{message.content}"
+            joined[-1] = ChatMessage(message.role, content)
+        else:
+            joined.append(message)
+    return joined
 
 
 def fit_history(

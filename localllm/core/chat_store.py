@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from localllm.core.chat_schema import migrate
-from localllm.engine.protocol import Sampling, Stats, from_record, to_record
+from localllm.engine.protocol import Sampling, Stats, from_record, pack_text, to_record, unpack_text
 from localllm.errors import StoreError
-from localllm.texts import text
+from localllm.texts import Text, text
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -73,7 +73,7 @@ class Message:
     """One message of the branch that is shown.
 
     Attributes:
-        problem: Why it ended early, in English; "" if it did not.
+        problem: Why it ended early, None if it did not.
         version: Its place among its siblings, from 1.
         versions: How many siblings there are, itself included.
     """
@@ -84,7 +84,7 @@ class Message:
     text: str
     state: MessageState
     stats: Stats | None
-    problem: str
+    problem: Text | None
     model: str
     created: float
     version: int = 1
@@ -198,14 +198,20 @@ class ChatStore:
             db.execute("INSERT INTO pieces (message, text) VALUES (?, ?)", (message_id, piece))
 
     def end_answer(
-        self, message_id: int, content: str, state: MessageState, stats: Stats | None, problem: str = ""
+        self,
+        message_id: int,
+        content: str,
+        state: MessageState,
+        stats: Stats | None,
+        problem: Text | None = None,
     ) -> Message:
         """Save a complete answer, or what there is of it."""
         packed = json.dumps(to_record(stats)) if stats else None
+        reason = json.dumps(pack_text(problem)) if problem else ""
         with self._write() as db:
             db.execute(
                 "UPDATE messages SET text = ?, state = ?, stats = ?, problem = ? WHERE id = ?",
-                (content, state, packed, problem, message_id),
+                (content, state, packed, reason, message_id),
             )
             db.execute("DELETE FROM pieces WHERE message = ?", (message_id,))
         return self._message(message_id)
@@ -311,7 +317,7 @@ def _as_message(row: sqlite3.Row) -> Message:
         text=content,
         state=row["state"],
         stats=stats,
-        problem=row["problem"],
+        problem=unpack_text(json.loads(row["problem"])) if row["problem"] else None,
         model=row["model"],
         created=row["created"],
         version=row["version"],

@@ -120,7 +120,15 @@ class ModelSession:
     def estimate(self, model: LibraryModel, settings: LoadSettings) -> FitAnswer | None:
         """Return what loading would take; None for an architecture that the formula does not cover."""
         known = self._shape(model.path)
-        return _fit(self._probe(), known, settings) if known else None
+        return _fit(self._probe_for(settings), known, settings) if known else None
+
+    def _probe_for(self, settings: LoadSettings) -> Machine:
+        """Describe this computer as these settings use it: without AMX where its weight layout is off."""
+        machine = self._probe()
+        if settings.extra_buffers and self._extra_buffers_work():
+            return machine
+        features = tuple(name for name in machine.cpu.features if not name.startswith("amx"))
+        return replace(machine, cpu=replace(machine.cpu, features=features))
 
     def _loading(
         self, model: LibraryModel, settings: LoadSettings, progress: Progress, *, anyway: bool
@@ -129,7 +137,7 @@ class ModelSession:
             if self._engine is None or not self._engine.alive:
                 self._engine = Engine()
             check_header(read_header(model.path))
-            machine = self._probe()
+            machine = self._probe_for(settings)
             chosen = self._choose(machine, model, settings, anyway=anyway)
             try:
                 yield from self._load_into(self._engine, model, chosen, progress)

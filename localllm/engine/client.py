@@ -19,6 +19,7 @@ from localllm.engine.protocol import (
     Stats,
     error_from_record,
     from_record,
+    model_from_record,
     to_record,
 )
 from localllm.errors import Cancelled, EngineDied, EngineError
@@ -103,7 +104,7 @@ class Engine:
         with _Request(self, "load", path=str(path), settings=to_record(settings)) as request:
             while (event := request.next(progress))["event"] != "loaded":
                 yield event["fraction"]
-            self.loaded = from_record(LoadedModel, event["model"])
+            self.loaded = model_from_record(event["model"])
 
     def count(self, messages: Sequence[ChatMessage]) -> int:
         """Return the tokens of the prompt that these messages make."""

@@ -95,7 +95,7 @@ class LoadedModel:
     Attributes:
         template: "file" for the model's own chat template, otherwise the name of the built-in one.
         size: Bytes of weights.
-        notices: What a person should know, in English: a template that did not work.
+        notices: What a person should know: a template that did not work.
     """
 
     path: str
@@ -111,7 +111,7 @@ class LoadedModel:
     template: str
     load_ms: float
     devices: tuple[str, ...] = ()
-    notices: tuple[str, ...] = ()
+    notices: tuple[Text, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -178,6 +178,17 @@ def from_record(kind: type[Record], data: dict[str, Any]) -> Record:
     return kind(**values)
 
 
+def model_to_record(model: LoadedModel) -> dict[str, Any]:
+    """Return a loaded model as JSON data, its notices still translatable."""
+    return {**dataclasses.asdict(model), "notices": [pack_text(notice) for notice in model.notices]}
+
+
+def model_from_record(record: dict[str, Any]) -> LoadedModel:
+    """Read what `model_to_record` wrote."""
+    notices = tuple(unpack_text(notice) for notice in record["notices"])
+    return dataclasses.replace(from_record(LoadedModel, {**record, "notices": []}), notices=notices)
+
+
 _ERRORS = {kind.__name__: kind for kind in (BadModelFile, ContextTooSmall, EngineError, ModelNotFound)}
 _VALUES = {kind.__name__: kind for kind in (Text, Bytes, Number)}
 
@@ -185,26 +196,28 @@ _VALUES = {kind.__name__: kind for kind in (Text, Bytes, Number)}
 def error_to_record(error: LocalLLMError) -> dict[str, Any]:
     """Return an error as JSON data, its sentences still translatable."""
     parts = {"message": error.message, "hint": error.hint, "safe": error.safe}
-    record: dict[str, Any] = {name: _pack(part) for name, part in parts.items() if part is not None}
+    record: dict[str, Any] = {name: pack_text(part) for name, part in parts.items() if part is not None}
     return {"kind": type(error).__name__, "detail": error.detail, **record}
 
 
 def error_from_record(record: dict[str, Any]) -> LocalLLMError:
     """Rebuild an error that the child reported."""
     kind = _ERRORS.get(record.get("kind", ""), EngineError)
-    hint, safe = (_unpack(record[name]) if name in record else None for name in ("hint", "safe"))
-    return kind(_unpack(record["message"]), hint=hint, safe=safe, detail=record.get("detail", ""))
+    hint, safe = (unpack_text(record[name]) if name in record else None for name in ("hint", "safe"))
+    return kind(unpack_text(record["message"]), hint=hint, safe=safe, detail=record.get("detail", ""))
 
 
-def _pack(value: object) -> Any:
+def pack_text(value: object) -> Any:
+    """Return a sentence, or a value of one, as JSON data."""
     if isinstance(value, Text):
-        return {"Text": [value.template, {name: _pack(item) for name, item in value.values.items()}]}
+        return {"Text": [value.template, {name: pack_text(item) for name, item in value.values.items()}]}
     if isinstance(value, (Bytes, Number)):
         return {type(value).__name__: list(dataclasses.astuple(value))}
     return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
 
 
-def _unpack(value: Any) -> Any:
+def unpack_text(value: Any) -> Any:
+    """Read what `pack_text` wrote."""
     if not isinstance(value, dict):
         return value
     ((name, arguments),) = cast("dict[str, list[Any]]", value).items()
@@ -213,5 +226,5 @@ def _unpack(value: Any) -> Any:
 
 def _unpack_values(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: _unpack(item) for name, item in cast("dict[str, Any]", value).items()}
+        return {name: unpack_text(item) for name, item in cast("dict[str, Any]", value).items()}
     return value

@@ -57,7 +57,7 @@ def test_a_bad_template_falls_back_and_says_so(template, name):
     one = template(LOOPS[name])
     assert one.render(HELLO) == "<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\n"
     assert one.name == "ChatML"
-    assert "did not work" in one.notices[0]
+    assert "did not work" in str(one.notices[0])
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import contextlib
 import struct
 
 import pytest
@@ -141,10 +142,9 @@ def test_any_damage_ends_in_a_verdict(tmp_path, data):
         content[position] = data.draw(st.integers(0, 255))
     if data.draw(st.booleans()):
         del content[data.draw(st.integers(0, len(content))) :]
-    try:
-        check_header(read_header(g.write(tmp_path / "m.gguf", bytes(content))))
-    except BadModelFile as error:
-        assert str(error)
+    path = g.write(tmp_path / "m.gguf", bytes(content))
+    with contextlib.suppress(BadModelFile):  # any other error fails the test
+        check_header(read_header(path))
 
 
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -23,6 +23,7 @@ from localllm.engine.protocol import (
     Sampling,
     error_to_record,
     from_record,
+    model_to_record,
     to_record,
 )
 from localllm.errors import Cancelled, EngineError, LocalLLMError
@@ -134,7 +135,7 @@ class EngineChild:
             notices=tuple(template.notices),
             **facts,
         )
-        self._send(request, "loaded", model=to_record(loaded))
+        self._send(request, "loaded", model=model_to_record(loaded))
 
     def _prompt(self, request: Message) -> list[int]:
         if self._model is None or self._template is None:

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from localllm.errors import EngineError
 from localllm.processes import Child, python_arguments
-from localllm.texts import text
+from localllm.texts import Text, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from localllm.engine.protocol import ChatMessage
     from localllm.processes import Message
 
 DEADLINE = 2.0  # seconds for one rendering
@@ -74,7 +73,7 @@ class ChatTemplate:
     Attributes:
         name: "file" while the model's own template is in use, otherwise the built-in one's name.
         stops: Strings that end an answer under a built-in template without end-of-turn token.
-        notices: What a person should know about the choice, in English.
+        notices: What a person should know about the choice.
     """
 
     def __init__(self, source: str | None, has_token: Callable[[str], bool], tokens: dict[str, str]) -> None:
@@ -84,11 +83,16 @@ class ChatTemplate:
         self._process = _TemplateProcess()
         self.name = "file"
         self.stops: tuple[str, ...] = ()
-        self.notices: list[str] = []
+        self.notices: list[Text] = []
+        name = self._built_in.name
         if not source:
-            self._fall_back("This model has no chat template; using the built-in {name} template.")
+            self._fall_back(
+                text("This model has no chat template; the built-in {name} one is used.", name=name)
+            )
         elif len(source) > MAX_SOURCE:
-            self._fall_back("The template in this file is too large; using the built-in {name} template.")
+            self._fall_back(
+                text("This file's template is too large; the built-in {name} one is used.", name=name)
+            )
 
     def check(self) -> None:
         """Try the template once, while the model is being loaded, so that a bad one is known early."""
@@ -107,8 +111,11 @@ class ChatTemplate:
                 return self._render_without_system(messages, str(refusal))
             except _BrokenTemplateError as broken:
                 self._fall_back(
-                    "The template in this file did not work ({reason}); using the built-in {name} template.",
-                    reason=str(broken),
+                    text(
+                        "This file's template did not work ({reason}); the built-in {name} one is used.",
+                        reason=str(broken),
+                        name=self._built_in.name,
+                    )
                 )
         return self._process.render(self._built_in.source, messages, self._tokens)
 
@@ -129,14 +136,9 @@ class ChatTemplate:
             hint=text("Start a new chat, or edit the system prompt."),
         )
 
-    def _fall_back(self, notice: str, **values: str) -> None:
+    def _fall_back(self, notice: Text) -> None:
         self.name, self.stops = self._built_in.name, self._built_in.stops
-        self.notices.append(notice.format(name=self._built_in.name, **values))
-
-
-def as_records(messages: list[ChatMessage]) -> list[dict[str, str]]:
-    """Return messages as a template sees them."""
-    return [{"role": message.role, "content": message.content} for message in messages]
+        self.notices.append(notice)
 
 
 class _TemplateProcess:
