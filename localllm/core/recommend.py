@@ -5,14 +5,14 @@ memory that is available now and answers at reading speed (6 tokens/s) or faster
 from the usable ones:
 
 - best: the highest quality;
-- balanced: the highest quality at twice the speed of best, and 12 tokens/s at least;
-- fast: the highest quality at one and a half times the speed of balanced, and 24 tokens/s at least.
+- balanced: the highest quality at 1.4 times the speed of best, and 9 tokens/s at least;
+- fast: the highest quality at 1.4 times the speed of balanced, and 24 tokens/s at least.
 
-They are three different models where there are three. Quality is ability after quantization
-(`core.quality`), so a 4-bit file of a better model beats an 8-bit file of a worse one; each doubling of speed
-up to 30 tokens/s counts as one point, so that nobody waits twice as long for nothing, and taking nearly all
-that is free costs one. Where nothing is usable now, what fits after other programs are closed is picked, and
-the reason says so.
+They are three different models where there are three; one that differs from another only in its release
+does not count. Quality is ability after quantization (`core.quality`), so a 4-bit file of a better model
+beats an 8-bit file of a worse one; each doubling of speed up to 30 tokens/s counts as one point, so that
+nobody waits twice as long for nothing, and taking nearly all that is free costs one. Where nothing is usable
+now, what fits after other programs are closed is picked, and the reason says so.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from localllm.core.speed import SpeedEstimate
 
 READING_SPEED = 6.0  # tokens/s
-COMFORTABLE, QUICK = 12.0, 24.0
+COMFORTABLE, QUICK = 9.0, 24.0
+FASTER, NOTICEABLY_FASTER = 1.4, 1.15  # times the pick before
 ENOUGH = 30.0  # faster than this nobody reads
 CROWDED = 0.9  # of what is free
 PICK_POINTS, ROW_POINTS = 1.0, 3.0  # per doubling of speed, among the picks and in the table
@@ -201,22 +202,26 @@ def _pick(every: Sequence[_Candidate], wish: Wish) -> tuple[_Candidate | None, .
     usable = [candidate for obstacle, candidate in graded if obstacle == 0]
     usable = usable or [candidate for obstacle, candidate in graded if obstacle == 1]
     best = _top(usable)
-    if best is None:
-        return None, None, None
-    others = [c for c in usable if c.model.id != best.model.id and c.rate > best.rate]
-    balanced = _top(_at_least(others, max(COMFORTABLE, 2 * best.rate)) or others)
-    if balanced is None:
-        return best, None, None
-    others = [c for c in others if c.model.id != balanced.model.id and c.rate > balanced.rate]
-    return best, balanced, _top(_at_least(others, max(QUICK, 1.5 * balanced.rate)) or others)
+    balanced = _top(_faster(usable, best, COMFORTABLE)) if best else None
+    fast = _top(_faster(_other(usable, best), balanced, QUICK)) if balanced else None
+    return best, balanced, fast
+
+
+def _faster(usable: Sequence[_Candidate], than: _Candidate | None, least: float) -> list[_Candidate]:
+    """Return the other models that are clearly faster, or if none is, those that are noticeably so."""
+    rate = than.rate if than else 0.0
+    others = _other(usable, than)
+    clearly = [candidate for candidate in others if candidate.rate >= max(least, FASTER * rate)]
+    return clearly or [candidate for candidate in others if candidate.rate >= NOTICEABLY_FASTER * rate]
+
+
+def _other(usable: Sequence[_Candidate], than: _Candidate | None) -> list[_Candidate]:
+    """Leave out a model, and those of the same dimensions: its older sisters."""
+    return [candidate for candidate in usable if not than or candidate.model.shape != than.model.shape]
 
 
 def _top(candidates: Iterable[_Candidate]) -> _Candidate | None:
     return max(candidates, key=lambda candidate: candidate.value(PICK_POINTS), default=None)
-
-
-def _at_least(candidates: Iterable[_Candidate], rate: float) -> list[_Candidate]:
-    return [candidate for candidate in candidates if candidate.rate >= rate]
 
 
 def _of_model(candidates: Sequence[_Candidate], wish: Wish) -> _Candidate:

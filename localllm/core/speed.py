@@ -35,6 +35,9 @@ APPLE_CORE = 12 * GB
 CPU_LAYER = 53e-6  # seconds; 1.6 ms for the 30 layers of SmolLM2 on that Xeon
 OF_MEASURED_BANDWIDTH = 0.85
 SCATTERED = 0.81  # experts lie apart: 0.57 instead of 0.70 of the memory's bandwidth
+# files of few bits take longer to unpack: in llama.cpp's tools/quantize/README.md Q3_K_M reaches 0.81 and
+# Q2_K 0.71 of the bytes per second of Q4_K_M, IQ4_XS 0.98
+EASY_BITS, RATE_PER_BIT, SLOWEST_RATE = 4.7, 0.2, 0.65
 UNKNOWN_MEMORY = {"x86_64": 35 * GB, "arm64": 10 * GB}
 # GPU, seconds per layer and token: 1.42 ms for 28 layers, 3.42 ms for 48 with experts on an H100
 GPU_LAYER, GPU_EXPERT_LAYER = 39e-6, 50e-6
@@ -114,7 +117,7 @@ class _Job:
         self.weights = weights
         self.ubatch = settings.ubatch
         per_weight = weights / max(1, shape.parameters)
-        self.rate = min(1.0, max(0.65, 1 - 0.2 * (4.4 - 8 * per_weight)))
+        self.rate = min(1.0, max(SLOWEST_RATE, 1 - RATE_PER_BIT * (EASY_BITS - 8 * per_weight)))
         depth = settings.context_length // (4 * settings.sequences)
         per_token = cache_bytes_per_token(shape, settings.kv_type_k, settings.kv_type_v)
         cache = per_token * depth + 8 * shape.recurrent_layers * shape.recurrent_state

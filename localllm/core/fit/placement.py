@@ -121,12 +121,14 @@ def _candidates(job: _Job, gpu: int) -> Iterator[tuple[Placement, MemoryEstimate
     if job.budgets.unified:
         yield _unified(job)
     elif job.budgets.gpus:
-        yield _all_on_gpu(job)
+        full, memory = _all_on_gpu(job)
+        yield full, memory
+        memory = replace(memory, compute=memory.compute + OFFLOAD_BUFFER)
         if job.shape.experts:
-            yield _experts_on_cpu(job)
-        partly = _partly(job, gpu)
+            yield _experts_on_cpu(job, full, memory), memory
+        partly = _partly(job, gpu, full, memory)
         if partly:
-            yield partly
+            yield partly, memory
     yield _all_on_cpu(job)
 
 
@@ -157,17 +159,13 @@ def _all_on_gpu(job: _Job) -> tuple[Placement, MemoryEstimate]:
     return Placement("gpu", job.shape.layers + 1, memory.total - host, host), memory
 
 
-def _experts_on_cpu(job: _Job) -> tuple[Placement, MemoryEstimate]:
-    placement, memory = _all_on_gpu(job)
-    memory = replace(memory, compute=memory.compute + OFFLOAD_BUFFER)
-    host = placement.host_bytes + job.experts
-    return Placement("experts_on_cpu", job.shape.layers + 1, memory.total - host, host), memory
+def _experts_on_cpu(job: _Job, full: Placement, memory: MemoryEstimate) -> Placement:
+    host = full.host_bytes + job.experts
+    return Placement("experts_on_cpu", job.shape.layers + 1, memory.total - host, host)
 
 
-def _partly(job: _Job, gpu: int) -> tuple[Placement, MemoryEstimate] | None:
+def _partly(job: _Job, gpu: int, full: Placement, memory: MemoryEstimate) -> Placement | None:
     """Put as many layers on the GPU as fit."""
-    full, memory = _all_on_gpu(job)
-    memory = replace(memory, compute=memory.compute + OFFLOAD_BUFFER)
     layers = job.shape.layers
     output = job.embedding  # the output matrix is as large as the embedding
     fixed = memory.compute + job.driver + output
@@ -178,4 +176,4 @@ def _partly(job: _Job, gpu: int) -> tuple[Placement, MemoryEstimate] | None:
     if count < LEAST_SHARE * layers:
         return None
     on_gpu = fixed + int(count * layer)
-    return Placement("partly_gpu", count + 1, on_gpu, full.host_bytes + int((layers - count) * layer)), memory
+    return Placement("partly_gpu", count + 1, on_gpu, full.host_bytes + int((layers - count) * layer))
