@@ -93,7 +93,10 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
         raise UsageError(text("--json needs a prompt: use -p TEXT."))
     library = Library(context.paths, context.settings)
     model = library.find(arguments.model) if arguments.model else default_model(library)
-    session = ModelSession(lambda: probe(context.paths.models), context.paths.engine_limits_file)
+    paths = context.paths
+    session = ModelSession(
+        lambda: probe(paths.models, measurements=paths.measurements_file), paths.engine_limits_file
+    )
     try:
         _load(session, model, arguments, context)
         terminal = TerminalChat(session, context, _sampling(arguments), arguments.system)

@@ -59,29 +59,41 @@ def system_info() -> str:
 
 
 def list_devices() -> list[dict[str, Any]]:
-    """Return ggml's own device list: name, description, kind, memory_total and memory_free in bytes."""
+    """Return ggml's own device list: name, kind, memory in bytes, PCI id where it has one."""
     count = ggml_function("ggml_backend_dev_count", ctypes.c_size_t)
     get = ggml_function("ggml_backend_dev_get", ctypes.c_void_p, ctypes.c_size_t)
-    name = ggml_function("ggml_backend_dev_name", ctypes.c_char_p, ctypes.c_void_p)
-    description = ggml_function("ggml_backend_dev_description", ctypes.c_char_p, ctypes.c_void_p)
-    kind = ggml_function("ggml_backend_dev_type", ctypes.c_int, ctypes.c_void_p)
-    size = ctypes.POINTER(ctypes.c_size_t)
-    memory = ggml_function("ggml_backend_dev_memory", None, ctypes.c_void_p, size, size)
+    describe = ggml_function(
+        "ggml_backend_dev_get_props", None, ctypes.c_void_p, ctypes.POINTER(_DeviceProperties)
+    )
     devices: list[dict[str, Any]] = []
     for index in range(count()):
-        device = get(index)
-        free, total = ctypes.c_size_t(), ctypes.c_size_t()
-        memory(device, ctypes.byref(free), ctypes.byref(total))
+        properties = _DeviceProperties()
+        describe(get(index), ctypes.byref(properties))
         devices.append(
             {
-                "name": name(device).decode(),
-                "description": description(device).decode("utf-8", "replace"),
-                "kind": _DEVICE_KINDS.get(kind(device), "accel"),
-                "memory_total": total.value,
-                "memory_free": free.value,
+                "name": properties.name.decode(),
+                "description": properties.description.decode("utf-8", "replace"),
+                "kind": _DEVICE_KINDS.get(properties.kind, "accel"),
+                "memory_total": properties.memory_total,
+                "memory_free": properties.memory_free,
+                "pci_id": properties.device_id.decode() if properties.device_id else None,
             }
         )
     return devices
+
+
+class _DeviceProperties(ctypes.Structure):
+    """ggml_backend_dev_props of ggml 0.25; what it can do follows as a few booleans."""
+
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("description", ctypes.c_char_p),
+        ("memory_free", ctypes.c_size_t),
+        ("memory_total", ctypes.c_size_t),
+        ("kind", ctypes.c_int),
+        ("device_id", ctypes.c_char_p),
+        ("capabilities", ctypes.c_bool * 32),
+    )
 
 
 def ggml_function(name: str, result: Any, *arguments: Any) -> Any:
