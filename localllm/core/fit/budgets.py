@@ -16,14 +16,15 @@ All sizes are bytes.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from localllm.core.fit.memory import MIB
 
 if TYPE_CHECKING:
-    from localllm.core.machine import Gpu, Machine, Memory
+    from localllm.core.machine import Cpu, Gpu, Machine, Memory
 
 GIB = 1024 * MIB
+CpuLayout = Literal["plain", "amx", "neon"]
 
 
 @dataclass(frozen=True)
@@ -42,26 +43,31 @@ class Budgets:
     gpus: tuple[Gpu, ...] = ()
     gpu: Amount = Amount(0, 0)  # of all of them, before their drivers' share
     unified: bool = False
-    amx: bool = (
-        False  # the CPU has AMX tiles, for which the engine keeps the weights in a layout of their own
-    )
+    layout: CpuLayout = "plain"
 
 
 def budgets_of(machine: Machine) -> Budgets:
     """Return the budgets of a machine."""
     host = _host(machine.memory)
-    amx = "amx_int8" in machine.cpu.features
+    layout = _layout(machine.cpu)
     usable = [gpu for gpu in machine.gpus if gpu.usable is not False]
     discrete = tuple(gpu for gpu in usable if gpu.kind == "discrete" and gpu.memory_total)
     if discrete:
         amounts = [_discrete(gpu) for gpu in discrete]
         total = Amount(sum(amount.now for amount in amounts), sum(amount.closed for amount in amounts))
-        return Budgets(host, discrete, total, amx=amx)
+        return Budgets(host, discrete, total, layout=layout)
     shared = [gpu for gpu in usable if gpu.kind != "discrete"]
     if shared:
         gpu = max(shared, key=lambda gpu: (gpu.memory_total or 0) + (gpu.shared_total or 0))
-        return Budgets(host, (gpu,), _shared(gpu, host), unified=True, amx=amx)
-    return Budgets(host, amx=amx)
+        return Budgets(host, (gpu,), _shared(gpu, host), unified=True, layout=layout)
+    return Budgets(host, layout=layout)
+
+
+def _layout(cpu: Cpu) -> CpuLayout:
+    """Return how the engine keeps weights on this CPU: for AMX and NEON it packs them anew."""
+    if "amx_int8" in cpu.features:
+        return "amx"
+    return "neon" if {"dotprod", "i8mm"} & set(cpu.features) else "plain"
 
 
 def _host(memory: Memory) -> Amount:

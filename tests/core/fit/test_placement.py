@@ -124,6 +124,30 @@ def test_never_under_the_peak_measured_on_an_h100(catalogue, name, quant, settin
     assert 1.0 <= ratio <= 1.05, f"{ratio:.3f} of the peak that NVML saw"
 
 
+@pytest.mark.parametrize(
+    ("name", "quant", "measured"),
+    [
+        ("qwen3-0.6b", "Q8_0", 675 + 158),
+        ("qwen3-0.6b", "Q6_K", 466 + 122),
+        ("llama-3.1-8b-instruct", "Q8_0", 8499 + 533),
+        ("llama-3.1-8b-instruct", "Q4_K_M", 4491 + 283),
+        ("qwen3-30b-a3b", "Q8_0", 1378 + 29740),
+    ],
+)
+def test_what_amx_tiles_take(catalogue, name, quant, measured):
+    """MiB of weights that llama.cpp's dry run books on a processor with AMX."""
+    tiles = replace(machines.REFERENCE, cpu=cpu(2, (*machines.AVX512, "amx_int8")), memory=memory(64, 60))
+    assert placed(tiles, catalogue, name, quant)[1].weights / 2**20 == pytest.approx(measured, rel=0.01)
+
+
+def test_a_tied_output_is_stored_twice_where_weights_are_packed_anew(catalogue):
+    plain, neon = (
+        placed(replace(machines.REFERENCE, cpu=cpu(4, features)), catalogue, "qwen3-0.6b", "Q8_0")[1].weights
+        for features in (machines.AVX2, machines.NEON)
+    )
+    assert neon - plain == pytest.approx(157.65 * 2**20, rel=0.01)
+
+
 @given(
     total=st.floats(1, 1024),
     used=st.floats(0, 1),
