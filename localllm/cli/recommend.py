@@ -91,9 +91,7 @@ def _print(recommendation: Recommendation, context: Context, *, every: bool) -> 
     )
     for title, choice in picks:
         if choice:
-            output.say(text("{title}: {model} ({quant}, {size})", title=title, model=choice.model.name,
-                            quant=choice.quant, size=Bytes(choice.size)))  # fmt: skip
-            output.say(text("    {reason}", reason=choice.reason))
+            _print_pick(title, choice, context)
     if recommendation.best is None:
         output.say(text("No model of the catalogue answers at reading speed on this computer."))
     output.say()
@@ -105,6 +103,37 @@ def _print(recommendation: Recommendation, context: Context, *, every: bool) -> 
     output.table(columns, [_row(choice) for choice in rows])
     if len(rows) < len(recommendation.ranked):
         output.note(text("{count} more with --all.", count=len(recommendation.ranked) - len(rows)))
+
+
+def _print_pick(title: Text, choice: Choice, context: Context) -> None:
+    say, memory, speed = context.output.say, choice.memory, choice.speed
+    heading = text(
+        "{title}: {model} ({quant}, {size})",
+        title=title,
+        model=choice.model.name,
+        quant=choice.quant,
+        size=Bytes(choice.size),
+    )
+    say(heading)
+    say(text("    {reason}", reason=choice.reason))
+    parts = text(
+        "    Memory: {weights} weights, {kv} context, {compute} working space, {output} output, {overhead} runtime.",
+        weights=Bytes(memory.weights),
+        kv=Bytes(memory.kv),
+        compute=Bytes(memory.compute),
+        output=Bytes(memory.output),
+        overhead=Bytes(memory.overhead),
+    )
+    say(parts)
+    evidence = text(
+        "    Speed: {low} to {high} tokens/s, {basis}. Quality: {source}. Licence: {license}.",
+        low=Number(speed.low),
+        high=Number(speed.high),
+        basis=BASES[speed.basis],
+        source=choice.quality.source,
+        license=choice.model.license,
+    )
+    say(evidence)
 
 
 def _shown(recommendation: Recommendation) -> tuple[Choice, ...]:
@@ -127,6 +156,11 @@ def _row(choice: Choice) -> list[Text | str]:
     ]
 
 
+BASES: dict[str, Text] = {
+    "table": text("estimated from tables"),
+    "calibrated": text("from a calibration on this computer"),
+    "measured": text("measured on this computer"),
+}
 VERDICTS: dict[str, Text] = {
     "fits": text("fits"),
     "tight": text("fits tightly"),

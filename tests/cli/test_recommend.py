@@ -85,7 +85,8 @@ def test_three_picks_and_a_table(machine_file, capsys):
     for title in ("Best: ", "Balanced: ", "Fast: "):
         assert printed.out.count(title) == 1
     lines = [line for line in printed.out.splitlines() if re.search(r"GiB|MiB", line)]
-    assert len(lines) <= 3 * 2 + command.ROWS
+    assert len(lines) <= 3 * 3 + command.ROWS
+    assert printed.out.count("estimated from tables") == 3
     assert "more with --all" in printed.err
     assert run("--machine", machine_file(machines.REFERENCE), "--all") == 0
     every = capsys.readouterr()
