@@ -54,7 +54,8 @@ _FAILURES = {
     r"Permission denied|Errno 13\b|Access is denied": NOT_WRITABLE,
 }
 _KEPT_LINES = 400
-NEEDED = "2 GB"
+NEEDED = "1.5 GB"
+TEMPORARY = "tmp"
 
 
 class Pip:
@@ -77,7 +78,7 @@ class Pip:
         Args:
             arguments: What `pip install` gets, besides what always holds.
             environment: Variables to add.
-            describe: Turns pip's last line into what is shown; called about once a second with the line.
+            describe: Turns a line of pip into what is shown from then on; empty to leave it as it is.
         """
         options = ["--disable-pip-version-check", "--no-input", "--retries", "3", "--progress-bar", "off"]
         command = [str(self.python), "-m", "pip", "install", *options, *arguments]
@@ -119,7 +120,7 @@ class Pip:
         """Have builds inside the environment, where the next start clears them away if this one is killed."""
         if sys.platform == "win32":  # paths in there would become too long
             return {}
-        folder = self.log.parent / "tmp"
+        folder = self.log.parent / TEMPORARY
         folder.mkdir(exist_ok=True)
         return {"TMPDIR": str(folder)}
 
@@ -127,20 +128,20 @@ class Pip:
         lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         threading.Thread(target=_read, args=(process, lines), daemon=True).start()
         output: list[str] = []
-        shown = ""
+        detail = ""
         with self.log.open("a", encoding="utf-8") as log:
             while True:
                 try:
                     line = lines.get(timeout=1.0)
                 except queue.Empty:
-                    self.display.progress(describe(shown))
+                    self.display.progress(detail)
                     continue
                 if line is None:
                     return output[-_KEPT_LINES:]
                 log.write(line)
                 output.append(line.rstrip())
-                shown = line.strip() or shown
-                self.display.progress(describe(shown))
+                detail = describe(line.strip()) or detail
+                self.display.progress(detail)
 
     def _explain(self, output: Sequence[str]) -> str:
         sentence = next((said for pattern, said in _FAILURES.items() if _occurs(pattern, output)), OTHER)
@@ -159,7 +160,7 @@ def describe_line(line: str) -> str:
     """Return the package a line of pip is about, or nothing."""
     found = re.match(r"(?:Collecting|Downloading|Processing|Using cached) (\S+)", line)
     if found:
-        return re.split(r"[\\/]", found[1])[-1].split("==")[0]
+        return re.sub(r".*[\\/]|(==|-\d).*", "", found[1])
     if line.startswith("Installing collected packages"):
         return say("writing files")
     return ""

@@ -24,22 +24,28 @@ class Display:
     def __init__(self) -> None:
         self._terminal = sys.stderr.isatty()
         self._title = ""
+        self._detail: str | None = None
         self._began = 0.0
         self._last_line = 0.0
 
     def step(self, number: int, count: int, title: str) -> None:
         """Begin a step."""
         self._title = f"[{number}/{count}] {title}"
+        self._detail = None
         self._began = self._last_line = time.monotonic()
         if not self._terminal:
             self._write(f"{self._title} …\n")
         self.progress("")
 
     def progress(self, detail: str) -> None:
-        """Say how far this step is; to be called about once a second."""
+        """Say how far this step is; to be called with every piece of news and about once a second."""
         now = time.monotonic()
+        if self._terminal and detail == self._detail and int(now) == int(self._last_line):
+            return
+        self._detail = detail
         line = f"{self._title} … {clock(now - self._began)}  {detail}".rstrip()
         if self._terminal:
+            self._last_line = now
             self._write_over(line)
         elif now - self._last_line >= QUIET_SECONDS:
             self._last_line = now

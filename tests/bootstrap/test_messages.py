@@ -25,7 +25,11 @@ def sentences() -> set[str]:
         values = {
             name: value for name, value in vars(module).items() if name.isupper() and isinstance(value, str)
         }
-        found |= {value for value in values.values() if " " in value and not value.startswith(("\n", "2 GB"))}
+        found |= {
+            value
+            for value in values.values()
+            if " " in value and not value.startswith(("\n", packages.NEEDED))
+        }
     return found
 
 

@@ -123,9 +123,9 @@ def test_an_interrupt_ends_pip_and_what_it_started(make_pip: MakePip, tmp_path: 
         ("Collecting rich==15.0.0 (from -r run.txt (line 1))", "rich"),
         (
             "Downloading pyside6_essentials-6.11.3-cp310-abi3-manylinux_2_34_x86_64.whl (77 MB)",
-            "pyside6_essentials-6.11.3-cp310-abi3-manylinux_2_34_x86_64.whl",
+            "pyside6_essentials",
         ),
-        ("Processing /somewhere/numpy-2.4.6-cp311.whl", "numpy-2.4.6-cp311.whl"),
+        ("Processing /somewhere/numpy-2.4.6-cp311.whl", "numpy"),
         ("Installing collected packages: a, b", "writing files"),
         ("WARNING: something", ""),
     ],
