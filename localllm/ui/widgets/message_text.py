@@ -7,7 +7,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QSizeF, Qt, QTimer, QUrl, Signal
+from PySide6.QtCore import QByteArray, QSizeF, Qt, QTimer, QUrl, Signal
 from PySide6.QtGui import QGuiApplication, QTextCursor, QWheelEvent
 from PySide6.QtWidgets import QFrame, QSizePolicy, QTextBrowser
 
@@ -101,9 +101,9 @@ class MessageText(QTextBrowser):
             self._timer.stop()
             self._work()
 
-    def loadResource(self, _type: int, _name: QUrl | str) -> None:
-        """Load nothing, from nowhere."""
-        return
+    def loadResource(self, _type: int, _name: QUrl | str) -> object:
+        """Load nothing, from nowhere; returning None would make Qt read local files itself."""
+        return QByteArray(b" ")
 
     def wheelEvent(self, event: QWheelEvent) -> None:
         """Leave scrolling to the transcript."""

@@ -45,6 +45,7 @@ class Transcript(QScrollArea):
         self._to_make = 0
         self._views: list[MessageView] = []
         self._following = True
+        self._keeping = False
         self._body = QWidget()
         self._anchor: tuple[MessageView, int] | None = None
         self._making = QTimer(self)
@@ -141,6 +142,7 @@ class Transcript(QScrollArea):
         view.version_asked.connect(self.version_asked)
         view.copied.connect(self.copied)
         view.link_asked.connect(self._on_link_asked)
+        view.moved.connect(self._on_view_moved)
         return view
 
     def _make_earlier_views(self) -> None:
@@ -155,6 +157,8 @@ class Transcript(QScrollArea):
             self._making.start(0)
 
     def _on_scrolled(self, value: int) -> None:
+        if self._keeping:
+            return
         bar = self.verticalScrollBar()
         self._following = value >= bar.maximum() - 4
         self._anchor = None if self._following else self._first_visible(value)
@@ -173,16 +177,20 @@ class Transcript(QScrollArea):
     def _on_range_changed(self, _low: int, _high: int) -> None:
         self._keep_place()
 
+    def _on_view_moved(self) -> None:
+        if self._anchor is not None and self.sender() is self._anchor[0]:
+            self._keep_place()
+
     def _keep_place(self) -> None:
         """Stay at the end, or keep what the reader looks at where it is."""
         bar = self.verticalScrollBar()
+        self._keeping = True
         if self._following:
             bar.setValue(bar.maximum())
         elif self._anchor is not None:
             view, offset = self._anchor
-            top = view.mapTo(self._body, view.rect().topLeft()).y()
-            if top - offset != bar.value():
-                bar.setValue(top - offset)
+            bar.setValue(view.mapTo(self._body, view.rect().topLeft()).y() - offset)
+        self._keeping = False
 
     def _on_link_asked(self, address: str) -> None:
         LinkDialog(address, self).open()

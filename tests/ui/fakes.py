@@ -1,0 +1,164 @@
+"""A session whose engine says what the test wrote down, and services around it."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+
+from localllm.core.chat_store import ChatStore
+from localllm.core.library import LibraryModel
+from localllm.core.machine import Cpu, Disk, EngineBuild, EngineDevice, Gpu, Machine, Memory
+from localllm.engine.protocol import Finished, LoadedModel, LoadSettings, Piece, PromptProgress, Stats
+from localllm.errors import EngineError
+from localllm.paths import Paths
+from localllm.progress import Progress
+from localllm.settings import Settings
+from localllm.texts import text
+from localllm.ui.jobs import JobRunner
+from localllm.ui.model_state import ModelState
+from localllm.ui.preferences import Preferences
+from localllm.ui.services import Services
+from localllm.ui.theme import Theme
+from localllm.ui.this_computer import ThisComputer
+
+GIB = 2**30
+STARTER = LibraryModel(
+    "SmolLM2-135M-Instruct",
+    Path("/models/SmolLM2-135M-Instruct.Q4_1.gguf"),
+    98_362_432,
+    "llama",
+    "Q4_1",
+    134_515_008,
+    8192,
+    starter=True,
+)
+BROKEN = LibraryModel("broken", Path("/models/broken.gguf"), 10, problem=text("This is not a GGUF file."))
+MACHINE = Machine(
+    system="Linux 6.1 (Debian 12)",
+    cpu=Cpu("AMD Ryzen 7 7700", "x86_64", 8, 16, 8, ("avx2", "avx512f")),
+    memory=Memory(32 * GIB, 24 * GIB),
+    gpus=(Gpu("NVIDIA GeForce RTX 4060", "NVIDIA", "discrete", 8 * GIB, 7 * GIB, usable=False, remedy="Install a CUDA build."),),
+    disk=Disk("/home/ada/models", 1000 * GIB, 400 * GIB),
+    engine=EngineBuild("0.3.36", "CPU", (EngineDevice("CPU", "AMD Ryzen 7 7700", "cpu"),)),
+    memory_bandwidth=60e9,
+    notes=("The graphics table could not be read.",),
+)
+
+
+def loaded_model(name: str = STARTER.name) -> LoadedModel:
+    return LoadedModel(str(STARTER.path), name, "llama", 134_515_008, 98_000_000, 30, 8192, 8192, 2, 0, "file", 40.0)
+
+
+@dataclass
+class FakeEngine:
+    """Answers with `pieces`; waits for `gate` before the last one."""
+
+    pieces: list[str] = field(default_factory=lambda: ["Hello", ", ", "world"])
+    error: Exception | None = None
+    gate: threading.Event = field(default_factory=threading.Event)
+    asked: list[list[str]] = field(default_factory=list)
+
+    def count(self, messages) -> int:
+        return sum(len(message.content) // 4 + 4 for message in messages)
+
+    def generate(self, messages, sampling, progress: Progress):
+        self.asked.append([message.content for message in messages])
+        yield PromptProgress(16, 64, 0)
+        if self.error is not None:
+            raise self.error
+        for number, piece in enumerate(self.pieces):
+            if number == len(self.pieces) - 1:
+                while not self.gate.wait(0.005):
+                    if progress.cancelled:
+                        yield Finished(self._stats(number, "cancelled"))
+                        return
+            yield Piece(piece)
+        yield Finished(self._stats(len(self.pieces), "end"))
+
+    def _stats(self, tokens, reason) -> Stats:
+        return Stats(
+            prompt_tokens=64,
+            completion_tokens=tokens,
+            completion_ms=40.0 * max(1, tokens),
+            ttft_ms=350,
+            stop_reason=reason,
+            context_used=64 + tokens,
+            context_length=8192,
+        )
+
+
+class FakeSession:
+    """Loads at once, or raises what the test put into `refusals`."""
+
+    def __init__(self) -> None:
+        self.fake = FakeEngine()
+        self.loaded: LoadedModel | None = None
+        self.refusals: list[Exception] = []
+        self.loads: list[tuple[LibraryModel, LoadSettings, bool]] = []
+        self.closed = False
+
+    def load(self, model, settings, progress, *, anyway=False) -> LoadedModel:
+        self.loads.append((model, settings, anyway))
+        progress.update(0.5, 1.0)
+        if self.refusals and not anyway:
+            raise self.refusals.pop(0)
+        self.loaded = loaded_model(model.name)
+        return self.loaded
+
+    def revive(self, progress):
+        yield from ()
+
+    def require(self) -> LoadedModel:
+        if self.loaded is None:
+            raise EngineError(text("No model is loaded."))
+        return self.loaded
+
+    def engine(self) -> FakeEngine:
+        self.require()
+        return self.fake
+
+    def unload(self) -> None:
+        self.loaded = None
+
+    def close(self) -> None:
+        self.closed = True
+        self.unload()
+
+    def estimate(self, model, settings):
+        memory = SimpleNamespace(
+            weights=model.size, kv=settings.context_length * 20_000, compute=22 << 20, output=1 << 20, overhead=120 << 20
+        )
+        memory.total = memory.weights + memory.kv + memory.compute + memory.output + memory.overhead
+        verdict = "fits" if memory.total < 2 * GIB else "does_not_fit"
+        return SimpleNamespace(memory=memory, verdict=verdict, available=2 * GIB, placement=None)
+
+
+class FakeLibrary:
+    """Holds the starter model and a broken file."""
+
+    def __init__(self) -> None:
+        self.found = [STARTER, BROKEN]
+
+    def models(self) -> list[LibraryModel]:
+        return list(self.found)
+
+
+def make_services(theme: Theme, settings: Settings | None = None) -> Services:
+    """Real store, jobs and theme; fake session and library; the computer is known already."""
+    paths = Paths.for_user()
+    jobs, session = JobRunner(), FakeSession()
+    computer = ThisComputer(paths, jobs)
+    computer.machine = MACHINE
+    return Services(
+        paths=paths,
+        preferences=Preferences(paths, settings or Settings()),
+        theme=theme,
+        jobs=jobs,
+        library=FakeLibrary(),
+        session=session,
+        store=ChatStore(paths.chats_file),
+        model=ModelState(session, jobs),
+        computer=computer,
+    )

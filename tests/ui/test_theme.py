@@ -1,0 +1,93 @@
+import re
+from pathlib import Path
+
+import pytest
+from PySide6.QtGui import QColor, QPalette
+from PySide6.QtWidgets import QApplication
+
+from localllm.paths import resources_folder
+from localllm.ui.theme import SCHEMES, build_palette, fill_style_sheet, load_tokens
+
+PLAIN = ["background", "surface", "raised", "accent_soft", "code"]
+PAIRS = [
+    *[("text", ground) for ground in (*PLAIN, "danger_soft", "warning_soft", "success_soft")],
+    *[("muted", ground) for ground in ("background", "surface", "raised")],
+    *[("accent", ground) for ground in ("background", "surface", "raised", "accent_soft")],
+    ("on_accent", "accent"),
+    ("on_accent", "accent_hover"),
+    *[(name, f"{name}_soft") for name in ("danger", "warning", "success")],
+    ("danger", "surface"),
+    *[(f"syntax_{name}", "code") for name in ("keyword", "string", "number", "comment", "name")],
+]
+
+
+def luminance(color):
+    def linear(part):
+        return part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
+
+    red, green, blue = (linear(part) for part in (color.redF(), color.greenF(), color.blueF()))
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one, other):
+    light, dark = sorted((luminance(QColor(one)), luminance(QColor(other))), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.fixture(params=SCHEMES)
+def tokens(request):
+    return load_tokens(resources_folder() / "themes" / f"{request.param}.json")
+
+
+@pytest.mark.parametrize(("ink", "ground"), PAIRS)
+def test_text_is_readable(tokens, ink, ground):
+    assert contrast(tokens[ink], tokens[ground]) >= 4.5
+
+
+@pytest.mark.parametrize("part", ["part_weights", "part_kv", "part_compute", "part_overhead", "border_strong"])
+def test_graphics_can_be_told_from_their_ground(tokens, part):
+    assert contrast(tokens[part], tokens["surface"]) >= 2
+
+
+def test_schemes_have_the_same_tokens():
+    first, second = (load_tokens(resources_folder() / "themes" / f"{scheme}.json") for scheme in SCHEMES)
+    assert first.keys() == second.keys()
+
+
+def test_palette_fills_every_role(qapp, tokens):
+    palette = build_palette(tokens)
+    colors = {QColor(value).name() for value in tokens.values()}
+    for role in list(QPalette.ColorRole):
+        if role not in (QPalette.ColorRole.NoRole, QPalette.ColorRole.NColorRoles):
+            assert palette.color(QPalette.ColorGroup.Active, role).name() in colors, role
+
+
+def test_unknown_token_in_the_style_sheet_is_an_error(tokens):
+    with pytest.raises(KeyError):
+        fill_style_sheet("QLabel { color: @nothing; }", tokens)
+
+
+def test_changing_the_scheme_changes_palette_and_icons(theme, qtbot):
+    before = theme.icon("copy", "text").pixmap(24, 24).toImage()
+    with qtbot.waitSignal(theme.changed):
+        theme.apply("dark")
+    assert QApplication.palette().color(QPalette.ColorRole.Window) == theme.token("background")
+    assert theme.icon("copy", "text").pixmap(24, 24).toImage() != before
+    theme.apply("light")
+    assert QApplication.palette().color(QPalette.ColorRole.Window) == theme.token("background")
+
+
+def test_every_icon_can_be_drawn(theme):
+    for path in (resources_folder() / "icons").glob("*.svg"):
+        image = theme.icon(path.stem, "text").pixmap(24, 24).toImage()
+        assert any(image.pixelColor(x, y).alpha() > 100 for x in range(24) for y in range(24)), path.name
+
+
+def test_the_window_code_contains_no_colour():
+    folder = Path(__file__).resolve().parents[2] / "localllm" / "ui"
+    for path in folder.rglob("*.py"):
+        source = path.read_text(encoding="utf-8")
+        found = re.findall(r"#[0-9a-fA-F]{6}\b|GlobalColor\.(?!transparent)\w+", source)
+        if path.name != "theme.py":
+            found += re.findall(r"QColor\(", source)
+        assert not found, f"{path.name}: {found}"
