@@ -117,7 +117,7 @@ def _print_pick(title: Text, choice: Choice, context: Context) -> None:
     say(heading)
     say(text("    {reason}", reason=choice.reason))
     parts = text(
-        "    Memory: {weights} weights, {kv} context, {compute} working space, {output} output, {overhead} runtime.",
+        "    Memory: {weights} weights, {kv} context, {compute} work, {output} output, {overhead} runtime.",
         weights=Bytes(memory.weights),
         kv=Bytes(memory.kv),
         compute=Bytes(memory.compute),
