@@ -53,7 +53,9 @@ def all_sentences() -> dict[str, Path]:
     for field in dataclasses.fields(Settings):
         for part in ("label", "help"):
             sentences.setdefault(field.metadata[part], Path("localllm/settings.py"))
-    return {sentence: path for sentence, path in sentences.items() if any(c.isalpha() for c in _bare(sentence))}
+    return {
+        sentence: path for sentence, path in sentences.items() if any(c.isalpha() for c in _bare(sentence))
+    }
 
 
 def spanish() -> dict[str, str]:

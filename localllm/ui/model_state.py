@@ -72,6 +72,7 @@ class ModelState(QObject):
         if self._job is not None:
             self._job.cancel()
         else:
+            self.wanted = None
             self._start(lambda _progress: self._session.unload())
 
     def _start(self, work: Work) -> None:

@@ -39,7 +39,17 @@ MACHINE = Machine(
     system="Linux 6.1 (Debian 12)",
     cpu=Cpu("AMD Ryzen 7 7700", "x86_64", 8, 16, 8, ("avx2", "avx512f")),
     memory=Memory(32 * GIB, 24 * GIB),
-    gpus=(Gpu("NVIDIA GeForce RTX 4060", "NVIDIA", "discrete", 8 * GIB, 7 * GIB, usable=False, remedy="Install a CUDA build."),),
+    gpus=(
+        Gpu(
+            "NVIDIA GeForce RTX 4060",
+            "NVIDIA",
+            "discrete",
+            8 * GIB,
+            7 * GIB,
+            usable=False,
+            remedy="Install a CUDA build.",
+        ),
+    ),
     disk=Disk("/home/ada/models", 1000 * GIB, 400 * GIB),
     engine=EngineBuild("0.3.36", "CPU", (EngineDevice("CPU", "AMD Ryzen 7 7700", "cpu"),)),
     memory_bandwidth=60e9,
@@ -48,7 +58,9 @@ MACHINE = Machine(
 
 
 def loaded_model(name: str = STARTER.name) -> LoadedModel:
-    return LoadedModel(str(STARTER.path), name, "llama", 134_515_008, 98_000_000, 30, 8192, 8192, 2, 0, "file", 40.0)
+    return LoadedModel(
+        str(STARTER.path), name, "llama", 134_515_008, 98_000_000, 30, 8192, 8192, 2, 0, "file", 40.0
+    )
 
 
 @dataclass
@@ -128,7 +140,11 @@ class FakeSession:
 
     def estimate(self, model, settings):
         memory = SimpleNamespace(
-            weights=model.size, kv=settings.context_length * 20_000, compute=22 << 20, output=1 << 20, overhead=120 << 20
+            weights=model.size,
+            kv=settings.context_length * 20_000,
+            compute=22 << 20,
+            output=1 << 20,
+            overhead=120 << 20,
         )
         memory.total = memory.weights + memory.kv + memory.compute + memory.output + memory.overhead
         verdict = "fits" if memory.total < 2 * GIB else "does_not_fit"

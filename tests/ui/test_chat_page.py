@@ -1,10 +1,12 @@
 import pytest
 from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QPushButton
 
 from localllm.engine.protocol import LoadSettings, Sampling
 from localllm.errors import EngineDied, NotEnoughMemory
 from localllm.texts import text
 from localllm.ui.pages.chat import ChatPage
+from localllm.ui.widgets.rename import RenameDialog
 from tests.ui.fakes import STARTER
 
 
@@ -82,7 +84,7 @@ def test_answering_again_makes_a_second_version(ready, services, qtbot):
     assert shown(ready) == ["Hello?", "Another"]
     assert ready._transcript.views[-1]._version.text() == "2/2"
     ready._transcript.views[-1]._older.click()
-    assert shown(ready) == ["Hello?", "Hello, world"]
+    qtbot.waitUntil(lambda: shown(ready) == ["Hello?", "Hello, world"])
 
 
 def test_an_edited_message_is_sent_again_and_the_old_one_kept(ready, services, qtbot):
@@ -94,7 +96,7 @@ def test_an_edited_message_is_sent_again_and_the_old_one_kept(ready, services, q
     qtbot.waitUntil(lambda: not ready.busy and len(ready._transcript.views) == 2)
     assert shown(ready)[0] == "Better?"
     ready._transcript.views[0]._older.click()
-    assert shown(ready)[0] == "Hello?"
+    qtbot.waitUntil(lambda: shown(ready) == ["Hello?", "Hello, world"])
 
 
 def test_escape_gives_an_edit_up(ready, services, qtbot):
@@ -186,7 +188,7 @@ def test_the_trash_can_be_seen_and_restored_from(ready, services, qtbot):
 def test_renaming(ready, services, qtbot):
     answer(ready, services, qtbot)
     qtbot.keyClick(ready._list._view, Qt.Key.Key_F2)
-    dialog = ready._list.findChild(__import__("localllm.ui.widgets.rename", fromlist=["x"]).RenameDialog)
+    dialog = ready._list.findChild(RenameDialog)
     dialog._edit.setText("Greetings")
     dialog._on_accepted()
     assert services.store.chats()[0].title == "Greetings"
@@ -216,8 +218,6 @@ def test_left_out_messages_are_said(ready, services, qtbot):
 
 def test_an_example_begins_a_chat(ready, services, qtbot):
     services.session.fake.gate.set()
-    from PySide6.QtWidgets import QPushButton
-
     buttons = [b for b in ready._empty.findChildren(QPushButton) if b.property("kind") == "example"]
     assert len(buttons) == 3
     buttons[0].click()

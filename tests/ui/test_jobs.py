@@ -64,7 +64,9 @@ def test_cancelling_is_no_failure_and_finishes(qtbot, jobs):
         while True:
             progress.raise_if_cancelled()
 
-    reactions = Reactions(failed=heard.append, succeeded=heard.append, finished=lambda: heard.append("finished"))
+    reactions = Reactions(
+        failed=heard.append, succeeded=heard.append, finished=lambda: heard.append("finished")
+    )
     job = jobs.run(work, reactions)
     assert began.wait(5)
     job.cancel()

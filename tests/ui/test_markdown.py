@@ -59,9 +59,11 @@ def test_splitter_loses_nothing_whatever_the_cuts(text, places):
     def parts_of(pieces):
         splitter = MarkdownSplitter()
         parts = [part for piece in pieces for part in splitter.feed(piece)] + list(splitter.finish())
-        return "".join(p.text for p in parts if isinstance(p, Prose)), "".join(
-            p.text for p in parts if isinstance(p, CodeText)
-        ), sum(isinstance(p, CodeBegins) for p in parts) - sum(isinstance(p, CodeEnds) for p in parts)
+        return (
+            "".join(p.text for p in parts if isinstance(p, Prose)),
+            "".join(p.text for p in parts if isinstance(p, CodeText)),
+            sum(isinstance(p, CodeBegins) for p in parts) - sum(isinstance(p, CodeEnds) for p in parts),
+        )
 
     prose, code, unclosed = parts_of([text])
     assert parts_of(cut(text, places)) == (prose, code, unclosed)
@@ -100,7 +102,9 @@ def test_a_long_answer_costs_a_small_multiple_of_its_length(theme):
     assert writer.inserted < 12 * len(text)
 
 
-@pytest.mark.parametrize("text", ["x" * 30_000, "word " * 6_000, "- a\n" * 7_500, "1. a\n\n" * 5_000, "| a " * 7_500])
+@pytest.mark.parametrize(
+    "text", ["x" * 30_000, "word " * 6_000, "- a\n" * 7_500, "1. a\n\n" * 5_000, "| a " * 7_500]
+)
 def test_text_without_a_paragraph_is_cut_before_it_gets_costly(theme, text):
     splitter = MarkdownSplitter()
     longest = 0
@@ -111,14 +115,18 @@ def test_text_without_a_paragraph_is_cut_before_it_gets_costly(theme, text):
 
 
 def test_pictures_become_words_with_their_address(theme):
-    document, _ = write(theme, ["before ![alt words](http://evil.example/p.png) after ![pw](file:///etc/passwd)"])
+    document, _ = write(
+        theme, ["before ![alt words](http://evil.example/p.png) after ![pw](file:///etc/passwd)"]
+    )
     assert "[alt words http://evil.example/p.png]" in document.toPlainText()
     assert "[pw file:///etc/passwd]" in document.toPlainText()
     assert "￼" not in document.toPlainText()
     assert "<img" not in document.toHtml()
 
 
-@pytest.mark.parametrize("html", ["<b>x</b>", "<script>alert(1)</script>", "<img src='http://e.x/a.png'>", "a <a href='x'>b</a>"])
+@pytest.mark.parametrize(
+    "html", ["<b>x</b>", "<script>alert(1)</script>", "<img src='http://e.x/a.png'>", "a <a href='x'>b</a>"]
+)
 def test_html_is_shown_as_text(theme, html):
     document, _ = write(theme, [html])
     assert document.toPlainText().strip() == html
@@ -129,7 +137,9 @@ def test_reasoning_is_told_from_the_answer_however_it_is_cut():
     generator = random.Random(7)
     for _ in range(200):
         splitter = ReasoningSplitter()
-        pairs = [splitter.feed(piece) for piece in cut(text, [generator.randrange(len(text)) for _ in range(9)])]
+        pairs = [
+            splitter.feed(piece) for piece in cut(text, [generator.randrange(len(text)) for _ in range(9)])
+        ]
         pairs.append(splitter.finish())
         assert "".join(thought for thought, _ in pairs).strip() == "Hm, <b> 2+2."
         assert "".join(answer for _, answer in pairs).lstrip("\n") == "It is **4**."

@@ -44,7 +44,9 @@ def test_text_is_readable(tokens, ink, ground):
     assert contrast(tokens[ink], tokens[ground]) >= 4.5
 
 
-@pytest.mark.parametrize("part", ["part_weights", "part_kv", "part_compute", "part_overhead", "border_strong"])
+@pytest.mark.parametrize(
+    "part", ["part_weights", "part_kv", "part_compute", "part_overhead", "border_strong"]
+)
 def test_graphics_can_be_told_from_their_ground(tokens, part):
     assert contrast(tokens[part], tokens["surface"]) >= 2
 

@@ -37,7 +37,10 @@ def transcript(theme, show):
 
 
 def show_chat(qtbot, transcript, count):
-    messages = [message(n, "user" if n % 2 else "assistant", f"Message {n}\n\nmore words") for n in range(1, count + 1)]
+    messages = [
+        message(n, "user" if n % 2 else "assistant", f"Message {n}\n\nmore words")
+        for n in range(1, count + 1)
+    ]
     transcript.show_messages(messages)
     qtbot.waitUntil(lambda: len(transcript.views) >= min(count, BATCH))
     return messages
@@ -94,7 +97,10 @@ def test_answer_ends_with_its_facts(transcript, qtbot):
     stats = Stats(completion_tokens=11, completion_ms=1000, ttft_ms=250, stop_reason="length")
     transcript.end_answer(Message(1, None, "assistant", "Hi", "complete", stats, "", "Model", 0.0))
     qtbot.waitUntil(lambda: "Hi" in transcript.views[0].body.toPlainText())
-    facts = transcript.views[0].findChild(type(transcript.views[0]._facts), "") and transcript.views[0]._facts.text()
+    facts = (
+        transcript.views[0].findChild(type(transcript.views[0]._facts), "")
+        and transcript.views[0]._facts.text()
+    )
     assert facts == "11 tokens · 10.0 tokens/s · first token after 0.25 s · ended at the token limit"
 
 
@@ -147,13 +153,17 @@ def test_a_link_asks_and_shows_the_whole_host(transcript, qtbot, monkeypatch):
     view.body.anchorClicked.emit(QUrl("https://bank.example.evil.example/login"))
     dialog = transcript.findChild(LinkDialog)
     assert opened == []
-    assert any("bank.example.evil.example" in label.text() for label in dialog.findChildren(type(view._facts)))
+    assert any(
+        "bank.example.evil.example" in label.text() for label in dialog.findChildren(type(view._facts))
+    )
     next(button for button in dialog.findChildren(QPushButton) if button.text() == "Open").click()
     assert opened == ["https://bank.example.evil.example/login"]
     assert dialog.result() == QDialog.DialogCode.Accepted
 
 
-@pytest.mark.parametrize("address", ["file:///etc/passwd", "javascript:alert(1)", "app:x", "smb://h/x", "x", "", "//h/x"])
+@pytest.mark.parametrize(
+    "address", ["file:///etc/passwd", "javascript:alert(1)", "app:x", "smb://h/x", "x", "", "//h/x"]
+)
 def test_other_kinds_of_links_cannot_be_opened(address, show, transcript, qtbot):
     assert not may_open(address)
     dialog = LinkDialog(address, transcript)

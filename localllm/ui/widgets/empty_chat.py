@@ -53,7 +53,7 @@ class EmptyChat(QWidget):
         outer.addWidget(inner)
         outer.setAlignment(inner, Qt.AlignmentFlag.AlignHCenter)
         outer.addStretch(3)
-        inner.setMinimumWidth(420)
+        inner.setMinimumWidth(340)
 
     def show_model(self, name: str | None) -> None:
         """Say which model will answer, or that one is to be chosen."""
@@ -65,7 +65,7 @@ class EmptyChat(QWidget):
 
     def _examples(self) -> tuple[str, ...]:
         return (
-            self.tr("Explain in five sentences why the sky is blue."),
-            self.tr("Write a Python function that finds the most common word in a text."),
-            self.tr("Give me three ideas for a quick dinner with rice and eggs."),
+            self.tr("Why is the sky blue?"),
+            self.tr("Write Python that counts words in a text."),
+            self.tr("Three quick dinners with rice and eggs?"),
         )

@@ -1,0 +1,346 @@
+import json
+import logging
+import sys
+
+import pytest
+from PySide6.QtCore import QCoreApplication, Qt, QTranslator, qWarning
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QPushButton, QWidget
+
+from localllm.engine.protocol import LoadSettings
+from localllm.settings import Settings, load_settings
+from localllm.texts import Translator
+from localllm.ui.crash import CrashDialog, CrashReporter
+from localllm.ui.translation import InterfaceTranslator, chosen_language, install_translation, say
+from localllm.ui.window import Window
+from tests.ui.fakes import STARTER, make_services
+
+PAGES = ["home", "chat", "settings"]
+
+
+@pytest.fixture
+def window(services, show):
+    return show(Window(services))
+
+
+def open_everything(window, page, qtbot):
+    """Show a page with everything that can be folded away unfolded."""
+    window.show_page(page)
+    if page == "home":
+        window.home_page._on_machine_changed()
+        qtbot.waitUntil(lambda: window.home_page._ranking.isVisible(), timeout=20_000)
+    if page == "chat":
+        window.chat_page._options_button.setChecked(True)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_everything_the_keyboard_reaches_has_a_name(window, page, qtbot):
+    open_everything(window, page, qtbot)
+    check_names(window)
+
+
+def test_the_loader_can_be_read_aloud(window, qtbot):
+    window.open_loader()
+    qtbot.waitUntil(lambda: window._loader._models.rowCount() == 2)
+    check_names(window._loader)
+    window._loader.reject()
+
+
+def check_names(root):
+    def reachable(widget):
+        inner = widget.objectName().startswith("qt_") or isinstance(widget.parent(), QAbstractButton)
+        return (
+            widget.isVisible()
+            and widget.isEnabled()
+            and widget.focusPolicy() != Qt.FocusPolicy.NoFocus
+            and not inner
+        )
+
+    found = [widget for widget in root.findChildren(QWidget) if reachable(widget)]
+    assert len(found) > 3
+    nameless = [widget for widget in found if not widget.accessibleName()]
+    assert not nameless, nameless
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_labels_show_words_as_they_are(window, page, qtbot):
+    open_everything(window, page, qtbot)
+    for label in window.findChildren(QLabel):
+        if not label.objectName().startswith("qt_"):
+            assert label.textFormat() == Qt.TextFormat.PlainText or not label.text(), label.text()
+
+
+@pytest.mark.parametrize(("keys", "page"), [("1", "home"), ("2", "chat"), (",", "settings")])
+def test_pages_are_a_key_away(window, qtbot, keys, page):
+    window.show_page("settings" if page != "settings" else "home")
+    window.activateWindow()
+    qtbot.keyClick(window, Qt.Key(ord(keys)), Qt.KeyboardModifier.ControlModifier)
+    qtbot.waitUntil(lambda: window._page == page)
+
+
+def test_closing_during_an_answer_keeps_it_and_ends_everything(window, services, qtbot):
+    services.model.load(STARTER, LoadSettings())
+    qtbot.waitUntil(lambda: services.model.loaded is not None)
+    window.show_page("chat")
+    page = window.chat_page
+    page._composer.set_text("Go on for long")
+    page._on_submitted("Go on for long")
+    qtbot.waitUntil(lambda: page._answering.text_so_far == "Hello, ")
+    chat = page.chat_id
+    with qtbot.waitSignal(window.closed):
+        window.close()
+    assert services.session.closed
+    assert services.jobs.wait(0), "a job is still running"
+    again = make_services(services.theme)
+    assert [(m.text, m.state) for m in again.store.messages(chat)] == [
+        ("Go on for long", "complete"),
+        ("Hello, ", "stopped"),
+    ]
+    again.store.close()
+
+
+def test_closing_while_a_model_loads(window, services, qtbot):
+    services.model.load(STARTER, LoadSettings())
+    window.close()
+    assert services.session.closed
+    assert services.jobs.wait(0)
+
+
+def test_window_comes_back_as_it_was_left(theme, qtbot, show):
+    first = make_services(theme)
+    window = show(Window(first), 1100, 700)
+    window.show_page("chat")
+    chat = first.store.create_chat()
+    window.chat_page.open_chat(chat.id)
+    window.chat_page._composer.set_text("half a thought")
+    window.close()
+    second = make_services(theme)
+    restored = show(Window(second), 1100, 700)
+    assert restored._page == "chat"
+    assert restored.chat_page.chat_id == chat.id
+    assert restored.chat_page._composer.text() == "half a thought"
+    restored.close()
+
+
+def test_broken_window_state_is_no_obstacle(services, show):
+    services.paths.window_state_file.parent.mkdir(parents=True)
+    services.paths.window_state_file.write_text("[General]\npage=nowhere\nchat=x\ngeometry=rubbish\n")
+    window = show(Window(services))
+    assert window._page == "home"
+
+
+def test_starter_model_chats_at_once(window, services, qtbot):
+    open_everything(window, "home", qtbot)
+    button = next(b for b in window.findChildren(QPushButton) if b.text() == "Chat now")
+    button.click()
+    qtbot.waitUntil(lambda: services.model.loaded is not None)
+    assert services.session.loads[0][0] == STARTER
+    assert window._page == "chat"
+    assert STARTER.name in window._model_button.text()
+
+
+def test_home_shows_the_computer_and_three_reasons(window, qtbot):
+    open_everything(window, "home", qtbot)
+    words = "\n".join(label.text() for label in window.home_page.findChildren(QLabel) if label.isVisible())
+    for part in (
+        "AMD Ryzen 7 7700",
+        "32.00 GiB",
+        "RTX 4060",
+        "Install a CUDA build.",
+        "60.0 GB/s",
+        "The graphics table",
+    ):
+        assert part in words
+    picks = [pick for pick in window.home_page._picks.values() if pick.isVisible()]
+    assert len(picks) >= 2
+    for pick in picks:
+        assert pick._reason.text()
+        assert "tokens/s" in pick._speed.text()
+        assert "±" in pick._source.text()
+        assert "Weights" in pick._bar.describe()
+
+
+def test_home_filters_by_use(window, qtbot):
+    open_everything(window, "home", qtbot)
+    before = window.home_page._ranking._choices.rowCount()
+    window.home_page._use.setCurrentIndex(window.home_page._use.findData("vision"))
+    qtbot.waitUntil(lambda: 0 < window.home_page._ranking._choices.rowCount() < before)
+
+
+def test_download_address_is_copied_and_said(window, qtbot):
+    open_everything(window, "home", qtbot)
+    pick = next(pick for pick in window.home_page._picks.values() if pick.isVisible())
+    pick._button.click()
+    assert QGuiApplication.clipboard().text().endswith(pick._choice.model.repo)
+    assert "copied" in window._status.text()
+
+
+def test_loader_loads_with_the_chosen_settings(window, services, qtbot):
+    window.open_loader()
+    loader = window._loader
+    qtbot.waitUntil(lambda: loader._models.rowCount() == 2 and loader._bar.isVisible())
+    small = loader._pill.text()
+    loader._form.controls["context_length"].setValue(131_072)
+    qtbot.waitUntil(lambda: loader._pill.text() not in ("", small))
+    assert loader._pill.text().startswith("Does not fit")
+    loader._form.controls["context_length"].setValue(4096)
+    loader._load.click()
+    qtbot.waitUntil(lambda: services.model.loaded is not None)
+    model, settings, _ = services.session.loads[0]
+    assert (model, settings.context_length) == (STARTER, 4096)
+    assert not loader.isVisible()
+
+
+def test_loader_refuses_a_broken_file_in_words(window, services, qtbot, tmp_path):
+    window.open_loader()
+    loader = window._loader
+    qtbot.waitUntil(lambda: loader._models.rowCount() == 2)
+    loader._select_row(1)
+    assert "This is not a GGUF file." in loader._detail.text()
+    assert not loader._load.isEnabled()
+    bad = tmp_path / "bad.gguf"
+    bad.write_bytes(b"not a model")
+    loader.open_file(str(bad))
+    qtbot.waitUntil(loader._banner.isVisible)
+    assert loader._banner.sentences
+    loader.reject()
+
+
+def test_loader_search_and_keys(window, services, qtbot):
+    window.open_loader()
+    loader = window._loader
+    qtbot.waitUntil(lambda: loader._models.rowCount() == 2)
+    loader._search.setText("nothing like this")
+    assert loader._nothing.isVisible()
+    loader._search.setText("smol")
+    qtbot.keyClick(loader._search, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: services.model.loaded is not None)
+
+
+def test_ejecting(window, services, qtbot):
+    services.model.load(STARTER, LoadSettings())
+    qtbot.waitUntil(lambda: services.model.loaded is not None)
+    window.open_loader()
+    window._loader._eject.click()
+    qtbot.waitUntil(lambda: "Choose a model" in window._model_button.text())
+    assert services.session.loaded is None
+
+
+def test_settings_are_saved_at_once(window, services, qtbot):
+    window.show_page("settings")
+    form = window._pages["settings"]._form
+    form.controls["context_length"].setValue(4096)
+    assert load_settings(services.paths.settings_file).context_length == 4096
+    form.controls["model_folders"].setPlainText("/a\n\n /b ")
+    assert load_settings(services.paths.settings_file).model_folders == ("/a", "/b")
+    theme = form.controls["theme"]
+    theme.setCurrentIndex(theme.findData("dark"))
+    assert services.theme.scheme == "dark"
+    theme.setCurrentIndex(theme.findData("light"))
+    assert services.theme.scheme == "light"
+
+
+@pytest.fixture
+def translated(qapp):
+    """Install catalogues that are taken away again."""
+    installed = []
+
+    def install(words):
+        install_translation(qapp, words)
+        installed.extend(qapp.findChildren(QTranslator))
+
+    yield install
+    for translator in installed:
+        qapp.removeTranslator(translator)
+        translator.setParent(None)
+
+
+def test_tr_and_say_answer_in_spanish(translated):
+    translated(Translator("es", {"Send (Enter)": "Enviar (Intro)"}))
+    assert QCoreApplication.translate("Composer", "Send (Enter)") == "Enviar (Intro)"
+    assert QCoreApplication.translate("QPlatformTheme", "Cancel") == "Cancelar"
+    assert say("Send (Enter)") == "Enviar (Intro)"
+
+
+def test_language_is_the_setting_or_the_systems():
+    assert chosen_language("es") == "es"
+    assert chosen_language("system") in ("en", "es")
+
+
+class PseudoTranslator(InterfaceTranslator):
+    """Makes every sentence 40 % longer."""
+
+    def translate(self, _context, source, _disambiguation=None, _n=-1):
+        return longer(source)
+
+
+class PseudoWords(Translator):
+    def translate(self, sentence):
+        return super().translate(sentence) if not isinstance(sentence, str) else longer(sentence)
+
+
+def longer(words):
+    return (
+        words + "~" * max(1, round(0.4 * len(words)) - 1)
+        if len(words) < 12
+        else words + " lo" * round(0.14 * len(words))
+    )
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_label_is_cut_in_a_longer_language(qapp, services, show, qtbot, page):
+    translator = PseudoTranslator(PseudoWords("en"), qapp)
+    qapp.installTranslator(translator)
+    try:
+        window = show(Window(services), 1024, 640)
+        open_everything(window, page, qtbot)
+        assert any("~" in label.text() or " lo" in label.text() for label in window.findChildren(QLabel))
+        qtbot.waitUntil(lambda: not cut_labels(window), timeout=3000)
+    finally:
+        qapp.removeTranslator(translator)
+        translator.setParent(None)
+
+
+def cut_labels(window):
+    def needed(widget):
+        if isinstance(widget, QLabel) and widget.wordWrap():
+            return widget.heightForWidth(widget.width()) > widget.height() + 1
+        return widget.minimumSizeHint().width() > widget.width() + 1
+
+    kinds = [*window.findChildren(QLabel), *window.findChildren(QPushButton)]
+    return [widget.text() for widget in kinds if widget.isVisible() and widget.text() and needed(widget)]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_pages_fit_the_smallest_window(window, qtbot, page):
+    open_everything(window, page, qtbot)
+    if page == "chat":
+        window.chat_page._options_button.setChecked(False)
+    assert window.minimumSizeHint().width() <= 1024
+    assert window.minimumSizeHint().height() <= 640
+    assert (window.width(), window.height()) == (1024, 640)
+
+
+def test_unexpected_errors_are_logged_and_shown(qapp, caplog, qtbot):
+    reporter = CrashReporter(qapp)
+    reporter.install()
+    try:
+        with caplog.at_level(logging.CRITICAL):
+            sys.excepthook(ValueError, ValueError("surprise"), None)
+            qWarning("a warning of Qt's")
+        assert "Unexpected error" in caplog.text
+        dialog = next(
+            w for w in QApplication.topLevelWidgets() if isinstance(w, CrashDialog) and w.isVisible()
+        )
+        next(b for b in dialog.findChildren(QPushButton) if b.text() == "Copy report").click()
+        assert "ValueError: surprise" in QGuiApplication.clipboard().text()
+        dialog.close()
+    finally:
+        reporter.remove()
+        reporter.setParent(None)
+
+
+def test_settings_file_is_plain_json(services):
+    services.preferences.change("theme", "dark")
+    assert json.loads(services.paths.settings_file.read_text())["theme"] == "dark"
+    assert services.preferences.settings == Settings(theme="dark")
