@@ -214,10 +214,10 @@ def name_cause(code: int, last_lines: Sequence[str]) -> Text:
             return text("it stopped itself ({line})", line=line.strip()[-200:])
         if "out of memory" in line.lower() or "bad_alloc" in line or "failed to allocate" in line:
             return text("it ran out of memory")
-    if code < 0:
-        return _name_signal(-code)
     if code & 0xFFFFFFFF in _WINDOWS_CAUSES:
         return text(_WINDOWS_CAUSES[code & 0xFFFFFFFF])
+    if code < 0:
+        return _name_signal(-code)
     if code == 0:
         return text("it ended by itself")
     return text("it ended with code {code}", code=code)
