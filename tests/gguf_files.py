@@ -62,6 +62,31 @@ def unknown_architecture(path: Path) -> Path:
     return write(path, container(pairs, [tensor("a")], b"\0" * 128))
 
 
+def without_vocabulary(path: Path) -> Path:
+    """Write a complete one-layer model of zeros that has no vocabulary."""
+    import numpy as np
+    from gguf import GGUFWriter
+
+    writer = GGUFWriter(path, "llama")
+    writer.add_uint32("llama.vocab_size", 32)
+    for add, value in (
+        (writer.add_context_length, 64), (writer.add_embedding_length, 32), (writer.add_block_count, 1),
+        (writer.add_feed_forward_length, 32), (writer.add_head_count, 2), (writer.add_head_count_kv, 2),
+        (writer.add_layer_norm_rms_eps, 1e-5), (writer.add_tokenizer_model, "none"),
+    ):  # fmt: skip
+        add(value)
+    square = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_down", "ffn_up")
+    shapes = {"token_embd": (32, 32), "output_norm": (32,), "blk.0.attn_norm": (32,), "blk.0.ffn_norm": (32,)}
+    shapes |= {f"blk.0.{name}": (32, 32) for name in square}
+    for name, shape in shapes.items():
+        writer.add_tensor(f"{name}.weight", np.zeros(shape, dtype=np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
 def replace_template(source: Path, target: Path, template: str) -> Path:
     """Copy a model with another chat template: the new pair stands in the place of the old one."""
     from localllm.gguf import read_header

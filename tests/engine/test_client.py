@@ -186,6 +186,13 @@ def test_a_bad_file_is_refused_and_the_engine_lives_on(engine, starter, tmp_path
     assert answer(engine)[0].startswith("The sea")
 
 
+def test_a_model_without_vocabulary(engine, tmp_path):
+    path = gguf_files.without_vocabulary(tmp_path / "m.gguf")
+    with pytest.raises(BadModelFile, match="no vocabulary"):
+        engine.load(path, PLAIN)
+    assert engine.alive
+
+
 def test_a_truncated_model(engine, starter, tmp_path):
     cut = tmp_path / "cut.gguf"
     cut.write_bytes(starter.read_bytes()[:50_000_000])

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _ABORTED = 2
 _CHUNK_SECONDS = 1.0  # a prompt is read in pieces of about this long, so that its progress shows
 _SMALLEST_CHUNK = 32  # tokens
+_LARGE_VOCABULARY = 100_000  # tokens
 
 
 class Generator:
@@ -63,6 +64,8 @@ class Generator:
         if len(prompt) >= self._model.context_length:
             raise _too_long(len(prompt), self._model.context_length)
         chain = SamplerChain(sampling, self._model.vocabulary)
+        chain.accept_prompt(prompt)
+        attached = self._attach(chain)
         try:
             run = _Run(
                 time.perf_counter(), self._model, chain, TextStream((*stops, *sampling.stop)), on_piece
@@ -73,13 +76,22 @@ class Generator:
             except Cancelled:
                 return run.stats(len(prompt), reused, "cancelled", len(self._cached))
             run.prompt_is_read()
-            chain.accept_prompt(prompt)
             reason = self._write(run, sampling.max_tokens)
             return run.stats(len(prompt), reused, reason, len(self._cached))
         finally:
-            if self._on_device:
+            if attached:
                 llama.llama_set_sampler(self._model.context, 0, None)
             chain.free()
+
+    def _attach(self, chain: SamplerChain) -> bool:
+        """Let the device sample where that pays, before the prompt is read; return whether it does.
+
+        On an H100 attaching takes about 16 ms an answer, and sampling on the CPU 0.4 ms a token with a
+        vocabulary of 150,000 entries, but next to nothing with one of 50,000 (measured).
+        """
+        if not self._on_device or self._model.vocabulary < _LARGE_VOCABULARY:
+            return False
+        return llama.llama_set_sampler(self._model.context, 0, chain.handle)
 
     def _forget_all_but_common(self, prompt: Sequence[int]) -> int:
         """Cut the KV cache to the beginning that it shares with the prompt; return its tokens."""
@@ -135,8 +147,6 @@ class Generator:
 
     def _write(self, run: _Run, max_tokens: int) -> StopReason:
         model, sample, chain = self._model, llama.llama_sampler_sample, run.chain.handle
-        if self._on_device:
-            llama.llama_set_sampler(model.context, 0, chain)
         while max_tokens < 0 or run.tokens < max_tokens:
             token = sample(chain, model.context, -1)
             if llama.llama_vocab_is_eog(model.vocab, token):

@@ -21,6 +21,7 @@ KV_TYPE_NUMBERS = {
     "f32": 0, "f16": 1, "bf16": 30, "q8_0": 8, "q5_1": 7, "q5_0": 6, "q4_1": 3, "q4_0": 2, "iq4_nl": 20,
 }  # fmt: skip
 _WARM_UP_TOKENS = 8
+_NO_VOCABULARY = 0  # LLAMA_VOCAB_TYPE_NONE
 _EXPERTS = rb"\.ffn_(up|down|gate)_(ch|)exps"
 
 
@@ -73,6 +74,7 @@ class Model:
         self._model = self._load_model(path, settings, on_progress)
         self.vocab: Any = llama.llama_model_get_vocab(self._model)
         try:
+            self._refuse_without_vocabulary(path)
             self.context: Any = self._make_context(settings)
             self.memory: Any = llama.llama_get_memory(self.context)
             self._buffer = ctypes.create_string_buffer(256)
@@ -102,6 +104,14 @@ class Model:
                 raise Cancelled
             raise load_error(path, self._log.errors())
         return model
+
+    def _refuse_without_vocabulary(self, path: Path) -> None:
+        """Such a file loads, and ends the process at its first text."""
+        if llama.llama_vocab_type(self.vocab) == _NO_VOCABULARY:
+            raise BadModelFile(
+                text("“{name}” has no vocabulary: it cannot read or write text.", name=path.name),
+                hint=text("Choose another file."),
+            )
 
     def _make_context(self, settings: LoadSettings) -> Any:
         parameters = llama.llama_context_default_params()
