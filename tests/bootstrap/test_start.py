@@ -13,7 +13,6 @@ from localllm.bootstrap import start
 from tests.bootstrap.conftest import put_python, put_stamp
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-LOCKS = CHECKOUT / "packaging" / "lock"
 
 
 @pytest.fixture
@@ -142,19 +141,3 @@ def test_only_the_window_needs_the_window_part(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert start.opens_window(arguments) is expected
-
-
-@pytest.mark.parametrize("name", ["installer", "build", "engine", "starter", "run", "dev"])
-def test_every_locked_package_has_a_version_and_hashes(name: str) -> None:
-    entries = (LOCKS / f"{name}.txt").read_text().replace("\\\n", " ").splitlines()
-    packages = [entry for entry in entries if entry and not entry.lstrip().startswith("#")]
-    assert packages
-    assert all("==" in package.split()[0] and "--hash=sha256:" in package for package in packages)
-
-
-def test_locks_name_no_host() -> None:
-    assert not [
-        path.name
-        for path in LOCKS.glob("*.txt")
-        if "://" in path.read_text() or "--index" in path.read_text()
-    ]
