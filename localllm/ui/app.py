@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import signal
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from PySide6.QtWidgets import QApplication
 from localllm.core.chat_store import ChatStore
 from localllm.core.library import Library
 from localllm.core.session import ModelSession
+from localllm.logs import start_logging
 from localllm.paths import resources_folder
 from localllm.ui.crash import CrashReporter
 from localllm.ui.jobs import JobRunner
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 def run_window(paths: Paths, settings: Settings) -> int:
     """Show the window until it is closed; return the exit code."""
+    crash_file = start_logging(paths.logs, "window")
     app = QApplication(["localllm"])
     app.setApplicationName("LocalLLM")
     app.setApplicationDisplayName("LocalLLM")
@@ -51,6 +54,9 @@ def run_window(paths: Paths, settings: Settings) -> int:
         return app.exec()
     finally:
         reporter.remove()
+        if crash_file is not None:
+            faulthandler.disable()
+            crash_file.close()
 
 
 def make_services(paths: Paths, settings: Settings) -> Services:

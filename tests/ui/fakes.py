@@ -6,6 +6,7 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 from localllm.core.chat_store import ChatStore
 from localllm.core.library import LibraryModel
@@ -13,15 +14,17 @@ from localllm.core.machine import Cpu, Disk, EngineBuild, EngineDevice, Gpu, Mac
 from localllm.engine.protocol import Finished, LoadedModel, LoadSettings, Piece, PromptProgress, Stats
 from localllm.errors import EngineError
 from localllm.paths import Paths
-from localllm.progress import Progress
 from localllm.settings import Settings
 from localllm.texts import text
 from localllm.ui.jobs import JobRunner
 from localllm.ui.model_state import ModelState
 from localllm.ui.preferences import Preferences
 from localllm.ui.services import Services
-from localllm.ui.theme import Theme
 from localllm.ui.this_computer import ThisComputer
+
+if TYPE_CHECKING:
+    from localllm.progress import Progress
+    from localllm.ui.theme import Theme
 
 GIB = 2**30
 STARTER = LibraryModel(

@@ -51,7 +51,7 @@ def test_a_message_is_answered(ready, services, qtbot):
 def test_the_message_is_on_disk_before_the_answer_ends(ready, services, qtbot):
     write(ready, qtbot, "Keep me")
     qtbot.waitUntil(lambda: ready._answering.answer is not None)
-    assert [m.text for m in services.store.messages(ready.chat_id)][0] == "Keep me"
+    assert next(m.text for m in services.store.messages(ready.chat_id)) == "Keep me"
     ready.stop()
     qtbot.waitUntil(lambda: not ready.busy)
 

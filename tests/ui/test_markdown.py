@@ -1,3 +1,4 @@
+import itertools
 import random
 
 import pytest
@@ -38,7 +39,7 @@ def write(theme, pieces):
 
 def cut(text, places):
     ends = sorted({0, len(text), *(place % (len(text) + 1) for place in places)})
-    return [text[a:b] for a, b in zip(ends, ends[1:], strict=False)]
+    return [text[a:b] for a, b in itertools.pairwise(ends)]
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -28,7 +28,7 @@ def open_everything(window, page, qtbot):
     window.show_page(page)
     if page == "home":
         window.home_page._on_machine_changed()
-        qtbot.waitUntil(lambda: window.home_page._ranking.isVisible(), timeout=20_000)
+        qtbot.waitUntil(window.home_page._ranking.isVisible, timeout=20_000)
     if page == "chat":
         window.chat_page._options_button.setChecked(True)
 

@@ -12,6 +12,7 @@ from localllm.engine.protocol import Piece, PromptProgress
 from localllm.errors import ContextTooSmall, LocalLLMError, NotEnoughMemory
 from localllm.texts import plural, text
 from localllm.ui.errors import sentences_of
+from localllm.ui.jobs import Reactions
 from localllm.ui.pages.answering import Answering
 from localllm.ui.pages.chat_list import ChatListPanel, describe_trashed
 from localllm.ui.pages.chat_options import ChatOptionsPanel
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from localllm.core.chat import ChatEvent
     from localllm.core.chat_store import Chat, ChatSummary, Message
     from localllm.engine.protocol import Sampling
+    from localllm.progress import Progress
     from localllm.ui.jobs import Work
     from localllm.ui.services import Services
 
@@ -310,16 +312,28 @@ class ChatPage(QWidget):
                 pass
 
     def _on_user_saved(self, message: Message, *, shown: bool) -> None:
-        self._list.reload()
-        if not shown:
+        store, chat_id = self._services.store, self._answering.chat_id
+        if chat_id is None:
             return
-        self._last_message = message
-        self._composer.set_text("")
-        self._save_draft()
-        self._draft_timer.stop()
-        self._title.set_words(self._services.store.chat(self._ensure_chat()).title or self.tr("New chat"))
-        self._stack.setCurrentWidget(self._transcript)
-        self._transcript.add_message(message)
+        if shown:
+            self._last_message = message
+            self._composer.set_text("")
+            self._draft_timer.stop()
+            self._stack.setCurrentWidget(self._transcript)
+            self._transcript.add_message(message)
+
+        def work(_progress: Progress) -> list[ChatSummary]:
+            store.set_draft(chat_id, "")
+            return store.chats()
+
+        # the engine's thread is reading the whole chat now, and the window must not wait for it
+        self._services.jobs.run(work, Reactions(succeeded=self._on_chats_read))
+
+    def _on_chats_read(self, chats: list[ChatSummary]) -> None:
+        self._list.show_chats(chats)
+        for chat in chats:
+            if chat.id == self.chat_id:
+                self._title.set_words(chat.title or self.tr("New chat"))
 
     def _on_answer_ended(self, message: Message, *, shown: bool) -> None:
         self._activity.hide()

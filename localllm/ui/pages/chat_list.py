@@ -16,6 +16,8 @@ from localllm.ui.widgets.basics import IconButton, make_button, make_label
 from localllm.ui.widgets.rename import RenameDialog
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from localllm.core.chat_store import ChatStore, ChatSummary
     from localllm.ui.theme import Theme
 
@@ -75,7 +77,15 @@ class ChatListPanel(QWidget):
 
     def reload(self) -> None:
         """Read the list again and keep the selection."""
-        self._chats.show_chats(self._store.chats(trash=self._in_trash))
+        self._show(self._store.chats(trash=self._in_trash))
+
+    def show_chats(self, chats: Sequence[ChatSummary]) -> None:
+        """Show chats that were read elsewhere; the trash stays if it is what is shown."""
+        if not self._in_trash:
+            self._show(chats)
+
+    def _show(self, chats: Sequence[ChatSummary]) -> None:
+        self._chats.show_chats(chats)
         self._select(self._current)
         nothing = self._chats.rowCount() == 0
         self._empty.setVisible(nothing)

@@ -16,8 +16,6 @@ from localllm.ui.widgets.message_text import MessageText
 from localllm.ui.widgets.reasoning import ReasoningSplitter
 
 if TYPE_CHECKING:
-    from PySide6.QtGui import QMoveEvent
-
     from localllm.core.chat_store import Message
     from localllm.ui.theme import Theme
 
@@ -31,7 +29,6 @@ class MessageView(QWidget):
         version_asked: Another version is wanted. args: message id, -1 or 1.
         link_asked: A link was clicked. arg: address.
         copied: Something is in the clipboard. arg: a sentence that says what.
-        moved: It is at another place in the transcript, for messages above it came or grew.
     """
 
     regenerate_asked = Signal(int)
@@ -39,7 +36,6 @@ class MessageView(QWidget):
     version_asked = Signal(int, int)
     link_asked = Signal(str)
     copied = Signal(str)
-    moved = Signal()
 
     def __init__(self, theme: Theme, message: Message) -> None:
         super().__init__()
@@ -65,11 +61,6 @@ class MessageView(QWidget):
     def body(self) -> MessageText:
         """The widget with the text."""
         return self._text
-
-    def moveEvent(self, event: QMoveEvent) -> None:
-        """Tell that it moved."""
-        super().moveEvent(event)
-        self.moved.emit()
 
     def show_message(self, message: Message) -> None:
         """Show the message as it is in the store."""

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from localllm.ui.widgets.markdown_parts import Part
 
 REPAINT_MS = 33
+_SLOWEST_REPAINT_MS = 150
 _BUDGET = 0.010  # seconds of work at a stretch, so that the window stays alive
-_REST = 3  # after a costly repaint wait this many times as long as it took
+_SHARE = 12  # the window takes a twelfth of a core from the engine, painting included, or repaints less often
 
 
 class MessageText(QTextBrowser):
@@ -46,6 +47,7 @@ class MessageText(QTextBrowser):
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._work)
         self._complete = self._rest_split = False
+        self._pause_ms, self._thread_seconds = REPAINT_MS, time.thread_time()
         self.setAccessibleName(name)
         self._set_up_view()
         self._writer = self._make_writer()
@@ -74,11 +76,11 @@ class MessageText(QTextBrowser):
         self._work()
 
     def append_piece(self, piece: str) -> None:
-        """Add to the end; shown within 33 ms."""
+        """Add to the end; shown within 33 ms where painting is cheap, 150 ms where it is dear."""
         self._source.append(piece)
         self._waiting.append(piece)
         if not self._timer.isActive():
-            self._timer.start(REPAINT_MS)
+            self._timer.start(self._pause_ms)
 
     def finish(self) -> None:
         """Say that nothing more will come."""
@@ -100,6 +102,12 @@ class MessageText(QTextBrowser):
         while self._waiting or self._parts or self._timer.isActive():
             self._timer.stop()
             self._work()
+
+    def fit_width(self, width: int) -> None:
+        """Take the height that the text needs at a width, before the layout finds out by trying."""
+        if width > 0:
+            self.document().setTextWidth(width)
+            self._on_size_changed(self.document().size())
 
     def loadResource(self, _type: int, _name: QUrl | str) -> object:
         """Load nothing, from nowhere; returning None would make Qt read local files itself."""
@@ -132,6 +140,7 @@ class MessageText(QTextBrowser):
     def _work(self) -> None:
         """Write what has arrived, for no longer than the budget; come back for the rest."""
         started = time.perf_counter()
+        self._choose_pause()
         if self._waiting:
             piece = "".join(self._waiting)
             self._waiting.clear()
@@ -145,7 +154,10 @@ class MessageText(QTextBrowser):
         if not self._parts:
             self._writer.write_tail()
         edit.endEditBlock()
-        self._schedule(time.perf_counter() - started)
+        if self._parts:
+            self._timer.start(0)
+        elif self._waiting:
+            self._timer.start(self._pause_ms)
 
     def _write_parts(self, deadline: float) -> None:
         while self._parts and time.perf_counter() < deadline:
@@ -161,13 +173,12 @@ class MessageText(QTextBrowser):
                 self._parts.appendleft(coloring)
                 return
 
-    def _schedule(self, spent: float) -> None:
-        if self._parts:
-            self._timer.start(0)
-        elif self._waiting:
-            self._timer.start(max(REPAINT_MS, int(spent * 1000 * _REST)))
-        elif spent * 1000 * _REST > REPAINT_MS and not self._complete:
-            self._timer.start(int(spent * 1000 * _REST))
+    def _choose_pause(self) -> None:
+        """Look at what this thread has done since the last repaint, and rest in proportion."""
+        now = time.thread_time()
+        wanted = int((now - self._thread_seconds) * 1000 * _SHARE)
+        self._pause_ms = min(max(REPAINT_MS, wanted), _SLOWEST_REPAINT_MS)
+        self._thread_seconds = now
 
     def _on_size_changed(self, size: QSizeF) -> None:
         height = max(math.ceil(size.height()), self.fontMetrics().lineSpacing()) + 2

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from localllm.ui.theme import Theme
 
 BATCH = 50  # messages
-_BUDGET = 0.012  # seconds of making widgets at a stretch
+_BUDGET = 0.006  # seconds of making widgets at a stretch; the layout after it takes longer
 _NEAR_TOP = 200  # pixels
 _COLUMN_WIDTH = 840
 
@@ -99,8 +99,8 @@ class Transcript(QScrollArea):
                 self._drop(self._views.pop())
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Keep the place as the view changes its size."""
-        if watched is self.viewport() and event.type() == QEvent.Type.Resize:
+        """Keep the place as the view changes its size, or messages above what is read come or grow."""
+        if event.type() == (QEvent.Type.Resize if watched is self.viewport() else QEvent.Type.Move):
             self._keep_place()
         return super().eventFilter(watched, event)
 
@@ -123,14 +123,14 @@ class Transcript(QScrollArea):
 
     def _clear(self) -> None:
         self._making.stop()
-        self._anchor = None
+        self._set_anchor(None)
         self._earlier = []
         while self._views:
             self._drop(self._views.pop())
 
     def _drop(self, view: MessageView) -> None:
         if self._anchor is not None and self._anchor[0] is view:
-            self._anchor = None
+            self._set_anchor(None)
         self._column.removeWidget(view)
         view.hide()
         view.deleteLater()
@@ -142,7 +142,6 @@ class Transcript(QScrollArea):
         view.version_asked.connect(self.version_asked)
         view.copied.connect(self.copied)
         view.link_asked.connect(self._on_link_asked)
-        view.moved.connect(self._on_view_moved)
         return view
 
     def _make_earlier_views(self) -> None:
@@ -151,6 +150,7 @@ class Transcript(QScrollArea):
         while self._earlier and self._to_make > 0 and time.perf_counter() < deadline:
             view = self._make_view(self._earlier.pop())
             self._to_make -= 1
+            view.body.fit_width(self._column.geometry().width())
             self._views.insert(0, view)
             self._column.insertWidget(0, view)
         if self._earlier and self._to_make > 0:
@@ -161,7 +161,7 @@ class Transcript(QScrollArea):
             return
         bar = self.verticalScrollBar()
         self._following = value >= bar.maximum() - 4
-        self._anchor = None if self._following else self._first_visible(value)
+        self._set_anchor(None if self._following else self._first_visible(value))
         if value < _NEAR_TOP and self._earlier and self._to_make <= 0:
             self._to_make = BATCH
             self._making.start(0)
@@ -177,9 +177,12 @@ class Transcript(QScrollArea):
     def _on_range_changed(self, _low: int, _high: int) -> None:
         self._keep_place()
 
-    def _on_view_moved(self) -> None:
-        if self._anchor is not None and self.sender() is self._anchor[0]:
-            self._keep_place()
+    def _set_anchor(self, anchor: tuple[MessageView, int] | None) -> None:
+        if self._anchor is not None:
+            self._anchor[0].removeEventFilter(self)
+        self._anchor = anchor
+        if anchor is not None:
+            anchor[0].installEventFilter(self)
 
     def _keep_place(self) -> None:
         """Stay at the end, or keep what the reader looks at where it is."""
