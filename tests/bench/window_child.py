@@ -20,7 +20,7 @@ from localllm.ui import app  # noqa: E402
 class TimedWindow(app.Window):
     """Tells when it has been painted and handles events."""
 
-    def paintEvent(self, event):
+    def paintEvent(self, event):  # noqa: N802 - Qt's name
         super().paintEvent(event)
         if not hasattr(self, "painted"):
             self.painted = True

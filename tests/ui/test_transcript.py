@@ -28,7 +28,7 @@ HOSTILE = [
 
 
 def message(number, role="assistant", text="Some **words**.", state="complete", **more):
-    return Message(number, number - 1 or None, role, text, state, None, "", "Model", 0.0, **more)
+    return Message(number, number - 1 or None, role, text, state, None, None, "Model", 0.0, **more)
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_answer_ends_with_its_facts(transcript, qtbot):
     transcript.add_message(message(1, state="streaming", text=""))
     transcript.append_piece("Hi")
     stats = Stats(completion_tokens=11, completion_ms=1000, ttft_ms=250, stop_reason="length")
-    transcript.end_answer(Message(1, None, "assistant", "Hi", "complete", stats, "", "Model", 0.0))
+    transcript.end_answer(Message(1, None, "assistant", "Hi", "complete", stats, None, "Model", 0.0))
     qtbot.waitUntil(lambda: "Hi" in transcript.views[0].body.toPlainText())
     facts = (
         transcript.views[0].findChild(type(transcript.views[0]._facts), "")

@@ -347,7 +347,7 @@ class ChatPage(QWidget):
             again: list[Action] = [(self.tr("Answer again"), lambda: self._on_regenerate_asked(message.id))]
             self._banner.show_notice(
                 [
-                    say(message.problem) or self.tr("The answer was cut off."),
+                    say(message.problem or text("The answer was cut off.")),
                     self.tr("What arrived is kept."),
                 ],
                 "error",

@@ -187,13 +187,13 @@ class Transcript(QScrollArea):
     def _keep_place(self) -> None:
         """Stay at the end, or keep what the reader looks at where it is."""
         bar = self.verticalScrollBar()
-        self._keeping = True
+        outer, self._keeping = self._keeping, True
         if self._following:
             bar.setValue(bar.maximum())
         elif self._anchor is not None:
             view, offset = self._anchor
             bar.setValue(view.mapTo(self._body, view.rect().topLeft()).y() - offset)
-        self._keeping = False
+        self._keeping = outer
 
     def _on_link_asked(self, address: str) -> None:
         LinkDialog(address, self).open()

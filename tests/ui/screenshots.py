@@ -1,0 +1,188 @@
+"""Makes the README's pictures: Home and Chat, light and dark, English and Spanish: `python -m tests.ui.screenshots FOLDER`.
+
+The computer, the recommendation and the look are real; the answer is written by the engine with the starter model,
+or, with `--scripted`, by a script, so that the pictures do not depend on what a small model happens to say.
+Further arguments: `--size 1024x640`, `--pages home,chat,loader,settings,options`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ANSWERS = {
+    "en": (
+        "How do I count words in Python?",
+        "The standard library has a tool for exactly this: `collections.Counter`.\n\n"
+        "```python\nfrom collections import Counter\nimport re\n\n\ndef most_common_word(text: str) -> str:\n"
+        '    """Return the word that occurs most often."""\n    words = re.findall(r"\\w+", text.lower())\n'
+        "    return Counter(words).most_common(1)[0][0]\n```\n\nThree things to know:\n\n"
+        "- `re.findall` splits at everything that is **not** a letter or a digit\n"
+        "- `lower()` makes *The* and *the* the same word\n- an empty text raises an `IndexError`\n",
+        "Plan a weekend in Lisbon",
+        "Explain GGUF to a beginner",
+    ),
+    "es": (
+        "¿Cómo cuento palabras en Python?",
+        "La biblioteca estándar tiene una herramienta justo para eso: `collections.Counter`.\n\n"
+        "```python\nfrom collections import Counter\nimport re\n\n\ndef palabra_mas_comun(texto: str) -> str:\n"
+        '    """Devuelve la palabra que más aparece."""\n    palabras = re.findall(r"\\w+", texto.lower())\n'
+        "    return Counter(palabras).most_common(1)[0][0]\n```\n\nTres cosas que conviene saber:\n\n"
+        "- `re.findall` corta en todo lo que **no** es letra ni cifra\n"
+        "- `lower()` hace que *La* y *la* sean la misma palabra\n- un texto vacío provoca un `IndexError`\n",
+        "Un fin de semana en Lisboa",
+        "Explica GGUF a un principiante",
+    ),
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--size", default="1280x800")
+    parser.add_argument("--pages", default="home,chat")
+    parser.add_argument("--scripted", action="store_true")
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    if arguments.one:
+        theme, language = arguments.one.split(",")
+        Photographer(arguments, theme, language).run()
+        return
+    for theme in ("light", "dark"):
+        for language in ("en", "es"):
+            with tempfile.TemporaryDirectory() as home:
+                environment = {"QT_QPA_PLATFORM": "offscreen", **os.environ, "LOCALLLM_HOME": home}
+                command = [sys.executable, "-m", "tests.ui.screenshots", *sys.argv[1:], "--one", f"{theme},{language}"]
+                subprocess.run(command, check=True, env=environment)
+
+
+class Photographer:
+    """Opens the real window, waits for what is to be seen, and takes the pictures."""
+
+    def __init__(self, arguments, theme, language):
+        from localllm.paths import Paths
+        from localllm.settings import Settings
+
+        self._arguments = arguments
+        self._name = f"{theme}-{language}"
+        self._language = language
+        self._paths = Paths.for_user()
+        self._settings = Settings(theme=theme, language=language)
+
+    def run(self):
+        from PySide6.QtWidgets import QApplication
+
+        from localllm.engine.protocol import LoadSettings
+        from localllm.paths import resources_folder
+        from localllm.ui.app import make_services
+        from localllm.ui.translation import install_translation, load_words
+        from localllm.ui.window import Window
+
+        self._app = QApplication(["localllm"])
+        install_translation(self._app, load_words(self._settings.language, resources_folder() / "i18n"))
+        services = self._services = make_services(self._paths, self._settings)
+        if self._arguments.scripted:
+            self._write_chat()
+        window = self._window = Window(services)
+        window.resize(*(int(part) for part in self._arguments.size.split("x")))
+        window.show()
+        services.computer.look_again()
+        pages = self._arguments.pages.split(",")
+        home = window.home_page
+        self._wait(lambda: home._ranking.isVisible() and services.computer.machine.engine is not None)
+        services.model.load(services.library.starter(), LoadSettings())
+        self._wait(lambda: services.model.loaded is not None)
+        for page in pages:
+            getattr(self, f"_shoot_{page}")()
+        window.close()
+
+    def _wait(self, until, seconds=120.0):
+        import time
+
+        end = time.monotonic() + seconds
+        while not until() and time.monotonic() < end:
+            self._app.processEvents()
+            time.sleep(0.002)
+        assert until(), "what should be photographed did not come"
+        rest = time.monotonic() + 0.4  # layouts and documents settle
+        while time.monotonic() < rest:
+            self._app.processEvents()
+            time.sleep(0.002)
+
+    def _write_chat(self):
+        """Put a finished chat into the store."""
+        from localllm.engine.protocol import Stats
+
+        store = self._services.store
+        question, answer, *others = ANSWERS[self._language]
+        for other in others:
+            chat = store.create_chat()
+            store.add_user_message(chat.id, other, None)
+        chat = store.create_chat()
+        parent = store.add_user_message(chat.id, question, None)
+        message = store.begin_answer(chat.id, parent.id, "SmolLM2-135M-Instruct")
+        stats = Stats(38, 0, 210, 148, 1450, 236, "end", 186, 8192, 7)
+        store.end_answer(message.id, answer, "complete", stats)
+        self._chat = chat.id
+
+    def _shoot_home(self):
+        self._window.show_page("home")
+        self._save("home")
+
+    def _shoot_table(self):
+        self._window.show_page("home")
+        bar = self._window.home_page.verticalScrollBar()
+        bar.setValue(bar.maximum())
+        self._save("table")
+        bar.setValue(0)
+
+    def _shoot_chat(self):
+        self._open_chat()
+        self._save("chat")
+
+    def _shoot_empty(self):
+        self._window.show_page("chat")
+        self._window.chat_page.new_chat()
+        self._save("empty")
+
+    def _shoot_options(self):
+        self._open_chat()
+        self._window.chat_page._options_button.setChecked(True)
+        self._save("options")
+        self._window.chat_page._options_button.setChecked(False)
+
+    def _shoot_settings(self):
+        self._window.show_page("settings")
+        self._save("settings")
+
+    def _shoot_loader(self):
+        self._window.open_loader()
+        loader = self._window._loader
+        self._wait(lambda: loader._bar.isVisible())
+        self._save("loader", loader)
+        loader.reject()
+
+    def _open_chat(self):
+        window = self._window
+        window.show_page("chat")
+        page = window.chat_page
+        if self._arguments.scripted:
+            page.open_chat(self._chat)
+        elif page.chat_id is None:
+            page._on_submitted(ANSWERS[self._language][0])
+        self._wait(lambda: not page.busy and page._transcript.views and "(" in page._transcript.views[-1].body.source)
+
+    def _save(self, page, widget=None):
+        self._wait(lambda: True)
+        path = self._arguments.folder / f"{page}-{self._name}.png"
+        (widget or self._window).grab().save(str(path))
+        print(path)
+
+
+if __name__ == "__main__":
+    main()
