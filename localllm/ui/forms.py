@@ -99,6 +99,7 @@ class Form(QObject):
         self.controls: dict[str, QWidget] = {}
         for name, row in rows.items():
             control = self._make_control(name, row)
+            control.setMinimumHeight(control.fontMetrics().lineSpacing() + 12)
             control.setAccessibleName(say(row.label))
             control.setAccessibleDescription(say(row.help))
             control.setToolTip(say(row.help))

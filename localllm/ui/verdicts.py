@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from localllm.texts import Number, Text, text
 
 if TYPE_CHECKING:
     from localllm.core.fit import Verdict
     from localllm.core.recommend import Choice
-    from localllm.ui.widgets.basics import PillKind
+
+Tint = Literal["good", "tight", "bad"]
 
 
 def word_of(verdict: Verdict) -> Text:
@@ -24,7 +25,7 @@ def word_of(verdict: Verdict) -> Text:
     return words[verdict]
 
 
-def tint_of(verdict: Verdict) -> PillKind:
+def tint_of(verdict: Verdict) -> Tint:
     """Return the tint of the verdict's pill."""
     if verdict == "fits":
         return "good"

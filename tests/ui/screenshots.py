@@ -17,23 +17,27 @@ from pathlib import Path
 ANSWERS = {
     "en": (
         "How do I count words in Python?",
-        "The standard library has a tool for exactly this: `collections.Counter`.\n\n"
-        "```python\nfrom collections import Counter\nimport re\n\n\ndef most_common_word(text: str) -> str:\n"
-        '    """Return the word that occurs most often."""\n    words = re.findall(r"\\w+", text.lower())\n'
-        "    return Counter(words).most_common(1)[0][0]\n```\n\nThree things to know:\n\n"
-        "- `re.findall` splits at everything that is **not** a letter or a digit\n"
-        "- `lower()` makes *The* and *the* the same word\n- an empty text raises an `IndexError`\n",
+        (
+            "The standard library has a tool for exactly this: `collections.Counter`.\n\n"
+            "```python\nfrom collections import Counter\nimport re\n\n\ndef most_common_word(text: str) -> str:\n"
+            '    """Return the word that occurs most often."""\n    words = re.findall(r"\\w+", text.lower())\n'
+            "    return Counter(words).most_common(1)[0][0]\n```\n\nThree things to know:\n\n"
+            "- `re.findall` splits at everything that is **not** a letter or a digit\n"
+            "- `lower()` makes *The* and *the* the same word\n- an empty text raises an `IndexError`\n"
+        ),
         "Plan a weekend in Lisbon",
         "Explain GGUF to a beginner",
     ),
     "es": (
         "¿Cómo cuento palabras en Python?",
-        "La biblioteca estándar tiene una herramienta justo para eso: `collections.Counter`.\n\n"
-        "```python\nfrom collections import Counter\nimport re\n\n\ndef palabra_mas_comun(texto: str) -> str:\n"
-        '    """Devuelve la palabra que más aparece."""\n    palabras = re.findall(r"\\w+", texto.lower())\n'
-        "    return Counter(palabras).most_common(1)[0][0]\n```\n\nTres cosas que conviene saber:\n\n"
-        "- `re.findall` corta en todo lo que **no** es letra ni cifra\n"
-        "- `lower()` hace que *La* y *la* sean la misma palabra\n- un texto vacío provoca un `IndexError`\n",
+        (
+            "La biblioteca estándar tiene una herramienta justo para eso: `collections.Counter`.\n\n"
+            "```python\nfrom collections import Counter\nimport re\n\n\ndef palabra_mas_comun(texto: str) -> str:\n"
+            '    """Devuelve la palabra que más aparece."""\n    palabras = re.findall(r"\\w+", texto.lower())\n'
+            "    return Counter(palabras).most_common(1)[0][0]\n```\n\nTres cosas que conviene saber:\n\n"
+            "- `re.findall` corta en todo lo que **no** es letra ni cifra\n"
+            "- `lower()` hace que *La* y *la* sean la misma palabra\n- un texto vacío provoca un `IndexError`\n"
+        ),
         "Un fin de semana en Lisboa",
         "Explica GGUF a un principiante",
     ),
@@ -57,7 +61,14 @@ def main():
         for language in ("en", "es"):
             with tempfile.TemporaryDirectory() as home:
                 environment = {"QT_QPA_PLATFORM": "offscreen", **os.environ, "LOCALLLM_HOME": home}
-                command = [sys.executable, "-m", "tests.ui.screenshots", *sys.argv[1:], "--one", f"{theme},{language}"]
+                command = [
+                    sys.executable,
+                    "-m",
+                    "tests.ui.screenshots",
+                    *sys.argv[1:],
+                    "--one",
+                    f"{theme},{language}",
+                ]
                 subprocess.run(command, check=True, env=environment)
 
 
@@ -163,7 +174,7 @@ class Photographer:
     def _shoot_loader(self):
         self._window.open_loader()
         loader = self._window._loader
-        self._wait(lambda: loader._bar.isVisible())
+        self._wait(loader._bar.isVisible)
         self._save("loader", loader)
         loader.reject()
 
@@ -175,7 +186,9 @@ class Photographer:
             page.open_chat(self._chat)
         elif page.chat_id is None:
             page._on_submitted(ANSWERS[self._language][0])
-        self._wait(lambda: not page.busy and page._transcript.views and "(" in page._transcript.views[-1].body.source)
+        self._wait(
+            lambda: not page.busy and page._transcript.views and "(" in page._transcript.views[-1].body.source
+        )
 
     def _save(self, page, widget=None):
         self._wait(lambda: True)

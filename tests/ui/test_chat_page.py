@@ -223,3 +223,10 @@ def test_an_example_begins_a_chat(ready, services, qtbot):
     buttons[0].click()
     qtbot.waitUntil(lambda: not ready.busy and len(ready._transcript.views) == 2)
     assert shown(ready)[0] == buttons[0].text()
+
+
+def test_escape_stops_from_anywhere_on_the_page(ready, services, qtbot):
+    write(ready, qtbot, "Go")
+    qtbot.waitUntil(lambda: ready._answering.text_so_far == "Hello, ")
+    qtbot.keyClick(ready._list._view, Qt.Key.Key_Escape)
+    qtbot.waitUntil(lambda: not ready.busy)

@@ -344,3 +344,13 @@ def test_settings_file_is_plain_json(services):
     services.preferences.change("theme", "dark")
     assert json.loads(services.paths.settings_file.read_text())["theme"] == "dark"
     assert services.preferences.settings == Settings(theme="dark")
+
+
+def test_table_begins_with_the_best(window, qtbot):
+    open_everything(window, "home", qtbot)
+    ranking = window.home_page._ranking
+    shown = [ranking._matches.index(row, 0).data() for row in range(5)]
+    assert shown == [ranking._choices.index(row, 0).data() for row in range(5)]
+    ranking._table.sortByColumn(2, Qt.SortOrder.AscendingOrder)
+    sizes = [ranking._matches.index(row, 2).data(Qt.ItemDataRole.UserRole) for row in range(10)]
+    assert sizes == sorted(sizes)

@@ -25,7 +25,7 @@ Index = QModelIndex | QPersistentModelIndex
 class _Column:
     title: Text
     shown: Callable[[Choice], Text | str]
-    raw: Callable[[Choice], object]
+    raw: Callable[[Choice], float | str]  # no int: Qt compares one above 2^31 wrongly with one below
     right: bool = True
 
 
@@ -33,9 +33,11 @@ def _columns() -> tuple[_Column, ...]:
     return (
         _Column(text("Model"), lambda c: c.model.name, lambda c: c.model.name.lower(), right=False),
         _Column(text("Quant"), lambda c: c.quant, lambda c: c.quant, right=False),
-        _Column(text("Download"), lambda c: text("{size}", size=Bytes(c.size)), lambda c: c.size),
+        _Column(text("Download"), lambda c: text("{size}", size=Bytes(c.size)), lambda c: float(c.size)),
         _Column(
-            text("Memory"), lambda c: text("{size}", size=Bytes(c.memory.total)), lambda c: c.memory.total
+            text("Memory"),
+            lambda c: text("{size}", size=Bytes(c.memory.total)),
+            lambda c: float(c.memory.total),
         ),
         _Column(text("Speed"), speed_of, lambda c: c.speed.tokens_per_second),
         _Column(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QTimer, Signal
+from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
 from localllm.core.chat import AnswerEnded, AnswerStarted, Conversation, LeftOut, Loading, UserSaved
@@ -26,6 +26,8 @@ from localllm.ui.widgets.empty_chat import EmptyChat
 from localllm.ui.widgets.transcript import Transcript
 
 if TYPE_CHECKING:
+    from PySide6.QtGui import QKeyEvent
+
     from localllm.core.chat import ChatEvent
     from localllm.core.chat_store import Chat, ChatSummary, Message
     from localllm.engine.protocol import Sampling
@@ -114,6 +116,13 @@ class ChatPage(QWidget):
     def focus_composer(self) -> None:
         """Put the cursor where one writes."""
         self._composer.setFocus()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Stop on Escape wherever the focus is."""
+        if event.key() == Qt.Key.Key_Escape and self._answering.busy:
+            self.stop()
+        else:
+            super().keyPressEvent(event)
 
     def _build(self) -> None:
         self._list.setFixedWidth(_LIST_WIDTH)

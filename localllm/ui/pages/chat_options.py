@@ -6,12 +6,12 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, QTimer, Signal
-from PySide6.QtWidgets import QFrame, QPlainTextEdit, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QPlainTextEdit, QScrollArea, QVBoxLayout
 
 from localllm.engine.protocol import Sampling
 from localllm.texts import text
 from localllm.ui.forms import Form, Row
-from localllm.ui.widgets.basics import make_button, make_label
+from localllm.ui.widgets.basics import PageBody, make_button, make_label
 
 if TYPE_CHECKING:
     from localllm.core.chat_store import Chat
@@ -131,8 +131,7 @@ class ChatOptionsPanel(QFrame):
         area.setFrameShape(QFrame.Shape.NoFrame)
         area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         area.setAccessibleName(self.tr("Chat settings"))
-        body = QWidget()
-        body.setObjectName("page_body")
+        body = PageBody()
         column = QVBoxLayout(body)
         column.setContentsMargins(14, 14, 14, 14)
         column.setSpacing(8)

@@ -19,7 +19,7 @@ from localllm.ui.pages.pick_card import PickCard
 from localllm.ui.pages.ranking import RankingPanel
 from localllm.ui.translation import say
 from localllm.ui.widgets.banner import Banner
-from localllm.ui.widgets.basics import IconButton, IconLabel, make_button, make_card, make_label
+from localllm.ui.widgets.basics import IconButton, IconLabel, PageBody, make_button, make_card, make_label
 
 if TYPE_CHECKING:
     from localllm.core.library import LibraryModel
@@ -79,8 +79,7 @@ class HomePage(QScrollArea):
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setAccessibleName(self.tr("This computer"))
-        body, column = QWidget(), QWidget()
-        body.setObjectName("page_body")
+        body, column = PageBody(), QWidget()
         column.setMaximumWidth(_WIDEST)
         outer = QHBoxLayout(body)
         outer.setContentsMargins(28, 20, 28, 28)
@@ -159,6 +158,7 @@ class HomePage(QScrollArea):
             row.addSpacing(8)
             label = make_label(name, "muted")
             label.setBuddy(combo)
+            combo.setMinimumHeight(combo.fontMetrics().lineSpacing() + 12)
             row.addWidget(label)
             row.addWidget(combo)
             combo.currentIndexChanged.connect(self._advise)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from localllm.core.recommend import Choice
 
 _ROWS_SHOWN = 12
+_LICENCE_CHARACTERS = 14
 
 
 class RankingPanel(QFrame):
@@ -76,6 +77,9 @@ class RankingPanel(QFrame):
         """Show another ranking."""
         self._choices.show_choices(choices)
         self._table.resizeColumnsToContents()
+        last = self._choices.columnCount() - 1
+        widest = self._table.fontMetrics().averageCharWidth() * _LICENCE_CHARACTERS
+        self._table.setColumnWidth(last, min(self._table.columnWidth(last), widest))
         rows = min(max(3, len(choices)), _ROWS_SHOWN)
         height = self._table.verticalHeader().defaultSectionSize() * rows
         self._table.setFixedHeight(height + self._table.horizontalHeader().sizeHint().height() + 4)
@@ -87,14 +91,14 @@ class RankingPanel(QFrame):
         table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         table.setShowGrid(False)
-        table.setSortingEnabled(True)
         table.setTabKeyNavigation(False)
         table.setAlternatingRowColors(True)
         table.verticalHeader().hide()
         table.verticalHeader().setDefaultSectionSize(table.fontMetrics().lineSpacing() + 12)
         header = table.horizontalHeader()
         header.setHighlightSections(False)
-        header.setSortIndicator(-1, Qt.SortOrder.DescendingOrder)
+        header.setSortIndicator(-1, Qt.SortOrder.AscendingOrder)  # as recommended, until a header is clicked
+        table.setSortingEnabled(True)
         header.setStretchLastSection(False)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         table.selectionModel().currentRowChanged.connect(self._on_current_changed)

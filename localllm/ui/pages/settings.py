@@ -6,7 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QScrollArea, QVBoxLayout
 
 from localllm.errors import UsageError
 from localllm.settings import Settings
@@ -15,7 +15,7 @@ from localllm.ui.errors import sentences_of
 from localllm.ui.forms import Form, Row, rows_of
 from localllm.ui.translation import say
 from localllm.ui.widgets.banner import Banner
-from localllm.ui.widgets.basics import make_card, make_label
+from localllm.ui.widgets.basics import PageBody, make_card, make_label
 
 if TYPE_CHECKING:
     from localllm.ui.services import Services
@@ -36,8 +36,7 @@ class SettingsPage(QScrollArea):
         self._banner = Banner(services.theme)
         self._form = Form(services.preferences.settings, self._rows(), self)
         self._form.edited.connect(self._on_edited)
-        body = QWidget()
-        body.setObjectName("page_body")
+        body = PageBody()
         column = QVBoxLayout(body)
         column.setContentsMargins(28, 24, 28, 24)
         column.setSpacing(14)

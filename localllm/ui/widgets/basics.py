@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from PySide6.QtCore import QSize, Qt
-from PySide6.QtGui import QFontMetrics, QPainter, QPaintEvent
+from PySide6.QtGui import QFontMetrics, QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QFrame, QLabel, QPushButton, QSizePolicy, QToolButton, QWidget
 
 if TYPE_CHECKING:
@@ -142,3 +142,25 @@ class ElidedLabel(QLabel):
         painter.drawText(
             self.rect(), int(Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft), fitting
         )
+
+
+class PageBody(QWidget):
+    """What a scrolling page holds: exactly as high as its wrapped words need at its width."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setObjectName("page_body")
+
+    def minimumSizeHint(self) -> QSize:
+        """Return the height for the present width, where Qt would take that of the narrowest one."""
+        size = super().minimumSizeHint()
+        layout = self.layout()
+        if layout is not None and layout.hasHeightForWidth():
+            size.setHeight(layout.heightForWidth(max(self.width(), size.width())))
+        return size
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Ask for another height at another width."""
+        super().resizeEvent(event)
+        if event.size().width() != event.oldSize().width():
+            self.updateGeometry()

@@ -43,6 +43,7 @@ class EmptyChat(QWidget):
         for example in self._examples():
             button = make_button(example)
             button.setProperty("kind", "example")
+            button.setMinimumHeight(button.fontMetrics().lineSpacing() + 26)
             button.clicked.connect(lambda _checked=False, words=example: self.example_chosen.emit(words))
             column.addWidget(button)
         inner = QWidget()

@@ -85,8 +85,7 @@ class MessageText(QTextBrowser):
     def finish(self) -> None:
         """Say that nothing more will come."""
         self._complete = True
-        if not self._timer.isActive():
-            self._timer.start(0)
+        self._timer.start(0)
 
     def restart(self) -> None:
         """Empty it."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
+from localllm.ui.widgets.basics import PageBody
 from localllm.ui.widgets.links import LinkDialog
 from localllm.ui.widgets.message import MessageView
 
@@ -46,7 +47,7 @@ class Transcript(QScrollArea):
         self._views: list[MessageView] = []
         self._following = True
         self._keeping = False
-        self._body = QWidget()
+        self._body = PageBody()
         self._anchor: tuple[MessageView, int] | None = None
         self._making = QTimer(self)
         self._making.setSingleShot(True)
@@ -106,7 +107,6 @@ class Transcript(QScrollArea):
 
     def _build(self) -> None:
         body, column = self._body, QWidget()
-        body.setObjectName("page_body")
         row = QHBoxLayout(body)
         row.setContentsMargins(24, 16, 14, 20)
         row.addStretch(1)
