@@ -26,6 +26,7 @@ _STATUS_MS = 6000
 _SMALLEST = QSize(860, 560)
 _FIRST_SIZE = QSize(1280, 800)
 _END_SECONDS = 5.0
+_MODEL_WORDS_WIDTH = 480
 
 
 class Window(QWidget):
@@ -199,7 +200,10 @@ class Window(QWidget):
             words = say(text("{model} · context {tokens} tokens", model=model.name, tokens=context))
         else:
             words = self.tr("Choose a model (Ctrl+L)")
-        self._model_button.setText("  " + words)
+        metrics = self._model_button.fontMetrics()
+        short = metrics.elidedText(words, Qt.TextElideMode.ElideMiddle, _MODEL_WORDS_WIDTH)
+        self._model_button.setText("  " + short)
+        self._model_button.setToolTip(words)
         self._model_button.setAccessibleName(words)
         ready = model.loaded is not None
         self._model_button.setIcon(self._services.theme.icon("model", "accent" if ready else "muted"))

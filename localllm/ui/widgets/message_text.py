@@ -58,11 +58,6 @@ class MessageText(QTextBrowser):
         """The message as the model wrote it."""
         return "".join(self._source)
 
-    @property
-    def characters_inserted(self) -> int:
-        """Characters handed to the document so far."""
-        return self._writer.inserted
-
     def set_plain(self, text: str) -> None:
         """Show words as they are."""
         self._source, self._markdown, self._complete = [text], False, True

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Signal
+from PySide6.QtGui import QAccessible, QAccessibleAnnouncementEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
 from localllm.ui.widgets.basics import PageBody
@@ -91,6 +92,8 @@ class Transcript(QScrollArea):
         """Say that the last answer has all arrived."""
         if self._views:
             self._views[-1].end_answer(message)
+            ended = QAccessibleAnnouncementEvent(self._views[-1], self.tr("The answer has ended."))
+            QAccessible.updateAccessibility(ended)  # the pieces themselves are never announced
 
     def remove_from(self, message_id: int) -> None:
         """Drop this message and every one after it."""
