@@ -410,7 +410,7 @@ def _check_bounds(tensors: tuple[TensorInfo, ...], alignment: int, data_offset: 
         if data_offset + tensor.offset + tensor.size > file_size:
             raise _BrokenError(
                 text(
-                    "the tensor “{name}” should end at byte {end}, but the file ends after {size}: it is cut off",
+                    "the tensor “{name}” should end at byte {end}, the file ends at {size}: it is cut off",
                     name=tensor.name[:100],
                     end=data_offset + tensor.offset + tensor.size,
                     size=file_size,

@@ -32,7 +32,11 @@ from localllm.processes import ParentLink
 from localllm.texts import text
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from localllm.processes import Message
+
+_BATCH_SECONDS = 0.03  # one repaint of a screen
 
 
 class EngineChild:
@@ -154,13 +158,12 @@ class EngineChild:
         def on_prompt(done: int, total: int, reused: int) -> None:
             self._send(request, "prompt_progress", done=done, total=total, reused=reused)
 
-        def on_piece(piece: str) -> None:
-            self._send(request, "piece", text=piece)
-
+        pieces = _PieceBatch(lambda piece: self._send(request, "piece", text=piece))
         sampling = from_record(Sampling, request["sampling"])
         stats = self._generator.answer(
-            prompt, sampling, self._template.stops, on_prompt=on_prompt, on_piece=on_piece
+            prompt, sampling, self._template.stops, on_prompt=on_prompt, on_piece=pieces.add
         )
+        pieces.flush()
         self._send(request, "finished", stats=to_record(stats))
 
     def _devices(self, request: Message) -> None:
@@ -180,6 +183,29 @@ class EngineChild:
         if self._model is not None:
             self._model.free()
             self._model = None
+
+
+class _PieceBatch:
+    """Sends pieces at once while they come slowly, several together when they outrun the screen.
+
+    Every message wakes three threads of the parent, and the engine may be using all cores.
+    """
+
+    def __init__(self, send: Callable[[str], None]) -> None:
+        self._send = send
+        self._waiting: list[str] = []
+        self._sent_at = 0.0
+
+    def add(self, piece: str) -> None:
+        self._waiting.append(piece)
+        if time.perf_counter() - self._sent_at >= _BATCH_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._waiting:
+            self._send("".join(self._waiting))
+            self._waiting.clear()
+        self._sent_at = time.perf_counter()
 
 
 def main() -> None:

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from localllm.ui.widgets.markdown_parts import Part
 
 REPAINT_MS = 33
-_SLOWEST_REPAINT_MS = 150
+_SLOWEST_REPAINT_MS = 200
 _BUDGET = 0.010  # seconds of work at a stretch, so that the window stays alive
-_SHARE = 12  # the window takes a twelfth of a core from the engine, painting included, or repaints less often
+_SHARE = 20  # the window takes a twentieth of a core from the engine, painting included, or repaints less often
 
 
 class MessageText(QTextBrowser):
@@ -71,7 +71,7 @@ class MessageText(QTextBrowser):
         self._work()
 
     def append_piece(self, piece: str) -> None:
-        """Add to the end; shown within 33 ms where painting is cheap, 150 ms where it is dear."""
+        """Add to the end; shown within 33 ms where painting is cheap, 200 ms where it is dear."""
         self._source.append(piece)
         self._waiting.append(piece)
         if not self._timer.isActive():
