@@ -59,11 +59,7 @@ def all_sentences() -> dict[str, Path]:
 
 
 def spanish() -> dict[str, str]:
-    catalogue: dict[str, str] = {}
-    for path in [I18N / "es.json", *sorted((I18N / "es.d").glob("*.json"))]:
-        if path.is_file():
-            catalogue |= json.loads(path.read_text(encoding="utf-8"))
-    return catalogue
+    return json.loads((I18N / "es.json").read_text(encoding="utf-8"))
 
 
 def gaps_of(sentence: str) -> list[str]:
@@ -93,3 +89,10 @@ def test_every_sentence_has_its_spanish() -> None:
 def test_spanish_has_the_same_gaps(english: str, translated: str) -> None:
     assert gaps_of(english) == gaps_of(translated)
     assert translated.strip()
+
+
+def test_spanish_has_no_sentence_that_nobody_says() -> None:
+    source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "localllm").rglob("*.py"))
+    said = set(all_sentences())
+    unknown = [sentence for sentence in spanish() if sentence not in said and sentence not in source]
+    assert not unknown, "\n".join(unknown)

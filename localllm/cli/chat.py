@@ -92,7 +92,9 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     if arguments.json and prompt is None:
         raise UsageError(text("--json needs a prompt: use -p TEXT."))
     library = Library(context.paths, context.settings)
-    model = library.find(arguments.model) if arguments.model else default_model(library)
+    model = library.find(arguments.model) if arguments.model else library.usual()
+    if model is None:
+        raise UsageError(text("There is no model on this disk."), hint=text("Name a GGUF file."))
     paths = context.paths
     session = ModelSession(
         lambda: probe(paths.models, measurements=paths.measurements_file), paths.engine_limits_file
@@ -107,18 +109,6 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     finally:
         session.close()
     return 0
-
-
-def default_model(library: Library) -> LibraryModel:
-    """Return the starter model, or whatever there is.
-
-    Raises:
-        UsageError: There is no model at all.
-    """
-    model = library.starter() or next((m for m in library.models() if m.problem is None), None)
-    if model is None:
-        raise UsageError(text("There is no model on this disk."), hint=text("Name a GGUF file."))
-    return model
 
 
 class TerminalChat:

@@ -84,6 +84,10 @@ class Conversation:
         """Save another version of a message of the user and answer that; the old branch is kept."""
         yield from self._ask(content, self._find(message_id).parent_id, progress)
 
+    def answer(self, question_id: int, progress: Progress) -> Iterator[ChatEvent]:
+        """Answer a message that is saved already, after an attempt that failed."""
+        yield from self._answer(question_id, progress)
+
     def regenerate(self, message_id: int, progress: Progress) -> Iterator[ChatEvent]:
         """Write another answer beside this one."""
         parent = self._find(message_id).parent_id

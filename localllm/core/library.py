@@ -63,6 +63,13 @@ class Library:
         path = starter_path()
         return replace(describe(path), name=STARTER_NAME, starter=True) if path else None
 
+    def usual(self, path: str | None = None) -> LibraryModel | None:
+        """Return the model to take when none was chosen: the one of this path, the starter, or the first."""
+        if path and Path(path).is_file() and (model := describe(Path(path))).problem is None:
+            starter = self.starter()
+            return starter if starter and starter.path == model.path else model
+        return self.starter() or next((model for model in self.models() if model.problem is None), None)
+
     def find(self, name_or_path: str) -> LibraryModel:
         """Return a model by path, name, or the beginning of its name.
 

@@ -55,9 +55,14 @@ class ModelSession:
 
     @property
     def loaded(self) -> LoadedModel | None:
-        """The model that is ready to answer."""
-        engine = self._engine
-        return engine.loaded if engine else None
+        """The model that is ready to answer, under the name that the library gives it."""
+        loaded = self._engine.loaded if self._engine else None
+        known = self._last[0] if self._last else None
+        return (
+            replace(loaded, name=known.name)
+            if loaded and known and str(known.path) == loaded.path
+            else loaded
+        )
 
     def load(
         self, model: LibraryModel, settings: LoadSettings, progress: Progress, *, anyway: bool = False

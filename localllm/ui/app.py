@@ -70,7 +70,7 @@ def make_services(paths: Paths, settings: Settings) -> Services:
 
         return probe(paths.models, measurements=paths.measurements_file)
 
-    session = ModelSession(probe, paths.data / "engine-limits.json")
+    session = ModelSession(probe, paths.engine_limits_file)
     return Services(
         paths=paths,
         preferences=Preferences(paths, settings),

@@ -10,7 +10,7 @@ from PySide6.QtCore import QModelIndex, QSortFilterProxyModel, Qt, QTimer
 from PySide6.QtWidgets import QDialog, QFileDialog, QHBoxLayout, QLineEdit, QListView, QVBoxLayout, QWidget
 
 from localllm.core.library import LibraryModel, inspect
-from localllm.engine.protocol import KV_TYPES, LoadSettings
+from localllm.engine.protocol import KV_TYPES
 from localllm.texts import Bytes, text
 from localllm.ui.errors import sentences_of
 from localllm.ui.forms import Form, Row
@@ -65,10 +65,7 @@ class ModelLoader(QDialog):
         self.setObjectName("loader")
         self.setWindowTitle(self.tr("Choose a model"))
         self._services = services
-        self._settings = LoadSettings(
-            context_length=services.preferences.settings.context_length,
-            threads=services.preferences.settings.threads,
-        )
+        self._settings = services.preferences.load_settings()
         self._models = LibraryItemModel(self)
         self._matches = QSortFilterProxyModel(self)
         self._matches.setSourceModel(self._models)

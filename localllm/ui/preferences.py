@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
 
+from localllm.engine.protocol import LoadSettings
 from localllm.settings import save_settings
 
 if TYPE_CHECKING:
@@ -26,6 +27,10 @@ class Preferences(QObject):
         super().__init__(parent)
         self._paths = paths
         self.settings = settings
+
+    def load_settings(self) -> LoadSettings:
+        """Return how a model is loaded when nothing else was chosen."""
+        return LoadSettings(context_length=self.settings.context_length, threads=self.settings.threads)
 
     def change(self, name: str, value: object) -> None:
         """Change a setting and save it.

@@ -104,11 +104,7 @@ def test_two_usable_cards_can_be_used_together(capsys: pytest.CaptureFixture[str
 
 
 def spanish() -> dict[str, str]:
-    catalogue: dict[str, str] = {}
-    for path in [ROOT / "resources/i18n/es.json", ROOT / "resources/i18n/es.d/hardware.json"]:
-        if path.is_file():
-            catalogue |= json.loads(path.read_text(encoding="utf-8"))
-    return catalogue
+    return json.loads((ROOT / "resources/i18n/es.json").read_text(encoding="utf-8"))
 
 
 def test_in_spanish_nothing_stays_english(capsys: pytest.CaptureFixture[str]) -> None:

@@ -134,13 +134,7 @@ def test_a_context_that_makes_no_sense(machine_file, context):
 
 
 def spanish():
-    folder = resources_folder() / "i18n"
-    files = [folder / "es.json", folder / "es.d" / "recommend.json"]
-    found = {}
-    for path in files:
-        if path.is_file():
-            found |= json.loads(path.read_text(encoding="utf-8"))
-    return found
+    return json.loads((resources_folder() / "i18n" / "es.json").read_text(encoding="utf-8"))
 
 
 def sentences():

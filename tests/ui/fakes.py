@@ -163,6 +163,10 @@ class FakeLibrary:
     def models(self) -> list[LibraryModel]:
         return list(self.found)
 
+    def usual(self, path: str | None = None) -> LibraryModel | None:
+        del path
+        return next((model for model in self.found if model.problem is None), None)
+
 
 def make_services(theme: Theme, settings: Settings | None = None) -> Services:
     """Real store, jobs and theme; fake session and library; the computer is known already."""

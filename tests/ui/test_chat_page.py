@@ -108,11 +108,19 @@ def test_escape_gives_an_edit_up(ready, services, qtbot):
     assert ready._composer.editing is None
 
 
-def test_without_a_model_the_message_waits_for_one(page, services, qtbot):
+def test_without_a_model_the_message_waits_for_the_starter(page, services, qtbot):
     services.session.fake.gate.set()
     write(page, qtbot, "Wait for it")
-    assert "No model is loaded" in page._banner.sentences
     assert page._composer.text() == "Wait for it"
+    qtbot.waitUntil(lambda: shown(page) == ["Wait for it", "Hello, world"])
+    assert services.session.loads[0][0] == STARTER
+
+
+def test_without_any_model_on_this_disk_one_is_asked_for(page, services, qtbot):
+    services.library.found.clear()
+    services.session.fake.gate.set()
+    write(page, qtbot, "Wait for it")
+    qtbot.waitUntil(lambda: "No model is loaded" in page._banner.sentences)
     with qtbot.waitSignal(page.model_asked):
         page._banner.buttons[0].click()
     services.model.load(STARTER, LoadSettings())

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
     from localllm.core.chat import ChatEvent
     from localllm.core.chat_store import Chat, ChatSummary, Message
+    from localllm.core.library import LibraryModel
     from localllm.engine.protocol import Sampling
     from localllm.progress import Progress
-    from localllm.ui.jobs import Work
     from localllm.ui.services import Services
 
 _DRAFT_MS = 600
@@ -266,15 +266,22 @@ class ChatPage(QWidget):
         )
 
     def _ask_for_model(self) -> None:
-        """Keep the message in the composer and send it once a model is there."""
+        """Keep the message in the composer, load the chat's model or the starter, and send it then."""
         self._send_when_loaded = True
         if self._services.model.loading is not None:
             return
-        sentences = [
-            self.tr("No model is loaded yet."),
-            self.tr("Your message stays here and is sent as soon as one is."),
-        ]
-        self._banner.show_notice(sentences, "warning", [(self.tr("Choose a model"), self.model_asked.emit)])
+        path = self._services.store.chat(self.chat_id).model_path if self.chat_id is not None else None
+        find = self._services.library.usual
+        self._services.jobs.run(lambda _: find(path), Reactions(succeeded=self._on_usual_model_found))
+
+    def _on_usual_model_found(self, model: LibraryModel | None) -> None:
+        if model is None:
+            sentences = [self.tr("No model is loaded yet."), self.tr("Your message waits here for one.")]
+            self._banner.show_notice(
+                sentences, "warning", [(self.tr("Choose a model"), self.model_asked.emit)]
+            )
+        elif self._services.model.loading is None and self._services.model.loaded is None:
+            self._services.model.load(model, self._services.preferences.load_settings())
 
     def _conversation(self, chat_id: int) -> Conversation:
         return Conversation(self._services.store, self._services.session, chat_id)
@@ -376,11 +383,8 @@ class ChatPage(QWidget):
         elif isinstance(error, ContextTooSmall):
             actions = [(self.tr("Load with a larger context"), self.model_asked.emit)]
         waiting = self._last_message
-        if (
-            waiting is not None
-            and waiting.role == "user"
-            and not isinstance(error, (ContextTooSmall, NotEnoughMemory))
-        ):
+        too_big = isinstance(error, (ContextTooSmall, NotEnoughMemory))
+        if waiting is not None and waiting.role == "user" and not too_big:
             actions.insert(0, (self.tr("Try again"), lambda: self._try_again(waiting)))
         self._banner.show_notice(sentences_of(error), "error", actions)
 
@@ -388,11 +392,7 @@ class ChatPage(QWidget):
         if self._answering.busy or self.chat_id is None:
             return
         conversation = self._conversation(self.chat_id)
-        self._answering.start(self.chat_id, self._answer_work(conversation, question))
-
-    @staticmethod
-    def _answer_work(conversation: Conversation, question: Message) -> Work:
-        return lambda progress: conversation.edit_and_resend(question.id, question.text, progress)
+        self._answering.start(self.chat_id, lambda progress: conversation.answer(question.id, progress))
 
     def _show_left_out(self, count: int) -> None:
         sentence = plural(

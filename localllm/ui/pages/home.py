@@ -224,9 +224,7 @@ class HomePage(QScrollArea):
 
     def _on_starter_asked(self) -> None:
         if self._starter is not None:
-            preferences = self._services.preferences.settings
-            settings = LoadSettings(context_length=preferences.context_length, threads=preferences.threads)
-            self.chat_asked.emit(self._starter, settings)
+            self.chat_asked.emit(self._starter, self._services.preferences.load_settings())
 
     def _on_pick_asked(self, choice: Choice, model: LibraryModel) -> None:
         chosen = choice.settings

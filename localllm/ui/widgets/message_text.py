@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 REPAINT_MS = 33
 _SLOWEST_REPAINT_MS = 200
 _BUDGET = 0.010  # seconds of work at a stretch, so that the window stays alive
-_SHARE = 20  # the window takes a twentieth of a core from the engine, painting included, or repaints less often
+_SHARE = 20  # the window takes a twentieth of a core, painting included, or repaints less often
 
 
 class MessageText(QTextBrowser):
