@@ -18,6 +18,7 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from localllm.texts import Text, text
@@ -32,7 +33,7 @@ MAX_LINE = 1 << 20  # bytes; a child that writes more in one line is not speakin
 _KEPT_LINES = 80
 _ALLOWED_ENVIRONMENT = (
     *("PATH", "HOME", "LANG", "LC_ALL", "TEMP", "TMP", "TMPDIR", "SYSTEMROOT", "USERPROFILE"),
-    *("VIRTUAL_ENV", "PYTHONPATH", "LOCALLLM_HOME", "LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_LIBRARY_PATH"),
+    *("VIRTUAL_ENV", "LOCALLLM_HOME", "LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_LIBRARY_PATH"),
     *("LLAMA_CPP_LIB_PATH", "MTMD_CPP_LIB", "CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"),
     "GGML_VK_VISIBLE_DEVICES",
 )
@@ -191,7 +192,9 @@ def parse_line(line: bytes) -> Message | None:
 def child_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return what a child may know of our environment: no tokens, no proxies."""
     kept = {name: value for name, value in os.environ.items() if name.upper() in _ALLOWED_ENVIRONMENT}
+    root = str(Path(__file__).resolve().parent.parent)
     own = {
+        "PYTHONPATH": os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH")))),
         "GGML_NO_BACKTRACE": "1",  # or an abort starts a debugger first
         "HF_HUB_OFFLINE": "1",
         "PYTHONUTF8": "1",
@@ -204,7 +207,7 @@ def python_arguments(module: str, *arguments: str) -> list[str]:
     """Return the command that runs a module of ours in a child, also when the application is frozen."""
     if getattr(sys, "frozen", False):
         return [sys.executable, "--child", module, *arguments]
-    return [sys.executable, "-m", module, *arguments]
+    return [sys.executable, "-P", "-m", module, *arguments]  # -P: files in the current folder are not ours
 
 
 def name_cause(code: int, last_lines: Sequence[str]) -> Text:

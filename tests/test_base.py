@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 from localllm.engine.protocol import error_from_record, error_to_record, pack_text, unpack_text
 from localllm.errors import BadModelFile, Cancelled, EngineError, UsageError
 from localllm.files import write_atomically
-from localllm.processes import MAX_LINE, Child, child_environment, name_cause, parse_line
+from localllm.processes import (
+    MAX_LINE,
+    Child,
+    child_environment,
+    name_cause,
+    parse_line,
+    python_arguments,
+)
 from localllm.progress import Progress
 from localllm.settings import Settings, load_settings, save_settings
 from localllm.texts import Bytes, Number, Text, Translator, format_bytes, plural, text
@@ -153,6 +160,18 @@ def test_children_get_no_tokens_and_no_proxies(monkeypatch):
     assert "hf_secret" not in environment.values()
     assert not [name for name in environment if "PROXY" in name]
     assert environment["GGML_NO_BACKTRACE"] == environment["MORE"] == "1"
+
+
+def test_files_in_the_current_folder_do_not_shadow_ours(tmp_path, monkeypatch):
+    (tmp_path / "json.py").write_text("raise SystemExit('shadowed')")
+    (tmp_path / "localllm.py").write_text("raise SystemExit('shadowed')")
+    monkeypatch.chdir(tmp_path)
+    arguments, ended = python_arguments("localllm.engine.child.template_process"), threading.Event()
+    messages = []
+    one = Child(arguments, on_message=messages.append, on_death=lambda _death: ended.set())
+    one.stop()
+    assert messages == [{"ready": True}]
+    assert one.death.code == 0
 
 
 @pytest.mark.parametrize(
