@@ -43,6 +43,8 @@ ANSWERS = {
     ),
 }
 
+QUESTION = "What is photosynthesis?"  # the starter model speaks English
+
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
@@ -59,7 +61,7 @@ def main():
         return
     for theme in ("light", "dark"):
         for language in ("en", "es"):
-            with tempfile.TemporaryDirectory() as home:
+            with tempfile.TemporaryDirectory(prefix="LocalLLM-") as home:
                 environment = {"QT_QPA_PLATFORM": "offscreen", **os.environ, "LOCALLLM_HOME": home}
                 command = [
                     sys.executable,
@@ -185,9 +187,16 @@ class Photographer:
         if self._arguments.scripted:
             page.open_chat(self._chat)
         elif page.chat_id is None:
-            page._on_submitted(ANSWERS[self._language][0])
+            from localllm.engine.protocol import Sampling
+
+            chat = self._services.store.create_chat().id
+            self._services.store.set_sampling(chat, Sampling(temperature=0, max_tokens=200))
+            page.open_chat(chat)
+            page._on_submitted(QUESTION)
         self._wait(
-            lambda: not page.busy and page._transcript.views and "(" in page._transcript.views[-1].body.source
+            lambda: (
+                not page.busy and len(page._transcript.views) > 1 and page._transcript.views[-1].body.source
+            )
         )
 
     def _save(self, page, widget=None):

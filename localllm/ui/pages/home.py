@@ -216,7 +216,7 @@ class HomePage(QScrollArea):
         if model is not None:
             words = text(
                 "The starter model {name} ({size}) is already here and answers at once, without a download. "
-                "It is small: good for a first try, not for facts.",
+                "It is small and speaks English: good for a first try, not for facts.",
                 name=model.name,
                 size=Bytes(model.size),
             )

@@ -67,6 +67,6 @@ class EmptyChat(QWidget):
     def _examples(self) -> tuple[str, ...]:
         return (
             self.tr("Why is the sky blue?"),
-            self.tr("Write Python that counts words in a text."),
-            self.tr("Three quick dinners with rice and eggs?"),
+            self.tr("Write a Python function that adds two numbers."),
+            self.tr("What is photosynthesis?"),
         )
