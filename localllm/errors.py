@@ -73,7 +73,13 @@ class EngineError(LocalLLMError):
 
 
 class EngineDied(EngineError):
-    """The engine's process is gone; what had arrived is kept."""
+    """The engine's process is gone; what had arrived is kept.
+
+    Attributes:
+        crashed: It ended by a fault of its own code, not by memory running out or by somebody.
+    """
+
+    crashed: bool = False
 
 
 class StoreError(LocalLLMError):

@@ -35,7 +35,8 @@ _ALLOWED_ENVIRONMENT = (
     *("PATH", "HOME", "LANG", "LC_ALL", "TEMP", "TMP", "TMPDIR", "SYSTEMROOT", "USERPROFILE"),
     *("VIRTUAL_ENV", "LOCALLLM_HOME", "LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_LIBRARY_PATH"),
     *("LLAMA_CPP_LIB_PATH", "MTMD_CPP_LIB", "CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"),
-    "GGML_VK_VISIBLE_DEVICES",
+    *("GGML_VK_VISIBLE_DEVICES", "CUDA_PATH", "HIP_PATH", "HSA_OVERRIDE_GFX_VERSION", "ROCR_VISIBLE_DEVICES"),
+    *("VK_ICD_FILENAMES", "VK_DRIVER_FILES", "APPDATA", "LOCALAPPDATA", "PROGRAMDATA", "SYSTEMDRIVE"),
 )
 _WINDOWS_CAUSES = {
     0xC0000005: "it read memory that is not its own (access violation)",
@@ -44,6 +45,9 @@ _WINDOWS_CAUSES = {
     0xC0000135: "a library that it needs is missing",
     0xC0000409: "it found its own memory damaged and gave up",
 }
+
+
+_CRASHES = {-getattr(signal, name, 0) for name in ("SIGSEGV", "SIGILL", "SIGABRT", "SIGFPE")} - {0}
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,11 @@ class Death:
     last_lines: tuple[str, ...]
     asked: bool
 
+    @property
+    def crashed(self) -> bool:
+        """Whether its own code was at fault."""
+        return self.code in _CRASHES or self.code & 0xFFFFFFFF in (0xC0000005, 0xC000001D, 0xC0000409)
+
 
 class Child:
     """A child process that speaks JSON lines.
@@ -76,9 +85,11 @@ class Child:
         on_message: Callable[[Message], None],
         on_death: Callable[[Death], None],
         environment: Mapping[str, str] | None = None,
+        max_line: int = MAX_LINE,
     ) -> None:
         self._on_message = on_message
         self._on_death = on_death
+        self._max_line = max_line
         self._asked = False
         self._write_lock = threading.Lock()
         self._last_lines: deque[str] = deque(maxlen=_KEPT_LINES)
@@ -126,7 +137,8 @@ class Child:
             grace: Seconds for each step.
         """
         self._asked = True
-        self._close_input()
+        if not self._close_input(grace):
+            self._process.kill()  # somebody is stuck writing to it; that frees the writer
         for end in (lambda: None, self._process.terminate, self._process.kill):
             end()
             try:
@@ -148,9 +160,14 @@ class Child:
             self._reader.join()
         self._close_input()
 
-    def _close_input(self) -> None:
-        with self._write_lock, contextlib.suppress(OSError):
+    def _close_input(self, seconds: float = -1) -> bool:
+        """Close its input; return False if a writer holds it for longer than so many seconds."""
+        if not self._write_lock.acquire(timeout=seconds):
+            return False
+        with contextlib.suppress(OSError):
             cast("IO[bytes]", self._process.stdin).close()
+        self._write_lock.release()
+        return True
 
     def _read_errors(self) -> None:
         with cast("IO[bytes]", self._process.stderr) as stream:
@@ -159,8 +176,8 @@ class Child:
 
     def _read_messages(self) -> None:
         with cast("IO[bytes]", self._process.stdout) as stream:
-            for line in iter(lambda: stream.readline(MAX_LINE + 1), b""):
-                message = parse_line(line)
+            for line in iter(lambda: stream.readline(self._max_line + 1), b""):
+                message = parse_line(line, self._max_line)
                 if message is None:
                     self._last_lines.append(f"unreadable message of {len(line)} bytes")
                     self._process.kill()
@@ -176,9 +193,9 @@ class Child:
         self._on_death(self.death)
 
 
-def parse_line(line: bytes) -> Message | None:
+def parse_line(line: bytes, max_line: int = MAX_LINE) -> Message | None:
     """Return the message in one line, or None if it is none."""
-    if len(line) > MAX_LINE or not line.endswith(b"\n"):
+    if len(line) > max_line or not line.endswith(b"\n"):
         return None
     try:
         message: object = json.loads(line)

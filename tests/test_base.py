@@ -213,6 +213,18 @@ def test_a_child_that_will_not_go_is_killed():
     assert one.send({"x": 1}) is False
 
 
+def test_a_child_that_does_not_read_can_be_stopped():
+    one, messages, _ended, death = child("print('{}', flush=True); import time; time.sleep(60)")
+    while not messages:
+        pass
+    writer = threading.Thread(target=one.send, args=({"long": "x" * 1_000_000},))
+    writer.start()
+    one.stop(grace=0.2)
+    writer.join(5)
+    assert not writer.is_alive()
+    assert death[0].asked
+
+
 def test_the_last_lines_of_a_child_are_kept():
     _, messages, ended, death = child("import sys; print('{\"a\": 1}'); sys.exit('it was too hot')")
     assert ended.wait(10)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import math
 import queue
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 from localllm.engine.protocol import (
@@ -56,15 +58,23 @@ class Engine:
             python_arguments(_CHILD_MODULE), on_message=self._on_message, on_death=self._on_death
         )
 
-    def wait_until_ready(self) -> None:
+    def wait_until_ready(self, progress: Progress | None = None) -> None:
         """Return when the child has loaded its libraries.
 
         Raises:
             EngineDied: It did not come up.
+            Cancelled: Through `progress`.
         """
-        try:
-            first = self._ready.get(timeout=START_SECONDS)
-        except queue.Empty:
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            if progress is not None:
+                progress.raise_if_cancelled()
+            try:
+                first = self._ready.get(timeout=_POLL_SECONDS)
+                break
+            except queue.Empty:
+                if time.monotonic() < deadline:
+                    continue
             self._child.kill()
             raise EngineDied(
                 text("The engine did not start within {seconds} s.", seconds=int(START_SECONDS))
@@ -106,10 +116,14 @@ class Engine:
                 yield event["fraction"]
             self.loaded = model_from_record(event["model"])
 
-    def count(self, messages: Sequence[ChatMessage]) -> int:
-        """Return the tokens of the prompt that these messages make."""
+    def count(self, messages: Sequence[ChatMessage], progress: Progress | None = None) -> int:
+        """Return the tokens of the prompt that these messages make.
+
+        Raises:
+            Cancelled: Through `progress`.
+        """
         with _Request(self, "count", messages=[to_record(message) for message in messages]) as request:
-            return request.next()["tokens"]
+            return request.next(progress)["tokens"]
 
     def generate(
         self, messages: Sequence[ChatMessage], sampling: Sampling, progress: Progress | None = None
@@ -133,9 +147,9 @@ class Engine:
                     return
 
     def devices(self) -> dict[str, Any]:
-        """Return version, system_info and ggml's device list."""
+        """Return version, system_info and ggml's device list; a driver that hangs ends the engine."""
         with _Request(self, "devices") as request:
-            return request.next()
+            return request.next(seconds=START_SECONDS)
 
     def stop(self) -> None:
         """End the process; its memory is free when this returns."""
@@ -185,12 +199,14 @@ class Engine:
 
 def died(death: Death, message: Any = None) -> EngineDied:
     """Return the error for an engine that ended."""
-    return EngineDied(
+    error = EngineDied(
         message or text("The engine stopped: {cause}.", cause=death.cause),
         safe=text("Your chats are safe."),
         hint=text("Send the message again; the model is loaded anew by itself."),
         detail="\n".join(death.last_lines),
     )
+    error.crashed = death.crashed
+    return error
 
 
 class _Request:
@@ -211,8 +227,8 @@ class _Request:
             self._cancel()
         self._engine.close_request(self.number)
 
-    def next(self, progress: Progress | None = None) -> Message:
-        """Wait for the next event.
+    def next(self, progress: Progress | None = None, seconds: float = math.inf) -> Message:
+        """Wait for the next event; an engine that sends none for so long is ended.
 
         Raises:
             Cancelled: The engine confirmed the stop, or had to be ended to stop.
@@ -222,10 +238,10 @@ class _Request:
             if progress is not None and progress.cancelled and not self._cancel_sent:
                 self._cancel()
             try:
-                event = self._events.get(timeout=None if progress is None else _POLL_SECONDS / 2)
+                event = self._events.get(timeout=_POLL_SECONDS / 2)
             except queue.Empty:
                 waited += _POLL_SECONDS / 2
-                if self._cancel_sent and waited > FORCE_SECONDS:
+                if waited > (FORCE_SECONDS if self._cancel_sent else seconds):
                     self._engine.kill()
                 continue
             return self._check(event)

@@ -176,6 +176,15 @@ except StoreError as error:
     store.close()
 
 
+def test_a_full_disk_is_called_so(store):
+    chat = store.create_chat().id
+    pages = store._db.execute("PRAGMA page_count").fetchone()[0]
+    store._db.execute(f"PRAGMA max_page_count = {pages + 2}")
+    with pytest.raises(StoreError, match="The disk is full"):
+        store.add_user_message(chat, "x" * 100_000, None)
+    assert store.chats()
+
+
 def test_a_damaged_file_is_said_and_kept(tmp_path):
     path = tmp_path / "chats.db"
     path.write_bytes(b"this is no database" * 100)

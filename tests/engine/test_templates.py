@@ -1,3 +1,4 @@
+import psutil
 import pytest
 
 from localllm.engine.child.templates import ChatTemplate
@@ -49,12 +50,14 @@ LOOPS = {
     "syntax": "{% for %}",
     "attack": "{{ ''.__class__.__mro__[1].__subclasses__() }}",
     "undefined": "{{ nothing.at.all }}",
+    "empty": "{# nothing #}",
 }
 
 
 @pytest.mark.parametrize("name", LOOPS)
 def test_a_bad_template_falls_back_and_says_so(template, name):
     one = template(LOOPS[name])
+    one.check()
     assert one.render(HELLO) == "<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\n"
     assert one.name == "ChatML"
     assert "did not work" in str(one.notices[0])
@@ -86,3 +89,26 @@ def test_a_template_without_system_role_gets_its_text_with_the_first_message(tem
 def test_what_a_template_refuses_is_said(template):
     with pytest.raises(EngineError, match="refuses this conversation: never"):
         template("{{ raise_exception('never') }}").render(HELLO)
+
+
+def test_a_template_that_fails_later_stays_and_says_so(template):
+    one = template("{% for m in messages %}{{ 1 // (5 - (m.content | length)) }}{% endfor %}ok")
+    with pytest.raises(EngineError, match="fails on this conversation"):
+        one.render(HELLO)
+    assert one.render([{"role": "user", "content": "Hi"}]) == "0ok"
+    assert one.name == "file"
+
+
+def test_a_prompt_of_megabytes(template):
+    one = template("{% for m in messages %}{{ m.content }}{% endfor %}")
+    long = "日" * 500_000
+    assert one.render([{"role": "user", "content": long}]) == long
+
+
+def test_a_rendering_ends_with_the_engine_that_asked_for_it(template):
+    one = template(LOOPS["endless"])
+    process = psutil.Process(one._process._child.pid)
+    one._process._wait(10)
+    one._process._child.send({"template": LOOPS["endless"], "messages": HELLO, "tokens": {}})
+    one._process._child._close_input()
+    process.wait(5)

@@ -121,7 +121,11 @@ class EngineChild:
 
         model = self._model = Model(path, settings, self._log, self._stop, report)
         template = self._template = ChatTemplate(model.chat_template, model.has_token, model.named_tokens())
-        template.check()
+        try:
+            template.check()
+        except LocalLLMError:
+            self._close()
+            raise
         devices = tuple(device["name"] for device in native.list_devices())
         on_device = settings.gpu_layers != 0 and any(name != "CPU" for name in devices)
         self._generator = Generator(model, settings.ubatch, on_device=on_device)
@@ -160,10 +164,12 @@ class EngineChild:
 
         pieces = _PieceBatch(lambda piece: self._send(request, "piece", text=piece))
         sampling = from_record(Sampling, request["sampling"])
-        stats = self._generator.answer(
-            prompt, sampling, self._template.stops, on_prompt=on_prompt, on_piece=pieces.add
-        )
-        pieces.flush()
+        try:
+            stats = self._generator.answer(
+                prompt, sampling, self._template.stops, on_prompt=on_prompt, on_piece=pieces.add
+            )
+        finally:
+            pieces.flush()
         self._send(request, "finished", stats=to_record(stats))
 
     def _devices(self, request: Message) -> None:

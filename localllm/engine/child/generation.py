@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from localllm.engine.child.model import memory_error
 from localllm.engine.child.native import llama
 from localllm.engine.child.sampling import SamplerChain
 from localllm.engine.child.text_stream import TextStream
@@ -143,7 +142,10 @@ class Generator:
             raise Cancelled
         if code == 1:
             raise _too_long(len(self._cached) + len(tokens), self._model.context_length)
-        raise memory_error(f"llama_decode returned {code}")
+        raise EngineError(
+            text("The engine could not compute the answer (code {code}).", code=code),
+            hint=text("Load the model again; if it happens again, with the standard settings."),
+        )
 
     def _write(self, run: _Run, max_tokens: int) -> StopReason:
         model, sample, chain = self._model, llama.llama_sampler_sample, run.chain.handle
@@ -152,17 +154,24 @@ class Generator:
             if llama.llama_vocab_is_eog(model.vocab, token):
                 return "end"
             run.take(token)
-            if run.stream.stopped:
-                return "stop_string"
-            if model.stop.is_set:
-                return "cancelled"
-            if len(self._cached) + 1 >= model.context_length:
-                return "context_full"
-            try:
-                self._decode((token,))
-            except Cancelled:
-                return "cancelled"
+            reason = self._advance(run, token)
+            if reason:
+                return reason
         return "length"
+
+    def _advance(self, run: _Run, token: int) -> StopReason | None:
+        """Run a token of the answer through the model; return why that is the end, if it is."""
+        if run.stream.stopped:
+            return "stop_string"
+        if len(self._cached) + 1 >= self._model.context_length:
+            return "context_full"
+        try:
+            self._decode((token,))
+        except Cancelled:
+            return "cancelled"
+        except ContextTooSmall:
+            return "context_full"
+        return None
 
 
 @dataclass
@@ -178,7 +187,6 @@ class _Run:
     _read_at: float = 0.0
     _first_at: float = 0.0
     _last_at: float = 0.0
-    _notices: list[str] = field(default_factory=list[str])
 
     def prompt_is_read(self) -> None:
         self._read_at = time.perf_counter()
@@ -216,7 +224,7 @@ class _Run:
         )
 
 
-def _too_long(tokens: int, context_length: int) -> EngineError | ContextTooSmall:
+def _too_long(tokens: int, context_length: int) -> ContextTooSmall:
     return ContextTooSmall(
         text(
             "The message takes {tokens} tokens, and the context holds {limit}.",

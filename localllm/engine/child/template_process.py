@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import datetime
 import json
-import sys
-from typing import Any, NoReturn
+import queue
+import signal
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from jinja2.exceptions import TemplateError
 from jinja2.ext import Extension, loopcontrols
@@ -18,6 +19,10 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from localllm.processes import ParentLink
 
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+LAST_RESORT = 4.0  # seconds
 MEMORY_LIMIT = 512 << 20  # bytes of address space; the interpreter itself takes about 60 MiB of it
 
 
@@ -78,15 +83,28 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Answer requests until standard input closes."""
-    link = ParentLink()
+    """Answer requests until the parent is gone; reading goes on while a template runs."""
+    link, requests = ParentLink(), queue.SimpleQueue[Any]()
     with contextlib.suppress(ImportError, ValueError, OSError):  # Windows has no such limit
         import resource
 
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
+    link.serve_parent(requests.put, lambda: requests.put(None))
     link.send({"ready": True})
-    for line in sys.stdin.buffer:
-        link.send(answer(json.loads(line)))
+    while (request := requests.get()) is not None:
+        with _alarm():
+            reply = answer(request)
+        link.send(reply)
+
+
+@contextlib.contextmanager
+def _alarm() -> Generator[None]:
+    """End this process should a rendering outlast even the parent's patience (not on Windows)."""
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, LAST_RESORT)
+    yield
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from localllm.processes import Message
 
 DEADLINE = 2.0  # seconds for one rendering
-MAX_SOURCE = 256 << 10  # bytes
+MAX_SOURCE = 256 << 10  # characters
+_MAX_PROMPT = 64 << 20  # bytes of one rendered prompt as JSON
 _START = 10.0  # seconds for its process to start
 
 _CHATML = (
@@ -38,6 +39,7 @@ _PLAIN = (
     "{{ {'system': '', 'user': 'User: ', 'assistant': 'Assistant: '}[m.role] }}{{ m.content }}\n"
     "{% endfor %}Assistant:"
 )
+_TRIAL = [{"role": "user", "content": "Hello"}]
 _PLAIN_STOPS = ("\nUser:",)
 
 
@@ -95,29 +97,33 @@ class ChatTemplate:
             )
 
     def check(self) -> None:
-        """Try the template once, while the model is being loaded, so that a bad one is known early."""
-        self.render([{"role": "user", "content": "Hello"}])
+        """Try the template once, while the model is being loaded; one that does not work is replaced."""
+        if self.name != "file":
+            return
+        try:
+            if not self._process.render(self._source or "", _TRIAL, self._tokens).strip():
+                self._fall_back_because("it renders nothing")
+        except _RefusedError:
+            return  # it speaks; that it wants other messages is for `render` to say
+        except _BrokenTemplateError as broken:
+            self._fall_back_because(str(broken))
 
     def render(self, messages: list[dict[str, str]]) -> str:
         """Return the prompt for these messages.
 
         Raises:
-            EngineError: The template refuses the order of the messages.
+            EngineError: The template refuses the order of the messages, or fails on them.
         """
-        if self.name == "file":
-            try:
-                return self._process.render(self._source or "", messages, self._tokens)
-            except _RefusedError as refusal:
-                return self._render_without_system(messages, str(refusal))
-            except _BrokenTemplateError as broken:
-                self._fall_back(
-                    text(
-                        "This file's template did not work ({reason}); the built-in {name} one is used.",
-                        reason=str(broken),
-                        name=self._built_in.name,
-                    )
-                )
-        return self._process.render(self._built_in.source, messages, self._tokens)
+        source = (self._source or "") if self.name == "file" else self._built_in.source
+        try:
+            return self._process.render(source, messages, self._tokens)
+        except _RefusedError as refusal:
+            return self._render_without_system(messages, str(refusal))
+        except _BrokenTemplateError as broken:
+            raise EngineError(
+                text("The model's chat template fails on this conversation: {reason}.", reason=str(broken)),
+                hint=text("Start a new chat, or edit the system prompt."),
+            ) from broken
 
     def close(self) -> None:
         """End the rendering process."""
@@ -134,6 +140,15 @@ class ChatTemplate:
         raise EngineError(
             text("The model's chat template refuses this conversation: {reason}", reason=refusal),
             hint=text("Start a new chat, or edit the system prompt."),
+        )
+
+    def _fall_back_because(self, reason: str) -> None:
+        self._fall_back(
+            text(
+                "This file's template did not work ({reason}); the built-in {name} one is used.",
+                reason=reason,
+                name=self._built_in.name,
+            )
         )
 
     def _fall_back(self, notice: Text) -> None:
@@ -156,6 +171,7 @@ class _TemplateProcess:
             python_arguments("localllm.engine.child.template_process"),
             on_message=answers.put,
             on_death=lambda _death: answers.put(None),
+            max_line=_MAX_PROMPT,
         )
 
     def render(self, source: str, messages: list[dict[str, str]], tokens: dict[str, str]) -> str:
