@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
     from types import TracebackType
 
 
@@ -41,19 +42,41 @@ class FolderLock:
         except BaseException:
             os.close(self.descriptor)
             raise
+        self._write("")  # a set-up that was killed left its names, and their numbers go to others in time
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Free it."""
+        self._write("")
         os.close(self.descriptor)
 
     def name_child(self, pid: int) -> None:
         """Write down the process group that works for us, for the case that we are killed."""
+        self._write(f"{os.getpid()} {pid} {start_of(pid)}")
+
+    def _write(self, names: str) -> None:
         os.ftruncate(self.descriptor, 0)
         os.lseek(self.descriptor, 0, os.SEEK_SET)
-        os.write(self.descriptor, f"{os.getpid()} {pid}".encode())
+        os.write(self.descriptor, names.encode())
+
+
+def start_of(pid: int) -> str:
+    """Return when this process began, which tells it from a later one of that number; empty if unknown."""
+    try:
+        if sys.platform == "linux":
+            status = Path(f"/proc/{pid}/stat").read_bytes()
+            return status.rpartition(b")")[2].split()[19].decode()  # in clock ticks since the system began
+        return subprocess.run(
+            ["/bin/ps", "-o", "lstart=", "-p", str(pid)],
+            env={"LC_ALL": "C", "TZ": "UTC0"},
+            capture_output=True,
+            encoding="ascii",
+            check=False,
+        ).stdout.strip()
+    except (OSError, IndexError):
+        return ""
 
 
 def _try_lock(descriptor: int) -> bool:
@@ -77,13 +100,20 @@ def _end_orphan(file: Path) -> None:
     if sys.platform == "win32":
         return
     try:
-        owner, child = map(int, file.read_text(encoding="ascii").split())
+        owner, child, start = file.read_text(encoding="ascii").split(maxsplit=2)
+        if _is_alive(int(owner)) or start_of(int(child)) != start:
+            return
     except (ValueError, OSError):
         return
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(int(child), signal.SIGTERM)
+
+
+def _is_alive(pid: int) -> bool:
     try:
-        os.kill(owner, 0)
+        os.kill(pid, 0)
     except ProcessLookupError:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(child, signal.SIGTERM)
+        return False
     except PermissionError:
-        return
+        return True
+    return True
