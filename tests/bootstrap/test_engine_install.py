@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from localllm import processes
 from localllm.bootstrap import engine_install
 from localllm.bootstrap.accelerator import CPU, Accelerator
 from localllm.bootstrap.engine_install import (
@@ -169,6 +170,22 @@ def test_accelerated_builds_keep_their_wheels_apart(install: Install) -> None:
     assert "localllm-" in pip.last[pip.last.index("--cache-dir") + 1]
 
 
+def test_a_switched_off_cache_stays_off(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
+    pip = install(FakePip(), CUDA, NVCC, set(), [""])
+    assert pip.installed == ["source -DGGML_CUDA=on"]
+    assert "--no-cache-dir" in pip.last
+    assert "--cache-dir" not in pip.last
+
+
+def test_a_build_anew_takes_nothing_from_a_cache(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_install, "cmake_options", lambda *_: ["-DGGML_METAL=off"])
+    pip = install(FakePip(), CPU, Recorded(), set(), ["crash", ""])
+    assert pip.installed == ["source -DGGML_METAL=off"] * 2
+    assert "--no-cache-dir" in pip.last
+    assert "--cache-dir" not in pip.last
+
+
 def test_the_plain_build_that_fails_is_the_end(install: Install) -> None:
     with pytest.raises(SetupFailed, match="failed"):
         install(FakePip(("source",)), CPU, Recorded(), set(), [])
@@ -226,6 +243,20 @@ def test_faults_of_an_engine_are_named(tmp_path: Path, script: str, fault: str) 
     python.write_text(f"#!/bin/sh\n{script}\n")
     python.chmod(python.stat().st_mode | stat.S_IXUSR)
     assert find_fault(python) == fault
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the stand-in for Python is a shell script")
+def test_the_check_knows_what_the_engine_will_know(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GGML_SCHED_DEBUG", "seen")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "seen")
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\necho "$GGML_SCHED_DEBUG,$CUDA_VISIBLE_DEVICES" >&2\nexit 1\n')
+    python.chmod(0o755)
+    assert find_fault(python) == ",seen"
+
+
+def test_the_checks_environment_is_that_of_the_engines_process() -> None:
+    assert sorted(engine_install._ENGINE_ENVIRONMENT) == sorted(processes._ALLOWED_ENVIRONMENT)
 
 
 def test_this_environments_engine_has_no_fault() -> None:
