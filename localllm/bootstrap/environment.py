@@ -45,7 +45,7 @@ class Step:
 
 
 def set_up(checkout: str, parts: Sequence[str]) -> int:
-    """Make what is missing of the parts (run, dev, window, tools); return 0, or say why not and return 1."""
+    """Make what is missing of the parts (see `steps_for`); return 0, or say why not and return 1."""
     display = Display()
     signals = [signal.SIGTERM] if sys.platform == "win32" else [signal.SIGTERM, signal.SIGHUP]
     previous = {number: signal.signal(number, _interrupt) for number in signals}
@@ -59,6 +59,8 @@ def set_up(checkout: str, parts: Sequence[str]) -> int:
         )
     except OSError as error:
         display.note(explain_system_error(error, checkout))
+    except subprocess.SubprocessError as error:
+        display.note(explain_program_error(error))
     else:
         return 0
     finally:
@@ -126,10 +128,14 @@ def steps_for(checkout: Path, pip: Pip, part: str) -> list[Step]:
         case "dev":
             return [
                 Step(say("Packages for development"), install("dev")),
+                *steps_for(checkout, pip, "offscreen"),
+            ]
+        case "offscreen":
+            return [
                 Step(
                     say("Qt's system libraries"),
                     lambda: system_packages.require_qt_libraries(pip.display, offscreen=True),
-                ),
+                )
             ]
         case "tools":
             return [
@@ -164,7 +170,7 @@ def make_environment(checkout: Path, pip: Pip) -> None:
                     reason=reason,
                 )
             )
-    asked = [str(pip.python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
+    asked = [str(pip.python), "-X", "utf8", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
     packages = subprocess.run(asked, capture_output=True, encoding="utf-8", check=True).stdout.strip()
     old_windows = sys.platform == "win32" and sys.version_info < (3, 13)
     Path(packages, "localllm-checkout.pth").write_text(
@@ -180,6 +186,14 @@ def explain_system_error(error: OSError, checkout: str) -> str:
     if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
         return say(NOT_WRITABLE, folder=checkout)
     return say("Set-up failed: {reason}. Start again.", reason=error)
+
+
+def explain_program_error(error: subprocess.SubprocessError) -> str:
+    """Return the sentence for a program that failed, with its last words if it left some."""
+    output = getattr(error, "stderr", None)
+    words = output.strip().splitlines() if isinstance(output, str) else []
+    reason = words[-1] if words else str(error)
+    return say("Set-up failed: {reason}. Start again.", reason=reason.rstrip("."))
 
 
 def _add_engine(checkout: Path, pip: Pip) -> None:

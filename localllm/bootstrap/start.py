@@ -14,13 +14,14 @@ _LOCKS = {
     "run": ("installer.txt", "run.txt", "starter.txt", "engine.txt"),
     "dev": ("dev.txt",),
     "window": (),
+    "offscreen": (),
     "tools": (),
 }
 
 
 def start(checkout: str, arguments: list[str]) -> int:
     """Run LocalLLM with these arguments, after making what is missing; return the exit status."""
-    parts = ["run", "window"] if opens_window(arguments) else ["run"]
+    parts = ["run", window_part()] if opens_window(arguments) else ["run"]
     command = ["-P", "-m", "localllm", *arguments]
     if is_whole(checkout, parts):
         code = run_python(checkout, command)
@@ -35,9 +36,15 @@ def opens_window(arguments: list[str]) -> bool:
     """Return whether this start is for the window, which needs more of the system than the terminal does."""
     if arguments:
         return False
-    return sys.platform in {"win32", "darwin"} or bool(
-        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    return sys.platform in {"win32", "darwin"} or any(
+        map(os.environ.get, ("QT_QPA_PLATFORM", "DISPLAY", "WAYLAND_DISPLAY"))
     )
+
+
+def window_part() -> str:
+    """Return the part that a window needs: one that Qt draws on no screen needs fewer libraries."""
+    platform = os.environ.get("QT_QPA_PLATFORM", "")
+    return "offscreen" if platform.startswith(("offscreen", "minimal")) else "window"
 
 
 def is_whole(checkout: str, parts: list[str]) -> bool:

@@ -154,6 +154,11 @@ def test_an_environment_that_is_a_link_is_replaced_and_its_target_untouched(bare
         (OSError(errno.ENOSPC, "No space left on device"), "disk is full"),
         (PermissionError(errno.EACCES, "Permission denied"), "cannot be written"),
         (OSError(errno.EIO, "Input/output error"), "Input/output error"),
+        (
+            subprocess.CalledProcessError(1, ["python"], "", "Fatal: no module\n"),
+            "Set-up failed: Fatal: no module.",
+        ),
+        (subprocess.TimeoutExpired(["python"], 3), "timed out after 3 seconds."),
     ],
 )
 def test_every_failure_is_one_line_and_status_1(
@@ -244,6 +249,18 @@ def test_a_killed_set_ups_pip_is_ended(bare_checkout: Path) -> None:
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == -signal.SIGKILL
     assert make_parts(bare_checkout, "run") == ["run"]  # it would wait a minute for the orphan
+
+
+def test_an_environments_python_that_fails_is_told_in_one_line(
+    bare_checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def steps(checkout: Path, pip: Pip, _part: str) -> list[Step]:
+        put_python(checkout, "echo 'no sysconfig here' >&2; exit 1")
+        return [Step("x", lambda: environment.make_environment(checkout, pip))]
+
+    monkeypatch.setattr(environment, "steps_for", steps)
+    assert set_up(str(bare_checkout), ["run"]) == 1
+    assert capsys.readouterr().err.splitlines()[-1].endswith("Set-up failed: no sysconfig here. Start again.")
 
 
 @pytest.fixture

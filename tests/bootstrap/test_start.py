@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from localllm.__main__ import has_display
 from localllm.bootstrap import start
 from tests.bootstrap.conftest import put_python, put_stamp
 
@@ -128,16 +129,38 @@ def test_old_python_is_told_in_one_sentence(language: str, words: str) -> None:
     [
         ([], {"DISPLAY": ":0"}, True),
         ([], {"WAYLAND_DISPLAY": "wayland-0"}, True),
+        ([], {"QT_QPA_PLATFORM": "offscreen"}, True),
+        ([], {"QT_QPA_PLATFORM": "", "DISPLAY": ""}, False),
         ([], {}, False),
         (["hardware", "--json"], {"DISPLAY": ":0"}, False),
+        (["hardware", "--json"], {"QT_QPA_PLATFORM": "xcb"}, False),
     ],
 )
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere there is always a screen")
 def test_only_the_window_needs_the_window_part(
     monkeypatch: pytest.MonkeyPatch, arguments: list[str], variables: dict[str, str], expected: bool
 ) -> None:
-    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert start.opens_window(arguments) is expected
+    if not arguments:
+        assert has_display() is expected
+
+
+@pytest.mark.parametrize(
+    ("platform", "part"),
+    [
+        ("", "window"),
+        ("xcb", "window"),
+        ("wayland;xcb", "window"),
+        ("offscreen", "offscreen"),
+        ("minimal", "offscreen"),
+    ],
+)
+def test_a_window_on_no_screen_needs_another_part(
+    monkeypatch: pytest.MonkeyPatch, platform: str, part: str
+) -> None:
+    monkeypatch.setenv("QT_QPA_PLATFORM", platform)
+    assert start.window_part() == part
