@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import logging
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from localllm.errors import LocalLLMError
 from localllm.texts import text
 from localllm.ui.translation import say
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
 
 _log = logging.getLogger(__name__)
 
@@ -18,3 +23,13 @@ def sentences_of(error: Exception) -> list[str]:
     _log.error("Unexpected error", exc_info=error)
     what = text("Something unexpected went wrong: {error}.", error=f"{type(error).__name__}: {error}"[:300])
     return [say(what), say(text("The log has the details."))]
+
+
+@contextmanager
+def errors_shown(show: Callable[[LocalLLMError], object]) -> Generator[None]:
+    """Hand an error with sentences to `show` instead of letting it out of a slot; any other goes on."""
+    try:
+        yield
+    except LocalLLMError as error:
+        _log.warning("Not done: %s", error)
+        show(error)

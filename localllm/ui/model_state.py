@@ -23,11 +23,13 @@ class ModelState(QObject):
         changed: Another model is loaded, or none, or one is being loaded.
         progressed: arg: fraction 0 to 1 of the model that is being loaded.
         failed: It was not loaded. arg: the exception.
+        ejected: Somebody wants no model, or gave up loading one.
     """
 
     changed = Signal()
     progressed = Signal(float)
     failed = Signal(object)
+    ejected = Signal()
 
     def __init__(self, session: ModelSession, jobs: JobRunner, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -43,7 +45,9 @@ class ModelState(QObject):
 
     @property
     def name(self) -> str:
-        """What the model is called in the library."""
+        """What the loaded model is called in the library, or the one that was wanted last."""
+        if self.loaded is not None:
+            return self.loaded.name
         return self.wanted[0].name if self.wanted is not None else ""
 
     @property
@@ -69,6 +73,7 @@ class ModelState(QObject):
 
     def eject(self) -> None:
         """Free the memory, or give up loading."""
+        self.ejected.emit()
         if self._job is not None:
             self._job.cancel()
         else:
@@ -101,4 +106,6 @@ class ModelState(QObject):
     def _on_finished(self) -> None:
         if self.sender() is self._job:
             self._job = None
+            if self._loaded is None:  # refused or given up: the model before may still be there
+                self._loaded = self._session.loaded
             self.changed.emit()

@@ -75,7 +75,8 @@ class FakeEngine:
     gate: threading.Event = field(default_factory=threading.Event)
     asked: list[list[str]] = field(default_factory=list)
 
-    def count(self, messages) -> int:
+    def count(self, messages, progress=None) -> int:
+        del progress
         return sum(len(message.content) // 4 + 4 for message in messages)
 
     def generate(self, messages, sampling, progress: Progress):
@@ -105,7 +106,7 @@ class FakeEngine:
 
 
 class FakeSession:
-    """Loads at once, or raises what the test put into `refusals`."""
+    """Loads once `gate` is open (it is), or raises what the test put into `refusals`."""
 
     def __init__(self) -> None:
         self.fake = FakeEngine()
@@ -113,10 +114,15 @@ class FakeSession:
         self.refusals: list[Exception] = []
         self.loads: list[tuple[LibraryModel, LoadSettings, bool]] = []
         self.closed = False
+        self.probes = 0
+        self.gate = threading.Event()
+        self.gate.set()
 
     def load(self, model, settings, progress, *, anyway=False) -> LoadedModel:
         self.loads.append((model, settings, anyway))
         progress.update(0.5, 1.0)
+        while not self.gate.wait(0.005):
+            progress.raise_if_cancelled()
         if self.refusals and not anyway:
             raise self.refusals.pop(0)
         self.loaded = loaded_model(model.name)
@@ -141,7 +147,13 @@ class FakeSession:
         self.closed = True
         self.unload()
 
-    def estimate(self, model, settings):
+    def probe(self) -> Machine:
+        self.probes += 1
+        return MACHINE
+
+    def estimate(self, model, settings, machine=None):
+        if machine is None:
+            self.probe()
         memory = SimpleNamespace(
             weights=model.size,
             kv=settings.context_length * 20_000,

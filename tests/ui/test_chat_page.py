@@ -3,7 +3,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QPushButton
 
 from localllm.engine.protocol import LoadSettings, Sampling
-from localllm.errors import EngineDied, NotEnoughMemory
+from localllm.errors import BadModelFile, EngineDied, NotEnoughMemory, StoreError
 from localllm.texts import text
 from localllm.ui.pages.chat import ChatPage
 from localllm.ui.widgets.rename import RenameDialog
@@ -238,3 +238,114 @@ def test_escape_stops_from_anywhere_on_the_page(ready, services, qtbot):
     qtbot.waitUntil(lambda: ready._answering.text_so_far == "Hello, ")
     qtbot.keyClick(ready._list._view, Qt.Key.Key_Escape)
     qtbot.waitUntil(lambda: not ready.busy)
+
+
+def full_disk(*_values, **_more):
+    raise StoreError(text("The disk is full."), hint=text("Make room on the disk, then try again."))
+
+
+def test_a_waiting_message_is_not_replaced_by_another_chats_draft(page, services, qtbot):
+    other = services.store.create_chat().id
+    services.store.set_draft(other, "never meant to be sent")
+    services.session.gate.clear()
+    write(page, qtbot, "Wait for it")
+    waiting = page.chat_id
+    page.open_chat(other)
+    services.session.gate.set()
+    qtbot.waitUntil(lambda: services.model.loaded is not None)
+    assert not page.busy
+    assert page._composer.text() == "never meant to be sent"
+    assert services.store.chat(waiting).draft == "Wait for it"
+    assert services.session.fake.asked == []
+
+
+def test_a_waiting_message_that_was_changed_is_a_draft(page, services, qtbot):
+    services.session.gate.clear()
+    write(page, qtbot, "Wait for it")
+    qtbot.waitUntil(lambda: services.model.loading is not None)
+    page._composer.set_text("Wait for it, no")
+    services.session.gate.set()
+    qtbot.waitUntil(lambda: services.model.loaded is not None)
+    assert not page.busy
+    assert page._composer.text() == "Wait for it, no"
+
+
+def test_giving_up_the_load_gives_up_the_waiting_message(page, services, qtbot):
+    services.session.gate.clear()
+    write(page, qtbot, "Wait for it")
+    qtbot.waitUntil(lambda: services.model.loading is not None)
+    services.model.eject()
+    qtbot.waitUntil(lambda: services.model.loading is None)
+    services.session.gate.set()
+    services.model.load(STARTER, LoadSettings())
+    qtbot.waitUntil(lambda: services.model.loaded is not None)
+    assert not page.busy
+    assert page._composer.text() == "Wait for it"
+
+
+def test_after_a_failed_load_the_message_no_longer_waits(page, services, qtbot):
+    services.session.refusals.append(BadModelFile(text("It is damaged.")))
+    write(page, qtbot, "Wait for it")
+    qtbot.waitUntil(lambda: "It is damaged." in page._banner.sentences)
+    services.model.load(STARTER, LoadSettings())
+    qtbot.waitUntil(lambda: services.model.loaded is not None)
+    assert not page.busy
+    assert page._composer.text() == "Wait for it"
+
+
+def test_trying_again_after_a_failed_load_loads_first(page, services, qtbot):
+    chat = services.store.create_chat().id
+    services.store.add_user_message(chat, "Hello?", None)
+    page.open_chat(chat)
+    services.session.refusals.append(BadModelFile(text("It is damaged.")))
+    services.model.load(STARTER, LoadSettings())
+    qtbot.waitUntil(lambda: "It is damaged." in page._banner.sentences)
+    qtbot.waitUntil(lambda: services.model.loading is None)
+    again = next(button for button in page._banner.buttons if button.text() == "Try again")
+    again.click()
+    assert not page.busy
+    qtbot.waitUntil(lambda: services.model.loaded is not None)
+
+
+@pytest.mark.parametrize(
+    ("call", "act"),
+    [
+        ("set_draft", lambda page: (page._composer.set_text("more"), page.save_now())),
+        ("create_chat", lambda page: (page.new_chat(), page._on_submitted("Hello?"))),
+        ("set_system_prompt", lambda page: page._options.prompt_edited.emit("Be brief.")),
+        ("set_sampling", lambda page: page._options._on_reset()),
+        ("switch_version", lambda page: page._on_version_asked(page._last_message.id, -1)),
+        ("messages", lambda page: page._on_version_asked(page._last_message.id, -1)),
+        ("rename", lambda page: page._list._rename(page.chat_id, "Other")),
+        ("trash", lambda page: page._list.trash_current()),
+        ("chats", lambda page: page._list.reload()),
+    ],
+)
+def test_a_full_disk_is_said_with_its_remedy(ready, services, qtbot, monkeypatch, call, act):
+    answer(ready, services, qtbot)
+    monkeypatch.setattr(services.store, call, full_disk)
+    act(ready)
+    assert ready._banner.isVisible()
+    assert ready._banner.sentences == "The disk is full. Make room on the disk, then try again."
+
+
+def test_undoing_the_trash_on_a_full_disk_is_said(ready, services, qtbot, monkeypatch):
+    answer(ready, services, qtbot)
+    ready._list.trash_current()
+    monkeypatch.setattr(services.store, "restore", full_disk)
+    ready._banner.buttons[0].click()
+    assert ready._banner.isVisible()
+    assert "Make room" in ready._banner.sentences
+
+
+def test_words_that_could_not_be_kept_stay_in_sight(ready, services, qtbot, monkeypatch):
+    answer(ready, services, qtbot)
+    chat = ready.chat_id
+    other = services.store.create_chat().id
+    ready._list.reload()
+    ready._composer.set_text("half a thought")
+    monkeypatch.setattr(services.store, "set_draft", full_disk)
+    ready._list._view.setCurrentIndex(ready._list._chats.index(ready._list._chats.row_of(other)))
+    assert (ready.chat_id, ready._composer.text()) == (chat, "half a thought")
+    assert "The disk is full." in ready._banner.sentences
+    assert ready._list._chosen().id == chat

@@ -9,13 +9,14 @@ from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
 from localllm.core.chat import AnswerEnded, AnswerStarted, Conversation, LeftOut, Loading, UserSaved
 from localllm.engine.protocol import Piece, PromptProgress
-from localllm.errors import ContextTooSmall, LocalLLMError, NotEnoughMemory
+from localllm.errors import ContextTooSmall, NotEnoughMemory, StoreError
 from localllm.texts import plural, text
-from localllm.ui.errors import sentences_of
+from localllm.ui.errors import errors_shown, sentences_of
 from localllm.ui.jobs import Reactions
 from localllm.ui.pages.answering import Answering
 from localllm.ui.pages.chat_list import ChatListPanel, describe_trashed
 from localllm.ui.pages.chat_options import ChatOptionsPanel
+from localllm.ui.pages.waiting_message import WaitingMessage, Written
 from localllm.ui.translation import say
 from localllm.ui.widgets.activity import ActivityLine
 from localllm.ui.widgets.banner import Action, Banner
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
     from localllm.core.chat import ChatEvent
     from localllm.core.chat_store import Chat, ChatSummary, Message
-    from localllm.core.library import LibraryModel
     from localllm.engine.protocol import Sampling
     from localllm.progress import Progress
     from localllm.ui.services import Services
@@ -55,7 +55,8 @@ class ChatPage(QWidget):
         self._services = services
         self.chat_id: int | None = None
         self._last_message: Message | None = None
-        self._send_when_loaded = False
+        self._waiting = WaitingMessage(services, self)
+        self._kept = True
         self._answering = Answering(services.jobs, self)
         theme = services.theme
         self._list = ChatListPanel(services.store, theme)
@@ -72,8 +73,8 @@ class ChatPage(QWidget):
         self._draft_timer.setInterval(_DRAFT_MS)
         self._build()
         self._connect()
-        self._list.reload()
         self._show_chat(None, [])
+        self._list.reload()
 
     @property
     def busy(self) -> bool:
@@ -82,28 +83,29 @@ class ChatPage(QWidget):
 
     def new_chat(self) -> None:
         """Show an empty chat; it is stored as soon as there is something to keep."""
-        self.save_now()
-        self._show_chat(None, [])
+        if self.save_now():
+            self._show_chat(None, [])
         self._composer.setFocus()
 
     def open_chat(self, chat_id: int) -> None:
         """Show a chat of the store."""
         if chat_id == self.chat_id:
             return
-        self.save_now()
-        try:
-            chat, messages = self._services.store.chat(chat_id), self._services.store.messages(chat_id)
-        except LocalLLMError as error:
-            self._show_error(error)
-            return
-        self._show_chat(chat, messages)
+        store = self._services.store
+        with errors_shown(self._show_refusal):
+            chat, messages = store.chat(chat_id), store.messages(chat_id)
+            if self.save_now():
+                self._show_chat(chat, messages)
+        self._list.set_current(self.chat_id)
 
-    def save_now(self) -> None:
-        """Store what is still being written."""
+    def save_now(self) -> bool:
+        """Store what is still being written; return whether nothing failed, else the banner says why."""
+        self._kept = True
         self._options.save_now()
         if self._draft_timer.isActive():
             self._draft_timer.stop()
             self._save_draft()
+        return self._kept
 
     def stop(self) -> None:
         """Stop the answer that is being written."""
@@ -178,8 +180,10 @@ class ChatPage(QWidget):
     def _connect(self) -> None:
         model = self._services.model
         model.changed.connect(self._on_model_changed)
-        model.progressed.connect(self._on_model_progressed)
+        model.progressed.connect(self._activity.show_loading)
         model.failed.connect(self._show_error)
+        self._waiting.nothing_found.connect(self._on_no_model_found)
+        self._waiting.failed.connect(self._show_error)
         self._answering.event_arrived.connect(self._on_event)
         self._answering.failed.connect(self._on_answer_failed)
         self._answering.busy_changed.connect(self._on_busy_changed)
@@ -187,6 +191,7 @@ class ChatPage(QWidget):
         self._list.new_asked.connect(self.new_chat)
         self._list.chat_trashed.connect(self._on_chat_trashed)
         self._list.chat_renamed.connect(self._on_chat_renamed)
+        self._list.failed.connect(self._show_refusal)
         self._options.prompt_edited.connect(self._on_prompt_edited)
         self._options.sampling_edited.connect(self._on_sampling_edited)
         self._composer.submitted.connect(self._on_submitted)
@@ -203,6 +208,7 @@ class ChatPage(QWidget):
 
     def _show_chat(self, chat: Chat | None, messages: list[Message]) -> None:
         self.chat_id = chat.id if chat is not None else None
+        self._waiting.forget()
         self._banner.hide()
         self._title.set_words(chat.title if chat is not None and chat.title else self.tr("New chat"))
         self._list.set_current(self.chat_id)
@@ -232,28 +238,36 @@ class ChatPage(QWidget):
     def _save_draft(self) -> None:
         draft = self._composer.text()
         if self._composer.editing is None and (draft.strip() or self.chat_id is not None):
-            self._services.store.set_draft(self._ensure_chat(), draft)
+            with errors_shown(self._show_refusal):
+                self._services.store.set_draft(self._ensure_chat(), draft)
 
     def _on_draft_changed(self, _words: str) -> None:
         self._draft_timer.start()
 
     def _on_prompt_edited(self, prompt: str) -> None:
-        self._services.store.set_system_prompt(self._ensure_chat(), prompt)
+        with errors_shown(self._show_refusal):
+            self._services.store.set_system_prompt(self._ensure_chat(), prompt)
 
     def _on_sampling_edited(self, sampling: Sampling) -> None:
-        self._services.store.set_sampling(self._ensure_chat(), sampling)
+        with errors_shown(self._show_refusal):
+            self._services.store.set_sampling(self._ensure_chat(), sampling)
 
     def _on_example_chosen(self, words: str) -> None:
         self._composer.set_text(words)
         self._on_submitted(words)
 
     def _on_submitted(self, words: str) -> None:
+        with errors_shown(self._show_refusal):
+            self._send(self._ensure_chat(), words)
+
+    def _send(self, chat_id: int, words: str) -> None:
+        """Send what is in the composer, or let it wait there for a model."""
         if self._services.model.loaded is None:
-            self._ask_for_model()
+            self._waiting.keep(self._written())
+            self._waiting.find_model(chat_id)
             return
-        self._send_when_loaded = False
+        self._waiting.forget()
         self._banner.hide()
-        chat_id = self._ensure_chat()
         conversation = self._conversation(chat_id)
         editing = self._composer.editing
         if editing is None:
@@ -265,23 +279,14 @@ class ChatPage(QWidget):
             chat_id, lambda progress: conversation.edit_and_resend(editing, words, progress)
         )
 
-    def _ask_for_model(self) -> None:
-        """Keep the message in the composer, load the chat's model or the starter, and send it then."""
-        self._send_when_loaded = True
-        if self._services.model.loading is not None:
-            return
-        path = self._services.store.chat(self.chat_id).model_path if self.chat_id is not None else None
-        find = self._services.library.usual
-        self._services.jobs.run(lambda _: find(path), Reactions(succeeded=self._on_usual_model_found))
+    def _written(self) -> Written:
+        return Written(self.chat_id, self._composer.text().strip(), self._composer.editing)
 
-    def _on_usual_model_found(self, model: LibraryModel | None) -> None:
-        if model is None:
-            sentences = [self.tr("No model is loaded yet."), self.tr("Your message waits here for one.")]
-            self._banner.show_notice(
-                sentences, "warning", [(self.tr("Choose a model"), self.model_asked.emit)]
-            )
-        elif self._services.model.loading is None and self._services.model.loaded is None:
-            self._services.model.load(model, self._services.preferences.load_settings())
+    def _on_no_model_found(self) -> None:
+        sentences = [self.tr("No model is loaded yet.")]
+        if self._waiting.waits:
+            sentences.append(self.tr("Your message waits here for one."))
+        self._banner.show_notice(sentences, "warning", [(self.tr("Choose a model"), self.model_asked.emit)])
 
     def _conversation(self, chat_id: int) -> Conversation:
         return Conversation(self._services.store, self._services.session, chat_id)
@@ -290,8 +295,7 @@ class ChatPage(QWidget):
         if self._answering.busy or self.chat_id is None:
             return
         if self._services.model.loaded is None:
-            self._ask_for_model()
-            self._send_when_loaded = False
+            self._waiting.find_model(self.chat_id)
             return
         self._banner.hide()
         conversation = self._conversation(self.chat_id)
@@ -301,8 +305,10 @@ class ChatPage(QWidget):
     def _on_version_asked(self, message_id: int, step: int) -> None:
         if self._answering.busy or self.chat_id is None:
             return
-        self._services.store.switch_version(message_id, step)
-        self._show_messages(self._services.store.messages(self.chat_id))
+        store = self._services.store
+        with errors_shown(self._show_refusal):
+            store.switch_version(message_id, step)
+            self._show_messages(store.messages(self.chat_id))
 
     def _on_event(self, event: ChatEvent) -> None:
         shown = self._answering.chat_id == self.chat_id
@@ -321,9 +327,9 @@ class ChatPage(QWidget):
             case LeftOut(count) if shown:
                 self._show_left_out(count)
             case Loading(fraction):
-                self._on_model_progressed(fraction)
+                self._activity.show_loading(fraction)
             case PromptProgress(done, total, _reused) if shown:
-                self._show_prompt_progress(done, total)
+                self._activity.show_prompt(done, total)
             case _:
                 pass
 
@@ -343,7 +349,7 @@ class ChatPage(QWidget):
             return store.chats()
 
         # the engine's thread is reading the whole chat now, and the window must not wait for it
-        self._services.jobs.run(work, Reactions(succeeded=self._on_chats_read))
+        self._services.jobs.run(work, Reactions(succeeded=self._on_chats_read, failed=self._show_refusal))
 
     def _on_chats_read(self, chats: list[ChatSummary]) -> None:
         self._list.show_chats(chats)
@@ -372,12 +378,19 @@ class ChatPage(QWidget):
 
     def _on_answer_failed(self, error: Exception) -> None:
         if self._answering.chat_id == self.chat_id and self.chat_id is not None:
-            self._show_messages(self._services.store.messages(self.chat_id))
+            with errors_shown(self._show_refusal):
+                self._show_messages(self._services.store.messages(self.chat_id))
         self._show_error(error)
 
+    def _show_refusal(self, error: Exception) -> None:
+        """Say what the store could not do; the sentences have the remedy."""
+        self._kept = False
+        self._banner.show_notice(sentences_of(error), "error")
+
     def _show_error(self, error: Exception) -> None:
+        self._waiting.forget()
         choose: Action = (self.tr("Choose a model"), self.model_asked.emit)
-        actions: list[Action] = [choose]
+        actions: list[Action] = [] if isinstance(error, StoreError) else [choose]
         if isinstance(error, NotEnoughMemory):
             actions.insert(0, (self.tr("Load anyway"), self._services.model.load_anyway))
         elif isinstance(error, ContextTooSmall):
@@ -391,6 +404,9 @@ class ChatPage(QWidget):
     def _try_again(self, question: Message) -> None:
         if self._answering.busy or self.chat_id is None:
             return
+        if self._services.model.loaded is None:
+            self._waiting.find_model(self.chat_id)
+            return
         conversation = self._conversation(self.chat_id)
         self._answering.start(self.chat_id, lambda progress: conversation.answer(question.id, progress))
 
@@ -402,17 +418,6 @@ class ChatPage(QWidget):
         )
         self._banner.show_notice([say(sentence)], "notice")
 
-    def _show_prompt_progress(self, done: int, total: int) -> None:
-        if done >= total:
-            self._activity.hide()
-            return
-        words = text("Reading the prompt: {done} of {total} tokens", done=done, total=total)
-        self._activity.show_activity(say(words), done / max(1, total))
-
-    def _on_model_progressed(self, fraction: float) -> None:
-        words = text("Loading the model: {percent} %", percent=round(100 * fraction))
-        self._activity.show_activity(say(words), fraction)
-
     def _on_model_changed(self) -> None:
         model = self._services.model
         loaded = model.loaded
@@ -421,10 +426,8 @@ class ChatPage(QWidget):
             self._activity.hide()
         if loaded is not None and loaded.notices:
             self._banner.show_notice([say(notice) for notice in loaded.notices], "notice")
-        if loaded is not None and self._send_when_loaded and not self._answering.busy:
-            self._banner.hide()
-            if self._composer.text().strip():
-                self._on_submitted(self._composer.text().strip())
+        if loaded is not None and not self._answering.busy and self._waiting.take(self._written()):
+            self._on_submitted(self._composer.text().strip())
 
     def _on_busy_changed(self) -> None:
         self._composer.set_busy(busy=self._answering.busy)
@@ -437,14 +440,10 @@ class ChatPage(QWidget):
         if chat.id == self.chat_id:
             self._draft_timer.stop()
             self._show_chat(None, [])
-
-        def undo() -> None:
-            self._services.store.restore(chat.id)
-            self._list.reload()
-            self.open_chat(chat.id)
-
-        self._banner.show_notice([describe_trashed(chat)], "notice", [(self.tr("Undo"), undo)])
+        undo: Action = (self.tr("Undo"), lambda: self._list.restore(chat.id))
+        self._banner.show_notice([describe_trashed(chat)], "notice", [undo])
 
     def _on_chat_renamed(self, chat_id: int) -> None:
         if chat_id == self.chat_id:
-            self._title.set_words(self._services.store.chat(chat_id).title)
+            with errors_shown(self._show_refusal):
+                self._title.set_words(self._services.store.chat(chat_id).title)

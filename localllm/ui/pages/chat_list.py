@@ -10,6 +10,7 @@ from PySide6.QtGui import QAction, QKeyEvent, QKeySequence
 from PySide6.QtWidgets import QHBoxLayout, QListView, QMenu, QVBoxLayout, QWidget
 
 from localllm.texts import text
+from localllm.ui.errors import errors_shown
 from localllm.ui.itemmodels.chats import ChatsItemModel
 from localllm.ui.translation import say
 from localllm.ui.widgets.basics import IconButton, make_button, make_label
@@ -51,12 +52,14 @@ class ChatListPanel(QWidget):
         new_asked: A new chat is wanted.
         chat_trashed: arg: `ChatSummary`, to offer Undo.
         chat_renamed: arg: chat id.
+        failed: The store refused. arg: the exception.
     """
 
     chat_chosen = Signal(int)
     new_asked = Signal()
     chat_trashed = Signal(object)
     chat_renamed = Signal(int)
+    failed = Signal(object)
 
     def __init__(self, store: ChatStore, theme: Theme) -> None:
         super().__init__()
@@ -77,7 +80,8 @@ class ChatListPanel(QWidget):
 
     def reload(self) -> None:
         """Read the list again and keep the selection."""
-        self._show(self._store.chats(trash=self._in_trash))
+        with errors_shown(self.failed.emit):
+            self._show(self._store.chats(trash=self._in_trash))
 
     def show_chats(self, chats: Sequence[ChatSummary]) -> None:
         """Show chats that were read elsewhere; the trash stays if it is what is shown."""
@@ -108,9 +112,10 @@ class ChatListPanel(QWidget):
         """Move the chosen chat to the trash."""
         chat = self._chosen()
         if chat is not None and not self._in_trash:
-            self._store.trash(chat.id)
-            self.reload()
-            self.chat_trashed.emit(chat)
+            with errors_shown(self.failed.emit):
+                self._store.trash(chat.id)
+                self.reload()
+                self.chat_trashed.emit(chat)
 
     def show_trash(self, *, trash: bool) -> None:
         """Show the trash, or the chats again."""
@@ -163,9 +168,10 @@ class ChatListPanel(QWidget):
         return self._chats.chat_at(index.row()) if index.isValid() else None
 
     def _rename(self, chat_id: int, title: str) -> None:
-        self._store.rename(chat_id, title)
-        self.reload()
-        self.chat_renamed.emit(chat_id)
+        with errors_shown(self.failed.emit):
+            self._store.rename(chat_id, title)
+            self.reload()
+            self.chat_renamed.emit(chat_id)
 
     def _on_current_changed(self, index: QModelIndex) -> None:
         if index.isValid() and not self._in_trash:
@@ -177,9 +183,14 @@ class ChatListPanel(QWidget):
     def _on_restore(self) -> None:
         chat = self._chosen()
         if chat is not None:
-            self._store.restore(chat.id)
+            self.restore(chat.id)
+
+    def restore(self, chat_id: int) -> None:
+        """Take a chat out of the trash and show it."""
+        with errors_shown(self.failed.emit):
+            self._store.restore(chat_id)
             self.show_trash(trash=False)
-            self.chat_chosen.emit(chat.id)
+            self.chat_chosen.emit(chat_id)
 
     def _on_menu_asked(self, place: QPoint) -> None:
         index = self._view.indexAt(place)

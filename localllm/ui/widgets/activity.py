@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QWidget
 
+from localllm.texts import text
+from localllm.ui.translation import say
 from localllm.ui.widgets.basics import make_label
 
 
@@ -29,6 +31,20 @@ class ActivityLine(QWidget):
         self._bar.setValue(round(1000 * min(max(fraction, 0.0), 1.0)))
         self._bar.setAccessibleName(words)
         self.show()
+
+    def show_loading(self, fraction: float) -> None:
+        """Show how much of the model is loaded, 0 to 1."""
+        self.show_activity(
+            say(text("Loading the model: {percent} %", percent=round(100 * fraction))), fraction
+        )
+
+    def show_prompt(self, done: int, total: int) -> None:
+        """Show how many tokens of the prompt are read; nothing when they all are."""
+        if done >= total:
+            self.hide()
+            return
+        words = text("Reading the prompt: {done} of {total} tokens", done=done, total=total)
+        self.show_activity(say(words), done / max(1, total))
 
     def text(self) -> str:
         """Return the sentence."""
