@@ -91,10 +91,11 @@ class ModelLoader(QDialog):
             def work(progress: Progress) -> Iterator[object]:
                 models = library.models()
                 yield models
+                machine = session.probe()  # takes longer than all estimates together
                 for model in models:
                     progress.raise_if_cancelled()
                     if model.problem is None:
-                        yield model, session.estimate(model, settings)
+                        yield model, session.estimate(model, settings, machine)
 
             reactions = Reactions(
                 yielded=self._on_listed, failed=self._on_failed, finished=self._on_listing_ended

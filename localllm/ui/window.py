@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, cast
 
 from PySide6.QtCore import QByteArray, QSettings, QSize, Qt, QTimer, Signal
@@ -95,21 +96,25 @@ class Window(QWidget):
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Keep what is being written, stop every job and the engine, and close."""
+        event.accept()
         if not self._closed:
             self._closed = True
-            self._save_state()
-            self.hide()
-            self._end_everything()
-            self.closed.emit()
-        event.accept()
+            try:
+                self._save_state()
+            finally:
+                self.hide()
+                self._end_everything()
 
     def _end_everything(self) -> None:
+        """Take every step, the last one of the list first, even if one before it fails."""
         services = self._services
-        services.jobs.cancel_all()
-        services.jobs.wait(1.0)  # an answer that stops by itself saves its end
-        services.session.close()
-        services.jobs.wait(_END_SECONDS)
-        services.store.close()
+        with ExitStack() as steps:
+            steps.callback(self.closed.emit)
+            steps.callback(services.store.close)
+            steps.callback(services.jobs.wait, _END_SECONDS)
+            steps.callback(services.session.close)
+            steps.callback(services.jobs.wait, 1.0)  # an answer that stops by itself saves its end
+            steps.callback(services.jobs.cancel_all)
 
     def _build(self) -> None:
         row = QHBoxLayout(self)

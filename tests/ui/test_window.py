@@ -1,6 +1,9 @@
+import contextlib
+import dataclasses
 import json
 import logging
 import sys
+from pathlib import Path
 
 import pytest
 from PySide6.QtCore import QCoreApplication, Qt, QTranslator, qWarning
@@ -8,8 +11,9 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QPushButton, QWidget
 
 from localllm.engine.protocol import LoadSettings
+from localllm.errors import BadModelFile, StoreError
 from localllm.settings import Settings, load_settings
-from localllm.texts import Translator
+from localllm.texts import Translator, text
 from localllm.ui.crash import CrashDialog, CrashReporter
 from localllm.ui.translation import InterfaceTranslator, chosen_language, install_translation, say
 from localllm.ui.window import Window
@@ -104,6 +108,33 @@ def test_closing_while_a_model_loads(window, services, qtbot):
     window.close()
     assert services.session.closed
     assert services.jobs.wait(0)
+
+
+@pytest.mark.parametrize("place", ["draft", "state", "session", "store"])
+def test_closing_ends_everything_whatever_fails(window, services, qtbot, monkeypatch, place):
+    def fail(*_values):
+        raise StoreError(text("The disk is full."))
+
+    services.session.gate.clear()
+    services.model.load(STARTER, LoadSettings())
+    window.show_page("chat")
+    window.chat_page._composer.set_text("half a thought")
+    close_session, close_store, ended = services.session.close, services.store.close, []
+    monkeypatch.setattr(services.session, "close", lambda: (ended.append("session"), close_session()))
+    monkeypatch.setattr(services.store, "close", lambda: (ended.append("store"), close_store()))
+    owner, name = {
+        "draft": (services.store, "set_draft"),
+        "state": (window, "_save_state"),
+        "session": (services.session, "close"),
+        "store": (services.store, "close"),
+    }[place]
+    monkeypatch.setattr(owner, name, fail)
+    said = contextlib.nullcontext() if place == "draft" else pytest.raises(StoreError)
+    with said, qtbot.waitSignal(window.closed):
+        window.close()
+    assert ended == [name for name in ("session", "store") if name != place]
+    assert services.jobs.wait(0)
+    monkeypatch.undo()
 
 
 def test_window_comes_back_as_it_was_left(theme, qtbot, show):
@@ -224,6 +255,38 @@ def test_ejecting(window, services, qtbot):
     window._loader._eject.click()
     qtbot.waitUntil(lambda: "Choose a model" in window._model_button.text())
     assert services.session.loaded is None
+
+
+OTHER = dataclasses.replace(STARTER, name="Other", path=Path("/models/other.gguf"))
+
+
+@pytest.mark.parametrize("how", ["refused", "given up"])
+def test_a_model_stays_when_the_next_one_does_not_come(window, services, qtbot, how):
+    services.model.load(STARTER, LoadSettings())
+    qtbot.waitUntil(lambda: services.model.loaded is not None)
+    services.session.gate.clear()
+    services.session.refusals.append(BadModelFile(text("It is damaged.")))
+    services.model.load(OTHER, LoadSettings())
+    if how == "refused":
+        services.session.gate.set()
+    else:
+        services.model.eject()
+    qtbot.waitUntil(lambda: services.model.loading is None)
+    assert services.model.loaded == services.session.loaded
+    assert STARTER.name in window._model_button.text()
+    window.open_loader()
+    assert window._loader._eject.isVisible()
+    window._loader.reject()
+
+
+def test_the_loader_probes_the_computer_once_for_its_list(window, services, qtbot):
+    services.library.found = [STARTER, OTHER]
+    window.open_loader()
+    loader = window._loader
+    loader._delay.setInterval(60_000)  # the estimate of the chosen model is another question
+    qtbot.waitUntil(lambda: loader._models.rowCount() == 2 and loader._listing is None)
+    assert services.session.probes == 1
+    loader.reject()
 
 
 def test_settings_are_saved_at_once(window, services, qtbot):
