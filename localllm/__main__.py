@@ -34,4 +34,7 @@ def has_display() -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:  # before a command could take care of it
+        sys.exit(130)

@@ -20,6 +20,7 @@ def start_logging(folder: Path, program: str) -> TextIO | None:
     """
     root = logging.getLogger()
     root.setLevel(logging.INFO)
+    logging.raiseExceptions = False  # a full disk costs the log, not a traceback on the terminal
     try:
         folder.mkdir(parents=True, exist_ok=True)
         handler = logging.handlers.RotatingFileHandler(

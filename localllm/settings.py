@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import logging
@@ -68,9 +69,10 @@ def load_settings(path: Path) -> Settings:
         known = {f.name for f in dataclasses.fields(Settings)}
         values = {name: _as_field(value) for name, value in stored.items() if name in known}
         return Settings().changed(**values)
-    except (OSError, ValueError, AttributeError, UsageError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError, UsageError) as error:
         kept = path.with_name(f"settings.invalid-{time.strftime('%Y%m%d-%H%M%S')}.json")
-        path.replace(kept)
+        with contextlib.suppress(OSError):  # a folder that cannot be written: the file stays as it is
+            path.replace(kept)
         _log.warning("The settings could not be read (%s); kept as %s", error, kept.name)
         return Settings()
 

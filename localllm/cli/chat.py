@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from localllm.core.chat import fit_history
+from localllm.core.chat import alternate, fit_history, prompt_budget
 from localllm.core.hardware import probe
 from localllm.core.library import Library
 from localllm.core.session import ModelSession
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from localllm.core.library import LibraryModel
 
 _STANDARD = Sampling()
+SMALLEST_CONTEXT = 256  # tokens
 STOP_REASONS: dict[StopReason, Text] = {
     "end": text("complete"),
     "length": text("stopped at the limit of tokens"),
@@ -42,7 +44,6 @@ STOP_REASONS: dict[StopReason, Text] = {
     "engine_died": text("the engine ended"),
     "error": text("an error"),
 }
-_HISTORY_SHARE = 4  # a quarter of the context stays free for the answer
 
 
 def add_parser(subparsers: Any) -> None:
@@ -61,11 +62,15 @@ def add_parser(subparsers: Any) -> None:
 
 
 def _add_engine_flags(group: Any) -> None:
-    group.add_argument("-c", "--ctx-size", type=_natural, metavar="N", help="context length in tokens")
     group.add_argument(
-        "-t", "--threads", type=_natural, metavar="N", help="0: the physical cores usable here"
+        "-c", "--ctx-size", type=_context_length, metavar="N", help="context length in tokens, from 256"
     )
-    group.add_argument("-ngl", "--gpu-layers", type=int, default=-1, metavar="N", help="layers on the GPU")
+    group.add_argument(
+        "-t", "--threads", type=_threads, metavar="N", help="0: the physical cores usable here"
+    )
+    group.add_argument(
+        "-ngl", "--gpu-layers", type=_layers, default=-1, metavar="N", help="layers on the GPU"
+    )
     group.add_argument("-ctk", "--cache-type-k", choices=KV_TYPES, default="f16", help="type of the keys")
     group.add_argument("-ctv", "--cache-type-v", choices=KV_TYPES, default="f16", help="type of the values")
 
@@ -77,11 +82,11 @@ def _add_sampling_flags(group: Any) -> None:
     group.add_argument("--min-p", type=_fraction, default=_STANDARD.min_p, metavar="N")
     group.add_argument("--repeat-penalty", type=_at_least_zero, default=1.0, metavar="N")
     group.add_argument("--repeat-last-n", type=_natural, default=_STANDARD.repeat_last_n, metavar="N")
-    group.add_argument("--presence-penalty", type=float, default=0.0, metavar="N")
-    group.add_argument("--frequency-penalty", type=float, default=0.0, metavar="N")
-    group.add_argument("-s", "--seed", type=int, default=-1, metavar="N", help="-1: another one each time")
+    group.add_argument("--presence-penalty", type=_penalty, default=0.0, metavar="N")
+    group.add_argument("--frequency-penalty", type=_penalty, default=0.0, metavar="N")
+    group.add_argument("-s", "--seed", type=_seed, default=-1, metavar="N", help="-1: another one each time")
     group.add_argument(
-        "-n", "--predict", type=int, default=-1, metavar="N", help="tokens at most; -1: no limit"
+        "-n", "--predict", type=_tokens, default=-1, metavar="N", help="tokens at most; -1: no limit"
     )
     group.add_argument("--stop", action="append", default=[], metavar="TEXT", help="ends the answer")
 
@@ -170,8 +175,8 @@ class TerminalChat:
             continue
         engine, limit = self._session.engine(), self._session.require().context_length
         self._history.append(ChatMessage("user", prompt))
-        budget = limit - limit // _HISTORY_SHARE
-        messages, left_out = fit_history(self._system, self._history, budget, limit, engine.count)
+        budget = prompt_budget(limit, self._sampling.max_tokens)
+        messages, left_out = fit_history(self._system, alternate(self._history), budget, limit, engine.count)
         if left_out:
             self._output.note(
                 text("The oldest {count} messages no longer fit and are left out.", count=left_out)
@@ -238,6 +243,11 @@ def _load(
     output.status("")
     for notice in loaded.notices:
         output.note(notice)
+    if arguments.ctx_size and loaded.context_length < arguments.ctx_size:
+        tokens = loaded.trained_context
+        output.note(
+            text("The model was trained for {tokens} tokens: its context is no longer.", tokens=tokens)
+        )
 
 
 def _sampling(arguments: argparse.Namespace) -> Sampling:
@@ -258,11 +268,9 @@ def _sampling(arguments: argparse.Namespace) -> Sampling:
 
 def _read_prompt(arguments: argparse.Namespace) -> str | None:
     """Return the prompt of -p or of a piped standard input; None for a conversation."""
-    if arguments.prompt is not None and arguments.prompt != "-":
-        return arguments.prompt
-    if arguments.prompt == "-" or not sys.stdin.isatty():
-        prompt = sys.stdin.read().strip()
-        if not prompt:
+    if arguments.prompt is not None or not sys.stdin.isatty():
+        prompt = sys.stdin.read().strip() if arguments.prompt in (None, "-") else str(arguments.prompt)
+        if not prompt.strip():
             raise UsageError(text("The prompt is empty."), hint=text("Use -p TEXT, or pipe a text in."))
         return prompt
     return None
@@ -270,6 +278,30 @@ def _read_prompt(arguments: argparse.Namespace) -> str | None:
 
 def _natural(value: str) -> int:
     return int(_bounded(value, 0, 2**31 - 1, whole=True))
+
+
+def _context_length(value: str) -> int:
+    return int(_bounded(value, SMALLEST_CONTEXT, 2**24, whole=True))
+
+
+def _threads(value: str) -> int:
+    return int(_bounded(value, 0, 4 * (os.cpu_count() or 1), whole=True))
+
+
+def _layers(value: str) -> int:
+    return int(_bounded(value, -1, 10_000, whole=True))
+
+
+def _tokens(value: str) -> int:
+    return int(_bounded(value, -1, 2**31 - 1, whole=True))
+
+
+def _seed(value: str) -> int:
+    return int(_bounded(value, -1, 2**32 - 1, whole=True))
+
+
+def _penalty(value: str) -> float:
+    return _bounded(value, -100, 100)
 
 
 def _at_least_zero(value: str) -> float:

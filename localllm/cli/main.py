@@ -6,6 +6,7 @@ Exit status: 0 done, 1 an error, 2 wrong arguments, 130 stopped by the user.
 from __future__ import annotations
 
 import argparse
+import io
 import locale
 import logging
 import os
@@ -31,6 +32,9 @@ _COMMANDS = (chat, models, recommend, hardware)
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command, or the first-start conversation when there is none; return the exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a console's code page must not end an answer
+            stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="replace")
     paths = Paths.for_user()
     settings = load_settings(paths.settings_file)
     output = Output(Translator.load(choose_language(settings), resources_folder() / "i18n"))

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from localllm.texts import Text, Translator
 
 
+_PIPE_WIDTH = 500  # columns: a table for another program is never folded
+
+
 @dataclass(frozen=True)
 class Column:
     """A column of a table; numbers stand at the right."""
@@ -69,7 +72,7 @@ class Output:
             table.add_column(Plain(self.translate(column.title)), justify="right" if column.right else "left")
         for row in rows:
             table.add_row(*(Plain(self.translate(cell)) for cell in row))
-        Console(highlight=False, soft_wrap=not sys.stdout.isatty()).print(table)
+        Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(table)
 
 
 @dataclass(frozen=True)

@@ -66,11 +66,10 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
 
 def _this_machine(context: Context) -> Machine:
     from localllm.core.engine_build import read_engine_build
-    from localllm.core.hardware import probe, with_engine
+    from localllm.core.hardware import probe
 
-    build = read_engine_build()
-    machine = probe(context.paths.models)
-    return with_engine(machine, build) if build else machine
+    paths = context.paths
+    return probe(paths.models, engine=read_engine_build(), measurements=paths.measurements_file)
 
 
 def _described(name: str) -> Machine:

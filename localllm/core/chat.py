@@ -111,9 +111,13 @@ class Conversation:
             for fraction in self._session.revive(progress):
                 yield Loading(fraction)
             model = self._session.require()
-            messages, left_out = self._fit_history(question_id)
+            messages, left_out = self._fit_history(question_id, progress)
         except Cancelled:
+            yield from self._stopped_before_it_began(question_id)
             return
+        except ContextTooSmall as error:
+            error.safe = text("Your message is saved.")
+            raise
         if left_out:
             yield LeftOut(left_out)
         answer = self._store.begin_answer(self._chat_id, question_id, model.name)
@@ -121,7 +125,13 @@ class Conversation:
         yield AnswerStarted(answer)
         yield from self._stream(answer, messages, progress)
 
-    def _fit_history(self, question_id: int) -> tuple[list[ChatMessage], int]:
+    def _stopped_before_it_began(self, question_id: int) -> Iterator[ChatEvent]:
+        loaded = self._session.loaded
+        answer = self._store.begin_answer(self._chat_id, question_id, loaded.name if loaded else "")
+        yield AnswerStarted(answer)
+        yield AnswerEnded(self._store.end_answer(answer.id, "", "stopped", Stats(stop_reason="cancelled")))
+
+    def _fit_history(self, question_id: int, progress: Progress) -> tuple[list[ChatMessage], int]:
         """Return the messages to send, and how many of the oldest were left out.
 
         The rule: the system prompt and the newest message always go; before them as many whole turns as
@@ -133,9 +143,9 @@ class Conversation:
         )
         system = [ChatMessage("system", chat.system_prompt)] if chat.system_prompt.strip() else []
         limit = self._session.require().context_length
-        wanted = chat.sampling.max_tokens
-        reserve = limit // ANSWER_SHARE if wanted < 0 else min(wanted, limit // 2)
-        return fit_history(system, history, limit - reserve, limit, self._session.engine().count)
+        engine = self._session.engine()
+        budget = prompt_budget(limit, chat.sampling.max_tokens)
+        return fit_history(system, history, budget, limit, lambda sent: engine.count(sent, progress))
 
     def _branch_to(self, question_id: int) -> list[Message]:
         branch = self._store.messages(self._chat_id)
@@ -163,6 +173,7 @@ class Conversation:
             yield AnswerEnded(writer.end("failed", Stats(stop_reason="engine_died"), error.message))
         except LocalLLMError as error:
             ended = True
+            error.safe = error.safe or text("Your message is saved.")
             writer.end("failed", Stats(stop_reason="error"), error.message)
             raise
         finally:
@@ -191,6 +202,11 @@ class _AnswerWriter:
 
     def end(self, state: MessageState, stats: Stats, problem: Text | None = None) -> Message:
         return self._store.end_answer(self._message_id, "".join(self._pieces), state, stats, problem)
+
+
+def prompt_budget(limit: int, max_tokens: int) -> int:
+    """Return the tokens that a prompt may take of a context, so that an answer has room."""
+    return limit - (limit // ANSWER_SHARE if max_tokens < 0 else min(max_tokens, limit // 2))
 
 
 def alternate(messages: list[ChatMessage]) -> list[ChatMessage]:
@@ -248,6 +264,5 @@ def fit_history(
                 limit=limit,
             ),
             hint=text("Shorten it, or load the model with a larger context length."),
-            safe=text("Your message is saved."),
         )
     return [*system, *history[-1:]], len(history) - 1

@@ -41,6 +41,7 @@ def _version_1(db: sqlite3.Connection) -> None:
             stats TEXT,
             problem TEXT NOT NULL DEFAULT '',
             model TEXT NOT NULL DEFAULT '',
+            writer TEXT NOT NULL DEFAULT '',
             created REAL NOT NULL
         )
         """

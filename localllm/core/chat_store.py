@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+import psutil
+
 from localllm.core.chat_schema import migrate
 from localllm.engine.protocol import Sampling, Stats, from_record, pack_text, to_record, unpack_text
 from localllm.errors import StoreError
@@ -188,7 +190,14 @@ class ChatStore:
         """Make the empty answer that streamed text will be added to."""
         with self._write() as db:
             number = self._insert(
-                db, chat_id, parent=parent_id, role="assistant", text="", state="streaming", model=model
+                db,
+                chat_id,
+                parent=parent_id,
+                role="assistant",
+                text="",
+                state="streaming",
+                model=model,
+                writer=_name_program(psutil.Process()),
             )
         return self._message(number)
 
@@ -257,19 +266,20 @@ class ChatStore:
             db.execute(f"UPDATE chats SET {columns} WHERE id = ?", (*values.values(), chat_id))  # noqa: S608
 
     def _finish_interrupted(self) -> None:
-        """Fold the streamed text of answers that a killed program left behind."""
-        with self._write() as db:
-            db.execute(
-                """
-                UPDATE messages SET state = 'interrupted', text = coalesce(
-                    (SELECT group_concat(text, '') FROM
-                        (SELECT text FROM pieces WHERE message = messages.id ORDER BY number)), '')
-                WHERE state = 'streaming'
-                """
-            )
-            db.execute(
-                "DELETE FROM pieces WHERE message IN (SELECT id FROM messages WHERE state = 'interrupted')"
-            )
+        """Fold the streamed text of answers whose program was killed; a living one's are left alone."""
+        rows = self._read("SELECT id, writer FROM messages WHERE state = 'streaming'")
+        for message_id in [row["id"] for row in rows if not _is_alive(row["writer"])]:
+            with self._write() as db:
+                db.execute(
+                    """
+                    UPDATE messages SET state = 'interrupted', text = coalesce(
+                        (SELECT group_concat(text, '') FROM
+                            (SELECT text FROM pieces WHERE message = messages.id ORDER BY number)), '')
+                    WHERE id = ?
+                    """,
+                    (message_id,),
+                )
+                db.execute("DELETE FROM pieces WHERE message = ?", (message_id,))
 
     def _empty_old_trash(self) -> None:
         with self._write() as db:
@@ -290,6 +300,18 @@ class ChatStore:
                 if self._db.in_transaction:  # SQLite has rolled back by itself when the disk is full
                     self._db.execute("ROLLBACK")
                 raise
+
+
+def _name_program(process: psutil.Process) -> str:
+    """Return a name that no other program ever has: numbers of processes are used again."""
+    return f"{process.pid} {process.create_time():.2f}"
+
+
+def _is_alive(writer: str) -> bool:
+    try:
+        return _name_program(psutil.Process(int(writer.split(maxsplit=1)[0]))) == writer
+    except (psutil.Error, ValueError, IndexError):
+        return False
 
 
 def make_title(content: str) -> str:

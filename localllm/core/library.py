@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -110,8 +111,7 @@ def describe(path: Path) -> LibraryModel:
     try:
         return _from_header(path, read_header(path))
     except LocalLLMError as error:
-        size = path.stat().st_size if path.exists() else 0
-        return LibraryModel(path.stem, path, size, problem=error.message)
+        return LibraryModel(path.stem, path, _size_of(path), problem=error.message)
 
 
 def starter_path() -> Path | None:
@@ -129,7 +129,7 @@ def _from_header(path: Path, header: GgufHeader) -> LibraryModel:
     return LibraryModel(
         name=_SPLIT.sub("", path.name).removesuffix(".gguf"),
         path=path,
-        size=sum(part.stat().st_size for part in _parts(path)),
+        size=sum(_size_of(part) for part in _parts(path)),
         architecture=header.architecture,
         quant=header.quant,
         parameters=header.parameters or None,
@@ -138,13 +138,19 @@ def _from_header(path: Path, header: GgufHeader) -> LibraryModel:
 
 
 def _gguf_files(folder: Path) -> Iterator[Path]:
-    if not folder.is_dir():
-        return
-    for path in sorted(folder.rglob("*.gguf")):
-        split = _SPLIT.search(path.name)
-        is_later_part = split is not None and split[1] != "00001"
-        if path.is_file() and not is_later_part and not path.name.startswith(("mmproj", ".")):
-            yield path
+    for parent, _folders, names in os.walk(folder):  # an unreadable folder is passed over
+        for name in sorted(names):
+            split = _SPLIT.search(name)
+            is_later_part = split is not None and split[1] != "00001"
+            if name.endswith(".gguf") and not is_later_part and not name.startswith(("mmproj", ".")):
+                yield Path(parent) / name
+
+
+def _size_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # gone since it was found
+        return 0
 
 
 def _parts(path: Path) -> list[Path]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import logging
 import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
+from localllm.core.engine_build import read_engine_build
 from localllm.core.fit import FitSettings, MemoryEstimate, Placement, Verdict, place
+from localllm.core.hardware import with_engine
 from localllm.core.shape import shape_from_gguf
 from localllm.engine.client import Engine
-from localllm.errors import EngineDied, EngineError, NotEnoughMemory
+from localllm.errors import Cancelled, EngineDied, EngineError, LocalLLMError, NotEnoughMemory
 from localllm.files import write_atomically
 from localllm.gguf import check_header, read_header
 from localllm.texts import Bytes, text
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from localllm.core.library import LibraryModel
-    from localllm.core.machine import Machine
+    from localllm.core.machine import EngineBuild, Machine
     from localllm.core.shape import ModelShape
     from localllm.engine.protocol import LoadedModel, LoadSettings
     from localllm.progress import Progress
@@ -50,6 +53,7 @@ class ModelSession:
         self._limits_file = limits_file
         self._lock = threading.RLock()
         self._engine: Engine | None = None
+        self._build: EngineBuild | None = None
         self._last: tuple[LibraryModel, LoadSettings] | None = None
         self._shapes: dict[tuple[Path, float], tuple[ModelShape, int] | None] = {}
 
@@ -89,7 +93,11 @@ class ModelSession:
         """Load the last model again if its engine has ended; yields how far that is."""
         if self.loaded is None and self._last is not None:
             model, settings = self._last
-            yield from self._loading(model, settings, progress, anyway=True)
+            try:
+                yield from self._loading(model, settings, progress, anyway=True)
+            except (LocalLLMError, Cancelled):
+                self._last = (model, settings)  # the next message tries again
+                raise
 
     def require(self) -> LoadedModel:
         """Return the loaded model.
@@ -122,15 +130,26 @@ class ModelSession:
         """Do what `unload` does; for the end of the program."""
         self.unload()
 
-    def estimate(self, model: LibraryModel, settings: LoadSettings) -> FitAnswer | None:
-        """Return what loading would take; None for an architecture that the formula does not cover."""
-        known = self._shape(model.path)
-        return _fit(self._probe_for(settings), known, settings) if known else None
-
-    def _probe_for(self, settings: LoadSettings) -> Machine:
-        """Describe this computer as these settings use it: without AMX where its weight layout is off."""
+    def probe(self) -> Machine:
+        """Describe this computer at this moment, with what the engine build can use of it."""
         machine = self._probe()
-        if settings.extra_buffers and self._extra_buffers_work():
+        if self._build is None and machine.gpus:
+            self._build = read_engine_build()
+        return with_engine(machine, self._build) if self._build else machine
+
+    def estimate(
+        self, model: LibraryModel, settings: LoadSettings, machine: Machine | None = None
+    ) -> FitAnswer | None:
+        """Return what loading would take; None for an architecture that the formula does not cover.
+
+        `machine` spares a probe for each of many questions.
+        """
+        known = self._shape(model.path)
+        return _fit(self._as_used(machine or self.probe(), settings), known, settings) if known else None
+
+    def _as_used(self, machine: Machine, settings: LoadSettings) -> Machine:
+        """Describe a computer as these settings use it: without AMX where its weight layout is off."""
+        if settings.extra_buffers and self._extra_buffers_work(machine):
             return machine
         features = tuple(name for name in machine.cpu.features if not name.startswith("amx"))
         return replace(machine, cpu=replace(machine.cpu, features=features))
@@ -139,35 +158,43 @@ class ModelSession:
         self, model: LibraryModel, settings: LoadSettings, progress: Progress, *, anyway: bool
     ) -> Iterator[float]:
         with self._lock:
-            if self._engine is None or not self._engine.alive:
-                self._engine = Engine()
             check_header(read_header(model.path))
-            machine = self._probe_for(settings)
+            machine = self.probe()
+            if not anyway:
+                self._refuse_what_never_fits(machine, model, settings)
+            self.unload()  # so that the memory of the model before is free when places are chosen
+            machine = self.probe()
             chosen = self._choose(machine, model, settings, anyway=anyway)
+            self._engine = Engine()
             try:
                 yield from self._load_into(self._engine, model, chosen, progress)
             except EngineDied as error:
-                if not chosen.extra_buffers:
+                if not chosen.extra_buffers or not error.crashed:
                     raise
                 _log.warning("Loading with this processor's own weight layout failed: %s", error)
                 self._engine = Engine()
                 plain = replace(chosen, extra_buffers=False)
                 yield from self._load_into(self._engine, model, plain, progress)
-                self._remember_limits()
+                self._remember_crash(machine, self._engine)
             self._last = (model, settings)
+
+    def _refuse_what_never_fits(self, machine: Machine, model: LibraryModel, settings: LoadSettings) -> None:
+        """Refuse before the model that is loaded now is given up."""
+        answer = self.estimate(model, settings, machine)
+        if answer and answer.verdict == "does_not_fit":
+            raise _not_enough(model, answer)
 
     def _load_into(
         self, engine: Engine, model: LibraryModel, settings: LoadSettings, progress: Progress
     ) -> Iterator[float]:
-        engine.wait_until_ready()
+        engine.wait_until_ready(progress)
         yield from engine.loading(model.path, settings, progress)
 
     def _choose(
         self, machine: Machine, model: LibraryModel, settings: LoadSettings, *, anyway: bool
     ) -> LoadSettings:
         """Fill in what was left to us, and check the memory."""
-        known = self._shape(model.path)
-        answer = _fit(machine, known, settings) if known else None
+        answer = self.estimate(model, settings, machine)
         if answer and answer.verdict in ("does_not_fit", "needs_closing_apps") and not anyway:
             raise _not_enough(model, answer)
         layers = settings.gpu_layers
@@ -180,25 +207,43 @@ class ModelSession:
             experts_on_cpu=settings.experts_on_cpu
             or bool(answer and answer.placement.kind == "experts_on_cpu" and settings.gpu_layers < 0),
             context_length=_context_length(model, settings),
-            extra_buffers=settings.extra_buffers and self._extra_buffers_work(),
+            extra_buffers=settings.extra_buffers and self._extra_buffers_work(machine),
         )
 
     def _shape(self, path: Path) -> tuple[ModelShape, int] | None:
         key = (path, path.stat().st_mtime if path.exists() else 0.0)
         if key not in self._shapes:
             header = read_header(path)
-            shape = shape_from_gguf(header.metadata, header.tensors)
+            try:
+                shape = shape_from_gguf(header.metadata, header.tensors)
+            except (ArithmeticError, ValueError, TypeError):  # numbers that make no sense: no estimate
+                shape = None
             self._shapes[key] = (shape, header.weight_bytes) if shape else None
         return self._shapes[key]
 
-    def _extra_buffers_work(self) -> bool:
+    def _extra_buffers_work(self, machine: Machine) -> bool:
+        """Whether llama.cpp's weight layout for this processor has not crashed here, with this engine."""
         try:
-            return bool(json.loads(self._limits_file.read_text(encoding="utf-8")).get("extra_buffers", True))
+            entry = json.loads(self._limits_file.read_text(encoding="utf-8"))
+            here = _engine_and_processor(machine)
+            same = all(entry.get(name, value) == value for name, value in here.items())
+            return not same or bool(entry.get("extra_buffers", True))
         except (OSError, ValueError, AttributeError):
             return True
 
-    def _remember_limits(self) -> None:
-        write_atomically(self._limits_file, json.dumps({"extra_buffers": False}).encode())
+    def _remember_crash(self, machine: Machine, engine: Engine) -> None:
+        entry = {"extra_buffers": False, **_engine_and_processor(machine)}
+        try:
+            write_atomically(self._limits_file, json.dumps(entry).encode())
+        except OSError as error:
+            _log.warning("What this engine cannot do here could not be kept: %s", error)
+        if engine.loaded:
+            notice = text("The engine crashes with this processor's own weight layout; it works without it.")
+            engine.loaded = replace(engine.loaded, notices=(*engine.loaded.notices, notice))
+
+
+def _engine_and_processor(machine: Machine) -> dict[str, str]:
+    return {"engine": importlib.metadata.version("llama_cpp_python"), "cpu": machine.cpu.name}
 
 
 def _context_length(model: LibraryModel, settings: LoadSettings) -> int:
@@ -217,8 +262,9 @@ def _fit(machine: Machine, known: tuple[ModelShape, int], settings: LoadSettings
         kv_type_v=settings.kv_type_v,
     )
     placement, memory, verdict = place(machine, shape, weights, fit)
-    gpu = sum(gpu.memory_free or 0 for gpu in machine.gpus if gpu.usable and gpu.kind == "discrete")
-    return FitAnswer(memory, placement, verdict, machine.memory.available + gpu)
+    cards = [gpu for gpu in machine.gpus if gpu.usable is not False and gpu.kind == "discrete"]
+    available = machine.memory.available + sum(card.memory_free or 0 for card in cards)
+    return FitAnswer(memory, placement, verdict, available)
 
 
 def _not_enough(model: LibraryModel, answer: FitAnswer) -> NotEnoughMemory:

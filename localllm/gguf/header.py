@@ -28,6 +28,8 @@ MAX_KEY = 65_536  # bytes
 MAX_STRING = 64 << 20  # bytes
 MAX_ARRAY = 16 << 20  # elements
 MAX_ALIGNMENT = 65_536
+MAX_HEADER = 256 << 20  # bytes of all entries together
+MAX_KEPT_STRING = 1 << 20  # bytes; longer texts of the header are passed over
 KEPT_ARRAY = 4_096  # longer arrays are skipped; `GgufHeader.strings` and `.numbers` read them on demand
 _CHUNK = 1 << 20
 _STRING, _ARRAY = 8, 9
@@ -208,7 +210,7 @@ class _Window:
         self.position += count
         return self.data[begin : begin + count]
 
-    def string(self, limit: int = MAX_STRING) -> bytes:
+    def string(self, limit: int = MAX_STRING, kept: int = MAX_STRING) -> bytes:
         (length,) = self.unpack("Q")
         if length > min(limit, self.size - self.position):
             raise _BrokenError(
@@ -219,6 +221,9 @@ class _Window:
                     limit=min(limit, self.size - self.position),
                 )
             )
+        if length > kept:
+            self.position += length
+            return b""
         return self.take(length)
 
 
@@ -239,7 +244,7 @@ def _read_preamble(window: _Window) -> tuple[int, int, int]:
     if window.size < 24 or window.take(4) != b"GGUF":
         raise _BrokenError(text("it does not begin as a GGUF file does"))
     (version,) = window.unpack("I")
-    if version & 0xFFFF == 0:
+    if version and version & 0xFFFF == 0:
         raise _BrokenError(text("it was written for big-endian computers"))
     if version not in (2, 3):
         raise _BrokenError(
@@ -266,6 +271,8 @@ def _read_pairs(window: _Window, count: int) -> tuple[dict[str, Value], dict[str
     metadata: dict[str, Value] = {}
     arrays: dict[str, ArrayInfo] = {}
     for _ in range(count):
+        if window.position > MAX_HEADER:
+            raise _BrokenError(text("its header is longer than {limit} bytes", limit=MAX_HEADER))
         key = window.string(MAX_KEY).decode("utf-8", "replace")
         if not key or key in metadata or key in arrays:
             raise _BrokenError(text("the header entry “{key}” is empty or stands twice", key=key[:100]))
@@ -277,7 +284,7 @@ def _read_pairs(window: _Window, count: int) -> tuple[dict[str, Value], dict[str
                 metadata[key] = _numbers(window, arrays[key])
                 window.position = after
         elif kind == _STRING:
-            metadata[key] = window.string().decode("utf-8", "replace")
+            metadata[key] = window.string(kept=MAX_KEPT_STRING).decode("utf-8", "replace")
         elif kind in _SCALARS:
             metadata[key] = window.unpack(_SCALARS[kind])[0]
         else:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from localllm.gguf.header import GgufHeader
 
 MAX_BLOCKS = 512
+MAX_VOCABULARY = 2_000_000  # tokens; the largest published one has 262,144
 _TOKEN_IDS = ("bos", "eos", "eot", "eom", "unknown", "separator", "padding", "cls", "mask")
 
 
@@ -56,17 +57,25 @@ def _broken_dimensions(header: GgufHeader) -> Iterator[Text]:
 
 def _broken_numbers(header: GgufHeader) -> Iterator[Text]:
     for key, value in header.metadata.items():
-        if isinstance(value, float) and not math.isfinite(value):
+        numbers = value if isinstance(value, list) else [value]
+        if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
             yield text("the number “{key}” is {value}", key=key[:100], value=str(value))
         if isinstance(value, float) and key.endswith("_epsilon") and value < 0:
             yield text("the number “{key}” is {value}", key=key[:100], value=str(value))
 
 
 def _broken_vocabulary(header: GgufHeader) -> Iterator[Text]:
+    listed = header.arrays.get("tokenizer.ggml.tokens")
+    if listed is not None and listed.count > MAX_VOCABULARY:
+        sentence = "its vocabulary has {count} entries, more than {limit}"
+        yield text(sentence, count=listed.count, limit=MAX_VOCABULARY)
+        return
     tokens = header.strings("tokenizer.ggml.tokens")
     if not tokens:
         return
-    yield from _equal_tokens(tokens)
+    known = set(tokens)
+    if len(known) < len(tokens):
+        yield from _equal_tokens(tokens)
     for name in ("scores", "token_type"):
         array = header.arrays.get(f"tokenizer.ggml.{name}")
         if array is not None and array.count != len(tokens):
@@ -77,7 +86,6 @@ def _broken_vocabulary(header: GgufHeader) -> Iterator[Text]:
                 name=name,
             )
     if header.metadata.get("tokenizer.ggml.model") == "llama":
-        known = set(tokens)
         missing = [f"<0x{byte:02X}>" for byte in range(256) if f"<0x{byte:02X}>".encode() not in known]
         if missing:
             yield text("its vocabulary lacks the byte “{byte}”", byte=missing[0])
@@ -90,8 +98,6 @@ def _broken_vocabulary(header: GgufHeader) -> Iterator[Text]:
 
 
 def _equal_tokens(tokens: list[bytes]) -> Iterator[Text]:
-    if len(set(tokens)) == len(tokens):
-        return
     seen: dict[bytes, int] = {}
     for number, token in enumerate(tokens):
         if token in seen:

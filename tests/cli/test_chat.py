@@ -51,6 +51,16 @@ def test_a_piped_prompt_is_answered():
     assert (done.returncode, done.stdout) == (0, "The capital of Germany is Berlin.\n")
 
 
+def test_a_console_of_another_code_page_does_not_end_an_answer():
+    environment = {**os.environ, "PYTHONIOENCODING": "cp1252"}
+    done = subprocess.run(
+        [sys.executable, "-m", "localllm", "chat", "-p", "日本語 ¿qué?", "--system", "日本", *FAST],
+        capture_output=True, env=environment, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert done.stdout.decode("utf-8").strip()
+
+
 def test_sampling_flags_reach_the_engine(capsys):
     run(
         [
@@ -107,13 +117,11 @@ def test_errors_are_in_spanish_too(monkeypatch, capsys):
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["nonsense"],
-        ["chat", "--temp", "hot"],
-        ["chat", "--top-p", "2"],
-        ["chat", "-c", "-1"],
-        ["models", "--bogus"],
+        ["nonsense"], ["chat", "--temp", "hot"], ["chat", "--top-p", "2"], ["chat", "-c", "-1"], ["models", "--bogus"],
+        ["chat", "-c", "20"], ["chat", "-t", "100000"], ["chat", "-s", "99999999999999999999"], ["chat", "-n", "-7"],
+        ["chat", "--presence-penalty", "nan"], ["chat", "-ngl", "99999999999"],
     ],
-)
+)  # fmt: skip
 def test_wrong_arguments_show_the_usage_and_exit_2(arguments, capsys):
     with pytest.raises(SystemExit) as caught:
         run(arguments)
@@ -127,8 +135,9 @@ def test_json_without_a_prompt(capsys, monkeypatch):
     assert "needs a prompt" in capsys.readouterr().err
 
 
-def test_an_empty_prompt_is_said():
-    done = program("chat", input="")
+@pytest.mark.parametrize("arguments", [[], ["-p", ""], ["-p", "  "]])
+def test_an_empty_prompt_is_said(arguments):
+    done = program("chat", *arguments, input="")
     assert done.returncode == 1
     assert "The prompt is empty." in done.stderr
 

@@ -87,6 +87,16 @@ def test_stop_keeps_what_arrived(conversation):
     assert event.message.text
 
 
+def test_stop_before_the_first_token_leaves_a_stopped_answer(conversation):
+    progress = Progress()
+    events = conversation.send(SEA, progress)
+    assert isinstance(next(events), UserSaved)
+    progress.cancel()
+    *_, ended = events
+    assert (ended.message.state, ended.message.text) == ("stopped", "")
+    assert len(texts(conversation)) == 2
+
+
 def test_a_reader_that_goes_away_keeps_what_arrived(conversation):
     events = conversation.send(SEA, Progress())
     next(event for event in events if isinstance(event, Piece))

@@ -140,6 +140,22 @@ for number in range(1000):
     assert sqlite3.connect(path).execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
+def test_a_second_program_leaves_a_running_answer_alone(store, tmp_path):
+    chat = store.create_chat().id
+    user = store.add_user_message(chat, "Q", None)
+    answer = store.begin_answer(chat, user.id, "m")
+    store.add_piece(answer.id, "first ")
+    ChatStore(tmp_path / "data" / "chats.db").close()
+    store.add_piece(answer.id, "second")
+    assert store.messages(chat)[-1].text == "first second"
+    assert store.messages(chat)[-1].state == "streaming"
+    with store._write() as db:
+        db.execute("UPDATE messages SET writer = '1 0.00'")  # as if another program had been killed
+    again = ChatStore(tmp_path / "data" / "chats.db")
+    assert [(m.text, m.state) for m in again.messages(chat)][1:] == [("first second", "interrupted")]
+    again.close()
+
+
 def test_two_programs_may_write_at_once(store, tmp_path):
     other = ChatStore(tmp_path / "data" / "chats.db")
     chat = store.create_chat().id

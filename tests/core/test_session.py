@@ -1,14 +1,17 @@
 import json
+import os
+import signal
 from dataclasses import replace
 
 import pytest
 
 from localllm.core.hardware import probe
 from localllm.core.library import describe
+from localllm.core.machine import EngineBuild, EngineDevice, Gpu
 from localllm.core.session import ModelSession
 from localllm.engine.client import Engine
 from localllm.engine.protocol import LoadSettings
-from localllm.errors import BadModelFile, EngineError, NotEnoughMemory
+from localllm.errors import BadModelFile, EngineDied, EngineError, NotEnoughMemory
 from localllm.progress import Progress
 from tests import gguf_files
 
@@ -71,19 +74,60 @@ def test_a_bad_file_leaves_the_loaded_model_alone(session, starter, tmp_path):
 class CrashesWithExtraBuffers(Engine):
     """An engine on a machine whose AMX crashes (https://github.com/ggml-org/llama.cpp/issues/20824)."""
 
+    end = signal.SIGSEGV
+
     def loading(self, path, settings, progress):
         if settings.extra_buffers:
-            self.kill()
+            os.kill(self.pid, self.end)
         yield from super().loading(path, settings, progress)
 
 
-def test_a_crash_of_the_weight_layout_is_survived_and_remembered(session, starter, tmp_path, monkeypatch):
+def test_a_crash_of_the_weight_layout_is_survived_and_remembered(
+    session, machine, starter, tmp_path, monkeypatch
+):
     monkeypatch.setattr("localllm.core.session.Engine", CrashesWithExtraBuffers)
     assert session.load(describe(starter), replace(SMALL, extra_buffers=True), Progress())
+    assert "weight layout" in str(session.loaded.notices[0])
     limits = tmp_path / "data" / "limits.json"
-    assert json.loads(limits.read_text()) == {"extra_buffers": False}
-    chosen = session._choose(session._probe(), describe(starter), LoadSettings(), anyway=False)
-    assert chosen.extra_buffers is False
+    kept = json.loads(limits.read_text())
+    assert kept["extra_buffers"] is False
+    assert session._choose(machine, describe(starter), LoadSettings(), anyway=False).extra_buffers is False
+    limits.write_text(json.dumps({**kept, "engine": "another"}))
+    assert session._choose(machine, describe(starter), LoadSettings(), anyway=False).extra_buffers is True
+
+
+def test_an_engine_that_was_killed_is_no_reason_to_do_without_the_weight_layout(
+    session, starter, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("localllm.core.session.Engine", CrashesWithExtraBuffers)
+    monkeypatch.setattr(CrashesWithExtraBuffers, "end", signal.SIGKILL)
+    with pytest.raises(EngineDied):
+        session.load(describe(starter), replace(SMALL, extra_buffers=True), Progress())
+    assert not (tmp_path / "data" / "limits.json").exists()
+
+
+GPU = Gpu("RTX 4090", "NVIDIA", "discrete", memory_total=24 << 30, memory_free=23 << 30)
+
+
+@pytest.mark.parametrize(("device", "kind"), [("CUDA0", "gpu"), ("CPU", "cpu")])
+def test_places_are_chosen_by_what_the_engine_build_can_use(
+    tmp_path, machine, starter, monkeypatch, device, kind
+):
+    devices = (EngineDevice(device, "RTX 4090" if kind == "gpu" else "CPU", kind),)
+    monkeypatch.setattr("localllm.core.session.read_engine_build", lambda: EngineBuild("1", "", devices))
+    session = ModelSession(lambda: replace(machine, gpus=(GPU,)), tmp_path / "limits.json")
+    assert session.estimate(describe(starter), SMALL).placement.kind == kind
+
+
+def test_a_model_that_never_fits_leaves_the_loaded_one_alone(tmp_path, machine, starter):
+    now = [machine]
+    session = ModelSession(lambda: now[0], tmp_path / "limits.json")
+    session.load(describe(starter), SMALL, Progress())
+    now[0] = replace(machine, memory=replace(machine.memory, total=2**28, available=2**26))
+    with pytest.raises(NotEnoughMemory):
+        session.load(describe(starter), SMALL, Progress())
+    assert session.loaded is not None
+    session.close()
 
 
 def test_unload_gives_the_engine_up(session, starter):

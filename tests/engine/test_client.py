@@ -193,6 +193,14 @@ def test_a_model_without_vocabulary(engine, tmp_path):
     assert engine.alive
 
 
+def test_damaged_weights_are_noticed_when_the_model_is_loaded(engine, starter, tmp_path):
+    content = bytearray(starter.read_bytes())
+    content[2_000_000:90_000_000] = b"\xff" * 88_000_000
+    with pytest.raises(EngineError, match="no usable numbers"):
+        engine.load(gguf_files.write(tmp_path / "m.gguf", content), PLAIN)
+    assert engine.alive
+
+
 def test_a_truncated_model(engine, starter, tmp_path):
     cut = tmp_path / "cut.gguf"
     cut.write_bytes(starter.read_bytes()[:50_000_000])

@@ -1,5 +1,6 @@
 import contextlib
 import struct
+import tracemalloc
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -87,6 +88,13 @@ def test_broken_container_is_refused_with_its_reason(tmp_path, name):
 
 VOCABULARY = [f"t{n}" for n in range(10)]
 HOSTILE = {
+    "a list with infinity": (
+        [
+            A,
+            g.pair("llama.attention.head_count_kv", g.ARRAY, struct.pack("<IQf", g.FLOAT32, 1, float("inf"))),
+        ],
+        "head_count_kv",
+    ),
     "no architecture": ([g.text_pair("general.name", "x")], "which architecture"),
     "no layers": ([A, g.uint_pair("llama.block_count", 0)], "claims 0 layers"),
     "513 layers": ([A, g.uint_pair("llama.block_count", 513)], "claims 513 layers"),
@@ -158,3 +166,20 @@ def test_strings_longer_than_the_window(tmp_path):
     words = [b"a" * 3_000_000, b"b", b"c" * 1_500_000]
     path = g.write(tmp_path / "m.gguf", g.container([A, g.strings_pair("tokenizer.ggml.tokens", words)]))
     assert read_header(path).strings("tokenizer.ggml.tokens") == words
+
+
+def test_a_header_of_gigabytes_takes_no_memory(tmp_path):
+    path = tmp_path / "m.gguf"
+    names = [g.string(f"k{n}") + struct.pack("<IQ", g.STRING, 60 << 20) for n in range(12)]
+    with path.open("wb") as file:
+        file.write(b"GGUF" + struct.pack("<IQQ", 3, 0, 12))
+        for name in names:
+            file.write(name)
+            file.seek(60 << 20, 1)
+        file.write(b"\0")
+    tracemalloc.start()
+    with pytest.raises(BadModelFile, match="header is longer"):
+        read_header(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 80 << 20

@@ -232,5 +232,4 @@ def _too_long(tokens: int, context_length: int) -> ContextTooSmall:
             limit=context_length,
         ),
         hint=text("Shorten it, or load the model with a larger context length."),
-        safe=text("Your message is saved."),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -146,6 +147,12 @@ class Model:
             if self.stop.is_set:
                 raise Cancelled
             raise context_error(self._log.errors())
+        first = llama.llama_get_logits_ith(self.context, -1)[0]
+        if not math.isfinite(first):
+            raise EngineError(
+                text("This model computes no usable numbers: its weights are damaged."),
+                hint=text("Download it again, or choose another file."),
+            )
         llama.llama_memory_clear(self.memory, True)  # noqa: FBT003 - C signature
 
     def decode(self, tokens: Sequence[int]) -> int:
