@@ -21,6 +21,7 @@ from localllm.ui.jobs import JobRunner
 from localllm.ui.model_state import ModelState
 from localllm.ui.preferences import Preferences
 from localllm.ui.services import Services
+from localllm.ui.single_window import SingleWindow
 from localllm.ui.theme import Theme
 from localllm.ui.this_computer import ThisComputer
 from localllm.ui.translation import install_translation, load_words
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 
 def run_window(paths: Paths, settings: Settings) -> int:
-    """Show the window until it is closed; return the exit code."""
+    """Show the window until it is closed, or raise the one that is there; return the exit code."""
     crash_file = start_logging(paths.logs, "window")
     app = QApplication(["localllm"])
     app.setApplicationName("LocalLLM")
@@ -46,17 +47,29 @@ def run_window(paths: Paths, settings: Settings) -> int:
     reporter = CrashReporter(app)
     reporter.install()
     try:
-        services = make_services(paths, settings)
-        window = Window(services)
-        window.closed.connect(app.quit)  # whatever dialog is still open
-        window.show()
-        QTimer.singleShot(0, window, services.computer.look_again)
-        return app.exec()
+        return show_window(app, SingleWindow(paths.data), paths, settings)
     finally:
         reporter.remove()
         if crash_file is not None:
             faulthandler.disable()
             crash_file.close()
+
+
+def show_window(app: QApplication, single: SingleWindow, paths: Paths, settings: Settings) -> int:
+    """Run the one window of these folders; 0 at once if another process shows it."""
+    if not single.take():
+        return 0
+    try:
+        services = make_services(paths, settings)
+        window = Window(services)
+        window.closed.connect(app.quit)  # whatever dialog is still open
+        window.closing.connect(single.stop_answering)
+        single.raise_asked.connect(window.come_forward)
+        window.show()
+        QTimer.singleShot(0, window, services.computer.look_again)
+        return app.exec()
+    finally:
+        single.release()
 
 
 def make_services(paths: Paths, settings: Settings) -> Services:

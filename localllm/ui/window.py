@@ -34,9 +34,11 @@ class Window(QWidget):
     """The one window.
 
     Signals:
+        closing: It can no longer be used; what runs is being ended.
         closed: Everything has ended.
     """
 
+    closing = Signal()
     closed = Signal()
 
     def __init__(self, services: Services) -> None:
@@ -89,6 +91,12 @@ class Window(QWidget):
             self._loader = ModelLoader(self._services, self)
         self._loader.open()
 
+    def come_forward(self) -> None:
+        """Show the window before all others."""
+        self.setWindowState(self.windowState() & ~Qt.WindowState.WindowMinimized)
+        self.raise_()
+        self.activateWindow()
+
     def say_status(self, sentence: str) -> None:
         """Show a passing sentence at the foot."""
         self._status.set_words(sentence)
@@ -99,6 +107,7 @@ class Window(QWidget):
         event.accept()
         if not self._closed:
             self._closed = True
+            self.closing.emit()
             try:
                 self._save_state()
             finally:
