@@ -11,7 +11,6 @@ from PySide6.QtCore import QTimer
 from PySide6.QtGui import QIcon
 from PySide6.QtWidgets import QApplication
 
-from localllm.core.chat_store import ChatStore
 from localllm.core.library import Library
 from localllm.core.session import ModelSession
 from localllm.logs import start_logging
@@ -25,9 +24,11 @@ from localllm.ui.single_window import SingleWindow
 from localllm.ui.theme import Theme
 from localllm.ui.this_computer import ThisComputer
 from localllm.ui.translation import install_translation, load_words
+from localllm.ui.unreadable_chats import open_chats
 from localllm.ui.window import Window
 
 if TYPE_CHECKING:
+    from localllm.core.chat_store import ChatStore
     from localllm.core.machine import Machine
     from localllm.paths import Paths
     from localllm.settings import Settings
@@ -60,7 +61,11 @@ def show_window(app: QApplication, single: SingleWindow, paths: Paths, settings:
     if not single.take():
         return 0
     try:
-        services = make_services(paths, settings)
+        theme = make_theme(settings)
+        store = open_chats(paths.chats_file)
+        if store is None:
+            return 1
+        services = make_services(paths, settings, theme, store)
         window = Window(services)
         window.closed.connect(app.quit)  # whatever dialog is still open
         window.closing.connect(single.stop_answering)
@@ -72,10 +77,15 @@ def show_window(app: QApplication, single: SingleWindow, paths: Paths, settings:
         single.release()
 
 
-def make_services(paths: Paths, settings: Settings) -> Services:
-    """Make everything that the pages are given; nothing heavy is done yet."""
+def make_theme(settings: Settings) -> Theme:
+    """Make the theme and put it on."""
     theme = Theme(resources_folder())
     theme.apply(settings.theme)
+    return theme
+
+
+def make_services(paths: Paths, settings: Settings, theme: Theme, store: ChatStore) -> Services:
+    """Make everything that the pages are given; nothing heavy is done yet."""
     jobs = JobRunner()
 
     def probe() -> Machine:
@@ -91,7 +101,7 @@ def make_services(paths: Paths, settings: Settings) -> Services:
         jobs=jobs,
         library=Library(paths, settings),
         session=session,
-        store=ChatStore(paths.chats_file),
+        store=store,
         model=ModelState(session, jobs),
         computer=ThisComputer(paths, jobs),
     )

@@ -81,7 +81,9 @@ class ModelLoader(QDialog):
         self._show_model(None)
 
     def open(self) -> None:
-        """Show the palette and read the disk again."""
+        """Show the palette and read the disk again; the settings are those of the Settings page again."""
+        self._settings = self._services.preferences.load_settings()
+        self._form.set_record(self._settings)
         self.resize(820, 500)
         self._search.clear()
         self._search.setFocus()

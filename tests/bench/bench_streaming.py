@@ -72,11 +72,13 @@ def main():
 def measure(options):
     from PySide6.QtWidgets import QApplication
 
-    from localllm.ui.app import make_services
+    from localllm.core.chat_store import ChatStore
+    from localllm.ui.app import make_services, make_theme
     from localllm.ui.window import Window
 
     app = QApplication([])
-    services = make_services(Paths.for_user(), Settings(theme="light"))
+    paths, settings = Paths.for_user(), Settings(theme="light")
+    services = make_services(paths, settings, make_theme(settings), ChatStore(paths.chats_file))
     window = Window(services)
     window.resize(1280, 800)
     window.show()

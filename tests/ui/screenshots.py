@@ -90,15 +90,18 @@ class Photographer:
     def run(self):
         from PySide6.QtWidgets import QApplication
 
+        from localllm.core.chat_store import ChatStore
         from localllm.engine.protocol import LoadSettings
         from localllm.paths import resources_folder
-        from localllm.ui.app import make_services
+        from localllm.ui.app import make_services, make_theme
         from localllm.ui.translation import install_translation, load_words
         from localllm.ui.window import Window
 
         self._app = QApplication(["localllm"])
         install_translation(self._app, load_words(self._settings.language, resources_folder() / "i18n"))
-        services = self._services = make_services(self._paths, self._settings)
+        services = self._services = make_services(
+            self._paths, self._settings, make_theme(self._settings), ChatStore(self._paths.chats_file)
+        )
         if self._arguments.scripted:
             self._write_chat()
         window = self._window = Window(services)

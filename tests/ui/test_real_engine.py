@@ -6,10 +6,11 @@ import signal
 import pytest
 from PySide6.QtGui import QImage
 
+from localllm.core.chat_store import ChatStore
 from localllm.engine.protocol import LoadSettings
 from localllm.paths import Paths
 from localllm.settings import Settings
-from localllm.ui.app import make_services
+from localllm.ui.app import make_services, make_theme
 from localllm.ui.window import Window
 
 BERLIN = "What is the capital of Germany?"
@@ -21,7 +22,8 @@ def services(home):
     limits = home / "data" / "engine-limits.json"
     limits.parent.mkdir(parents=True)
     limits.write_text('{"extra_buffers": false}')  # AMX crashes on some machines
-    return make_services(Paths.for_user(), Settings(theme="light"))
+    paths, settings = Paths.for_user(), Settings(theme="light")
+    return make_services(paths, settings, make_theme(settings), ChatStore(paths.chats_file))
 
 
 @pytest.fixture

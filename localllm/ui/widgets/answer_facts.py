@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 def describe_answer(stats: Stats) -> str:
     """Return one line: tokens, tokens/s, time to the first token, why it ended."""
-    parts = [plural(stats.completion_tokens, "{count} token", "{count} tokens")]
+    parts: list[Text] = []
+    if stats.completion_tokens > 0:  # an engine that ended could not say how many there were
+        parts.append(plural(stats.completion_tokens, "{count} token", "{count} tokens"))
     if stats.tokens_per_second > 0:
         parts.append(text("{speed} tokens/s", speed=Number(stats.tokens_per_second, 1)))
     if stats.ttft_ms > 0:
