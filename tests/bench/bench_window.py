@@ -106,7 +106,7 @@ class PacedEngine:
     def __init__(self, seconds, beginning=26_000):
         self._seconds, self._beginning = seconds, beginning
 
-    def count(self, messages):
+    def count(self, messages, progress=None):
         return len(messages)
 
     def generate(self, _messages, _sampling, progress):
