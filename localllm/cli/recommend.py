@@ -66,10 +66,12 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
 
 def _this_machine(context: Context) -> Machine:
     from localllm.core.engine_build import read_engine_build
+    from localllm.core.engine_limits import as_used
     from localllm.core.hardware import probe
 
     paths = context.paths
-    return probe(paths.models, engine=read_engine_build(), measurements=paths.measurements_file)
+    machine = probe(paths.models, engine=read_engine_build(), measurements=paths.measurements_file)
+    return as_used(paths.engine_limits_file, machine)
 
 
 def _described(name: str) -> Machine:

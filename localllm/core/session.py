@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import json
 import logging
 import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 from localllm.core.engine_build import read_engine_build
+from localllm.core.engine_limits import (
+    as_used,
+    remember_crash,
+    weight_layout_works,
+    without_weight_layout,
+)
 from localllm.core.fit import FitSettings, MemoryEstimate, Placement, Verdict, place
 from localllm.core.hardware import with_engine
 from localllm.core.shape import shape_from_gguf
 from localllm.engine.client import Engine
 from localllm.errors import Cancelled, EngineDied, EngineError, LocalLLMError, NotEnoughMemory
-from localllm.files import write_atomically
 from localllm.gguf import check_header, read_header
 from localllm.texts import Bytes, text
 
@@ -149,10 +152,9 @@ class ModelSession:
 
     def _as_used(self, machine: Machine, settings: LoadSettings) -> Machine:
         """Describe a computer as these settings use it: without AMX where its weight layout is off."""
-        if settings.extra_buffers and self._extra_buffers_work(machine):
-            return machine
-        features = tuple(name for name in machine.cpu.features if not name.startswith("amx"))
-        return replace(machine, cpu=replace(machine.cpu, features=features))
+        return (
+            as_used(self._limits_file, machine) if settings.extra_buffers else without_weight_layout(machine)
+        )
 
     def _loading(
         self, model: LibraryModel, settings: LoadSettings, progress: Progress, *, anyway: bool
@@ -175,7 +177,8 @@ class ModelSession:
                 self._engine = Engine()
                 plain = replace(chosen, extra_buffers=False)
                 yield from self._load_into(self._engine, model, plain, progress)
-                self._remember_crash(machine, self._engine)
+                remember_crash(self._limits_file, machine)
+                _add_notice(self._engine)
             self._last = (model, settings)
 
     def _refuse_what_never_fits(self, machine: Machine, model: LibraryModel, settings: LoadSettings) -> None:
@@ -207,7 +210,7 @@ class ModelSession:
             experts_on_cpu=settings.experts_on_cpu
             or bool(answer and answer.placement.kind == "experts_on_cpu" and settings.gpu_layers < 0),
             context_length=_context_length(model, settings),
-            extra_buffers=settings.extra_buffers and self._extra_buffers_work(machine),
+            extra_buffers=settings.extra_buffers and weight_layout_works(self._limits_file, machine),
         )
 
     def _shape(self, path: Path) -> tuple[ModelShape, int] | None:
@@ -221,29 +224,11 @@ class ModelSession:
             self._shapes[key] = (shape, header.weight_bytes) if shape else None
         return self._shapes[key]
 
-    def _extra_buffers_work(self, machine: Machine) -> bool:
-        """Whether llama.cpp's weight layout for this processor has not crashed here, with this engine."""
-        try:
-            entry = json.loads(self._limits_file.read_text(encoding="utf-8"))
-            here = _engine_and_processor(machine)
-            same = all(entry.get(name, value) == value for name, value in here.items())
-            return not same or bool(entry.get("extra_buffers", True))
-        except (OSError, ValueError, AttributeError):
-            return True
 
-    def _remember_crash(self, machine: Machine, engine: Engine) -> None:
-        entry = {"extra_buffers": False, **_engine_and_processor(machine)}
-        try:
-            write_atomically(self._limits_file, json.dumps(entry).encode())
-        except OSError as error:
-            _log.warning("What this engine cannot do here could not be kept: %s", error)
-        if engine.loaded:
-            notice = text("The engine crashes with this processor's own weight layout; it works without it.")
-            engine.loaded = replace(engine.loaded, notices=(*engine.loaded.notices, notice))
-
-
-def _engine_and_processor(machine: Machine) -> dict[str, str]:
-    return {"engine": importlib.metadata.version("llama_cpp_python"), "cpu": machine.cpu.name}
+def _add_notice(engine: Engine) -> None:
+    if engine.loaded:
+        notice = text("The engine crashes with this processor's own weight layout; it works without it.")
+        engine.loaded = replace(engine.loaded, notices=(*engine.loaded.notices, notice))
 
 
 def _context_length(model: LibraryModel, settings: LoadSettings) -> int:

@@ -30,7 +30,7 @@ from localllm.progress import Progress
 from localllm.texts import text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 START_SECONDS = 30.0
@@ -47,12 +47,11 @@ class Engine:
         LocalLLMError: What the engine refused.
     """
 
-    def __init__(self, on_death: Callable[[Death], None] | None = None) -> None:
+    def __init__(self) -> None:
         self._numbers = itertools.count(1)
         self._waiting: dict[int, queue.SimpleQueue[Message | Death]] = {}
         self._lock = threading.Lock()
         self._ready: queue.SimpleQueue[Message | Death] = queue.SimpleQueue()
-        self._on_death_listener = on_death
         self.loaded: LoadedModel | None = None
         self._child = Child(
             python_arguments(_CHILD_MODULE), on_message=self._on_message, on_death=self._on_death
@@ -193,8 +192,6 @@ class Engine:
         with self._lock:
             for events in self._waiting.values():
                 events.put(death)
-        if self._on_death_listener:
-            self._on_death_listener(death)
 
 
 def died(death: Death, message: Any = None) -> EngineDied:

@@ -18,8 +18,6 @@ from typing import Any, Literal, TypeVar, cast
 from localllm.errors import BadModelFile, ContextTooSmall, EngineError, LocalLLMError, ModelNotFound
 from localllm.texts import Bytes, Number, Text
 
-PROTOCOL = 1
-
 Record = TypeVar("Record")
 
 Role = Literal["system", "user", "assistant"]

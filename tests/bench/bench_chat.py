@@ -156,11 +156,10 @@ def measure_stops(engine):
 
 def measure_death(engine):
     """Print how long it takes to notice that the engine was killed."""
-    noticed = threading.Event()
-    engine._on_death_listener = lambda _death: noticed.set()
     started = time.perf_counter()
     os.kill(engine.pid, signal.SIGKILL)
-    noticed.wait()
+    while engine.alive:
+        time.sleep(0.0005)
     print(f"dead engine noticed after {(time.perf_counter() - started) * 1000:.0f} ms")
 
 

@@ -143,15 +143,13 @@ def test_an_engine_that_does_not_stop_is_ended(engine, starter):
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT])
 def test_a_killed_engine_is_noticed_with_its_cause(engine, starter, number):
-    deaths = []
-    engine._on_death_listener = deaths.append
     engine.load(starter, PLAIN)
     events = engine.generate(SEA, ENDLESS)
     next(event for event in events if isinstance(event, Piece))
     os.kill(engine.pid, number)
     with pytest.raises(EngineDied) as caught:
         list(events)
-    assert deaths[0].code == -number
+    assert engine._child.death.code == -number
     assert ("memory ran out" in str(caught.value)) == (number == signal.SIGKILL)
     with pytest.raises(EngineDied):
         engine.count(SEA)

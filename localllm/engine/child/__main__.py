@@ -16,7 +16,6 @@ from localllm.engine.child.generation import Generator
 from localllm.engine.child.model import Model, StopFlag
 from localllm.engine.child.templates import ChatTemplate
 from localllm.engine.protocol import (
-    PROTOCOL,
     ChatMessage,
     LoadedModel,
     LoadSettings,
@@ -58,7 +57,7 @@ class EngineChild:
     def serve(self) -> None:
         """Answer requests until the parent is gone."""
         self._link.serve_parent(self._on_message, self._on_parent_gone)
-        self._link.send({"event": "ready", "protocol": PROTOCOL})
+        self._link.send({"event": "ready"})
         while (request := self._requests.get()) is not None:
             with self._lock:
                 self._running = request["id"]

@@ -186,6 +186,7 @@ class HomePage(QScrollArea):
     def _find_advice(self, machine: Machine, use: str, context: int, progress: Progress) -> _Advice:
         """Recommend; runs in a job."""
         from localllm.core.catalogue import Catalogue
+        from localllm.core.engine_limits import as_used
         from localllm.core.fit import budgets_of
         from localllm.core.recommend import Wish, recommend
 
@@ -193,6 +194,7 @@ class HomePage(QScrollArea):
         progress.raise_if_cancelled()
         catalogue = Catalogue.load(resources_folder() / "catalogue.json")
         wish = Wish(use, context)  # pyright: ignore[reportArgumentType]
+        machine = as_used(self._services.paths.engine_limits_file, machine)
         recommendation = recommend(machine, catalogue, wish)
         progress.raise_if_cancelled()
         budgets = budgets_of(machine)
