@@ -10,7 +10,13 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from localllm.engine.protocol import (
+    BenchEvent,
+    BenchReport,
+    BenchSample,
+    BenchTest,
     ChatMessage,
+    DeviceBuffers,
+    DryRun,
     EngineEvent,
     Finished,
     LoadedModel,
@@ -19,6 +25,7 @@ from localllm.engine.protocol import (
     PromptProgress,
     Sampling,
     Stats,
+    buffers_from_records,
     error_from_record,
     from_record,
     model_from_record,
@@ -150,6 +157,44 @@ class Engine:
         with _Request(self, "devices") as request:
             return request.next(seconds=START_SECONDS)
 
+    def dry_run(
+        self, path: Path, settings: DryRun, progress: Progress | None = None
+    ) -> tuple[DeviceBuffers, ...]:
+        """Return what a model and a context would take on each device; nothing is allocated.
+
+        Of the file only the header is read. Not for an engine that has a model loaded.
+
+        Raises:
+            BadModelFile: llama.cpp refuses the file.
+            Cancelled: Through `progress`.
+        """
+        with _Request(self, "dry_run", path=str(path), settings=to_record(settings)) as request:
+            return buffers_from_records(request.next(progress, seconds=START_SECONDS)["buffers"])
+
+    def bench(
+        self,
+        path: Path,
+        settings: LoadSettings,
+        tests: Sequence[BenchTest],
+        progress: Progress | None = None,
+    ) -> Iterator[BenchEvent]:
+        """Load a model in place of the one before and measure it; yields samples, then the report.
+
+        The model needs no vocabulary, is freed afterwards, and each test has a context as long as it takes.
+
+        Raises:
+            BadModelFile: The header breaks a rule, or llama.cpp refuses the file.
+            Cancelled: Through `progress`.
+        """
+        self.loaded = None
+        records = [to_record(test) for test in tests]
+        values = {"path": str(path), "settings": to_record(settings), "tests": records}
+        with _Request(self, "bench", **values) as request:
+            while (event := request.next(progress))["event"] != "benched":
+                if event["event"] == "sample":
+                    yield BenchSample(event["test"], event["nanoseconds"])
+            yield from_record(BenchReport, event["report"])
+
     def stop(self) -> None:
         """End the process; its memory is free when this returns."""
         self._child.stop()
@@ -250,7 +295,7 @@ class _Request:
                 raise Cancelled
             raise died(event)
         kind = event.get("event")
-        self._ended = kind in ("loaded", "counted", "finished", "devices", "error", "cancelled")
+        self._ended = kind in ("loaded", "counted", "finished", "devices", "benched", "error", "cancelled")
         if kind == "cancelled":
             raise Cancelled
         if kind == "error":

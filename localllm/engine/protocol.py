@@ -5,8 +5,9 @@ One JSON object a line. Requests carry `op` and `id`; every event repeats the `i
     load      path, settings (LoadSettings)             → load_progress*, loaded | error
     count     messages                                  → counted | error
     generate  messages, sampling (Sampling)             → prompt_progress*, piece*, finished | error
-    cancel    target (the id of a load or generate)     → nothing of its own
+    cancel    target (the id of a load, generate, …)    → nothing of its own
     devices                                             → devices
+    dry_run   path, settings (DryRun)                   → dry_run | error
 """
 
 from __future__ import annotations
@@ -87,6 +88,38 @@ class Sampling:
 
 
 @dataclass(frozen=True)
+class DryRun:
+    """What decides the memory of a model and its context; `outputs_max` 0 = logits for every token.
+
+    The rest is as in `LoadSettings`; -1 GPU layers are all of them.
+    """
+
+    context_length: int
+    batch: int = 2048
+    ubatch: int = 512
+    sequences: int = 1
+    outputs_max: int = 1
+    swa_full: bool = False
+    flash_attention: bool = True
+    kv_type_k: str = "f16"
+    kv_type_v: str = "f16"
+    gpu_layers: int = 0
+    experts_on_cpu: bool = False
+    extra_buffers: bool = False
+
+
+@dataclass(frozen=True)
+class DeviceBuffers:
+    """Bytes of llama.cpp's buffers on one device: "CPU" is main memory, others are named as ggml does."""
+
+    device: str
+    weights: int = 0
+    kv: int = 0
+    compute: int = 0
+    output: int = 0
+
+
+@dataclass(frozen=True)
 class LoadedModel:
     """What the engine says of the model it has loaded.
 
@@ -94,6 +127,8 @@ class LoadedModel:
         template: "file" for the model's own chat template, otherwise the name of the built-in one.
         size: Bytes of weights.
         notices: What a person should know: a template that did not work.
+        buffers: What was allocated.
+        overhead: Bytes of the engine's process besides its buffers: libraries, vocabulary; 0 = not known.
     """
 
     path: str
@@ -110,6 +145,8 @@ class LoadedModel:
     load_ms: float
     devices: tuple[str, ...] = ()
     notices: tuple[Text, ...] = ()
+    buffers: tuple[DeviceBuffers, ...] = ()
+    overhead: int = 0
 
 
 @dataclass(frozen=True)
@@ -161,6 +198,38 @@ class Finished:
 EngineEvent = PromptProgress | Piece | Finished
 
 
+@dataclass(frozen=True)
+class BenchTest:
+    """What to measure: a prompt read, then tokens written, on a cache that holds `depth` tokens already."""
+
+    prompt_tokens: int = 0
+    generated_tokens: int = 0
+    depth: int = 0
+    repetitions: int = 5
+
+
+@dataclass(frozen=True)
+class BenchSample:
+    """One repetition of the test with this number took so long."""
+
+    test: int
+    nanoseconds: int
+
+
+@dataclass(frozen=True)
+class BenchReport:
+    """All tests are done; `size` in bytes, `description` as llama.cpp has it: "llama 1B Q4_K - Medium"."""
+
+    description: str
+    parameters: int
+    size: int
+    layers: int
+    load_ms: float
+
+
+BenchEvent = BenchSample | BenchReport
+
+
 def to_record(record: Any) -> dict[str, Any]:
     """Return a protocol dataclass as JSON data."""
     return dataclasses.asdict(record)
@@ -184,7 +253,13 @@ def model_to_record(model: LoadedModel) -> dict[str, Any]:
 def model_from_record(record: dict[str, Any]) -> LoadedModel:
     """Read what `model_to_record` wrote."""
     notices = tuple(unpack_text(notice) for notice in record["notices"])
-    return dataclasses.replace(from_record(LoadedModel, {**record, "notices": []}), notices=notices)
+    plain = from_record(LoadedModel, {**record, "notices": [], "buffers": []})
+    return dataclasses.replace(plain, notices=notices, buffers=buffers_from_records(record["buffers"]))
+
+
+def buffers_from_records(records: list[dict[str, Any]]) -> tuple[DeviceBuffers, ...]:
+    """Read a list of `DeviceBuffers`."""
+    return tuple(from_record(DeviceBuffers, record) for record in records)
 
 
 _ERRORS = {kind.__name__: kind for kind in (BadModelFile, ContextTooSmall, EngineError, ModelNotFound)}

@@ -12,11 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from localllm.engine.child import native
+from localllm.engine.child.bench import Bench
+from localllm.engine.child.dry_run import DryRunner
 from localllm.engine.child.generation import Generator
 from localllm.engine.child.model import Model, StopFlag
 from localllm.engine.child.templates import ChatTemplate
 from localllm.engine.protocol import (
+    BenchTest,
     ChatMessage,
+    DryRun,
     LoadedModel,
     LoadSettings,
     Sampling,
@@ -53,6 +57,7 @@ class EngineChild:
         self._model: Model | None = None
         self._generator: Generator | None = None
         self._template: ChatTemplate | None = None
+        self._dry_runner = DryRunner(self._log)
 
     def serve(self) -> None:
         """Answer requests until the parent is gone."""
@@ -76,6 +81,8 @@ class EngineChild:
             "count": self._count,
             "generate": self._generate,
             "devices": self._devices,
+            "bench": self._bench,
+            "dry_run": self._dry_run,
         }
         try:
             handlers[request["op"]](request)
@@ -110,14 +117,7 @@ class EngineChild:
         path, settings = Path(request["path"]), from_record(LoadSettings, request["settings"])
         check_header(read_header(path))
         self._close()
-        last = -1.0
-
-        def report(fraction: float) -> None:
-            nonlocal last
-            if fraction - last >= 0.01 or fraction >= 1:
-                last = fraction
-                self._send(request, "load_progress", fraction=fraction)
-
+        report = self._load_progress(request)
         model = self._model = Model(path, settings, self._log, self._stop, report)
         template = self._template = ChatTemplate(model.chat_template, model.has_token, model.named_tokens())
         try:
@@ -140,9 +140,22 @@ class EngineChild:
             load_ms=(time.perf_counter() - started) * 1000,
             devices=devices,
             notices=tuple(template.notices),
+            buffers=model.buffers,
+            overhead=model.overhead,
             **facts,
         )
         self._send(request, "loaded", model=model_to_record(loaded))
+
+    def _load_progress(self, request: Message) -> Callable[[float], None]:
+        last = -1.0
+
+        def report(fraction: float) -> None:
+            nonlocal last
+            if fraction - last >= 0.01 or fraction >= 1:
+                last = fraction
+                self._send(request, "load_progress", fraction=fraction)
+
+        return report
 
     def _prompt(self, request: Message) -> list[int]:
         if self._model is None or self._template is None:
@@ -179,6 +192,25 @@ class EngineChild:
             system_info=native.system_info(),
             devices=native.list_devices(),
         )
+
+    def _dry_run(self, request: Message) -> None:
+        buffers = self._dry_runner.measure(Path(request["path"]), from_record(DryRun, request["settings"]))
+        self._send(request, "dry_run", buffers=[to_record(entry) for entry in buffers])
+
+    def _bench(self, request: Message) -> None:
+        path, settings = Path(request["path"]), from_record(LoadSettings, request["settings"])
+        tests = [from_record(BenchTest, test) for test in request["tests"]]
+        check_header(read_header(path))
+        self._close()
+        bench = Bench(path, settings, self._log, self._stop, self._load_progress(request))
+        try:
+            report = bench.run(
+                tests,
+                lambda test, nanoseconds: self._send(request, "sample", test=test, nanoseconds=nanoseconds),
+            )
+        finally:
+            bench.close()
+        self._send(request, "benched", report=to_record(report))
 
     def _close(self) -> None:
         self._generator = None

@@ -7,7 +7,9 @@ import math
 import sys
 from typing import TYPE_CHECKING, Any
 
+from localllm.engine.child.buffers import own_weights, read_buffers
 from localllm.engine.child.native import ggml_function, llama
+from localllm.engine.child.resident import read_resident
 from localllm.errors import BadModelFile, Cancelled, EngineError
 from localllm.texts import text
 
@@ -72,39 +74,22 @@ class Model:
     ) -> None:
         self._log = log
         self.stop = stop
-        self._model = self._load_model(path, settings, on_progress)
+        before = read_resident()
+        self._model = load_weights(path, settings, log, stop, on_progress)
+        loaded = read_resident()
         self.vocab: Any = llama.llama_model_get_vocab(self._model)
         try:
             self._refuse_without_vocabulary(path)
-            self.context: Any = self._make_context(settings)
+            self.context: Any = open_context(self._model, settings, log, stop)
+            self.buffers = read_buffers(self._model, self.context, log)
+            own = own_weights(self.context)
+            self.overhead = 0 if own is None or not loaded.own else before.files + loaded.own - own
             self.memory: Any = llama.llama_get_memory(self.context)
             self._buffer = ctypes.create_string_buffer(256)
             self.warm_up()
         except BaseException:
             self.free()
             raise
-
-    def _load_model(self, path: Path, settings: LoadSettings, on_progress: Callable[[float], None]) -> Any:
-        parameters = llama.llama_model_default_params()
-        parameters.n_gpu_layers = settings.gpu_layers
-        parameters.use_extra_bufts = settings.extra_buffers
-
-        def report(fraction: float, _data: object) -> bool:
-            on_progress(fraction)
-            return not self.stop.is_set
-
-        callback = llama.llama_progress_callback(report)
-        parameters.progress_callback = callback
-        overrides = _keep_experts_on_cpu() if settings.experts_on_cpu else None
-        if overrides is not None:
-            parameters.tensor_buft_overrides = ctypes.cast(overrides, ctypes.c_void_p)
-        self._log.clear()
-        model = llama.llama_model_load_from_file(str(path).encode(), parameters)
-        if not model:
-            if self.stop.is_set:
-                raise Cancelled
-            raise load_error(path, self._log.errors())
-        return model
 
     def _refuse_without_vocabulary(self, path: Path) -> None:
         """Such a file loads, and ends the process at its first text."""
@@ -113,29 +98,6 @@ class Model:
                 text("“{name}” has no vocabulary: it cannot read or write text.", name=path.name),
                 hint=text("Choose another file."),
             )
-
-    def _make_context(self, settings: LoadSettings) -> Any:
-        parameters = llama.llama_context_default_params()
-        parameters.n_ctx = min(settings.context_length or self.trained_context, 1 << 24)
-        parameters.n_batch = settings.batch
-        parameters.n_ubatch = settings.ubatch
-        parameters.n_outputs_max = 1  # only the last token's logits: saves ubatch × vocabulary × 4 bytes
-        parameters.n_threads = parameters.n_threads_batch = settings.threads
-        parameters.flash_attn_type = (
-            llama.LLAMA_FLASH_ATTN_TYPE_AUTO
-            if settings.flash_attention
-            else llama.LLAMA_FLASH_ATTN_TYPE_DISABLED
-        )
-        parameters.swa_full = False
-        parameters.type_k = KV_TYPE_NUMBERS[settings.kv_type_k]
-        parameters.type_v = KV_TYPE_NUMBERS[settings.kv_type_v]
-        parameters.abort_callback = self.stop.callback
-        parameters.abort_callback_data = self.stop.data
-        self._log.clear()
-        context = llama.llama_init_from_model(self._model, parameters)
-        if not context:
-            raise context_error(self._log.errors())
-        return context
 
     def warm_up(self) -> None:
         """Decode a short prompt while failure is still cheap: kernels load, pages are read, memory is taken.
@@ -261,13 +223,75 @@ class Model:
             self._model = None
 
 
+def load_weights(
+    path: Path,
+    settings: LoadSettings,
+    log: NativeLog,
+    stop: StopFlag,
+    on_progress: Callable[[float], None],
+) -> Any:
+    """Return llama.cpp's handle of a loaded model.
+
+    Raises:
+        EngineError, BadModelFile: llama.cpp refused the file.
+        Cancelled: `stop` was set.
+    """
+    parameters = llama.llama_model_default_params()
+    parameters.n_gpu_layers = settings.gpu_layers
+    parameters.use_extra_bufts = settings.extra_buffers
+
+    def report(fraction: float, _data: object) -> bool:
+        on_progress(fraction)
+        return not stop.is_set
+
+    callback = llama.llama_progress_callback(report)
+    parameters.progress_callback = callback
+    overrides = experts_override() if settings.experts_on_cpu else None
+    if overrides is not None:
+        parameters.tensor_buft_overrides = ctypes.cast(overrides, ctypes.c_void_p)
+    log.clear()
+    model = llama.llama_model_load_from_file(str(path).encode(), parameters)
+    if not model:
+        if stop.is_set:
+            raise Cancelled
+        raise load_error(path, log.errors())
+    return model
+
+
+def open_context(model: Any, settings: LoadSettings, log: NativeLog, stop: StopFlag) -> Any:
+    """Return llama.cpp's handle of a context of one sequence.
+
+    Raises:
+        EngineError: llama.cpp refused the settings.
+    """
+    parameters = llama.llama_context_default_params()
+    parameters.n_ctx = min(settings.context_length or llama.llama_model_n_ctx_train(model), 1 << 24)
+    parameters.n_batch = settings.batch
+    parameters.n_ubatch = settings.ubatch
+    parameters.n_outputs_max = 1  # only the last token's logits: saves ubatch × vocabulary × 4 bytes
+    parameters.n_threads = parameters.n_threads_batch = settings.threads
+    parameters.flash_attn_type = (
+        llama.LLAMA_FLASH_ATTN_TYPE_AUTO if settings.flash_attention else llama.LLAMA_FLASH_ATTN_TYPE_DISABLED
+    )
+    parameters.swa_full = False
+    parameters.type_k = KV_TYPE_NUMBERS[settings.kv_type_k]
+    parameters.type_v = KV_TYPE_NUMBERS[settings.kv_type_v]
+    parameters.abort_callback = stop.callback
+    parameters.abort_callback_data = stop.data
+    log.clear()
+    context = llama.llama_init_from_model(model, parameters)
+    if not context:
+        raise context_error(log.errors())
+    return context
+
+
 class _BufferOverride(ctypes.Structure):
     """llama_model_tensor_buft_override: tensors whose name matches go into this kind of buffer."""
 
     _fields_ = (("pattern", ctypes.c_char_p), ("buffer_type", ctypes.c_void_p))
 
 
-def _keep_experts_on_cpu() -> Any:
+def experts_override() -> Any:
     """Return the table that keeps the experts' tensors in main memory (llama.cpp's --cpu-moe)."""
     cpu = ggml_function("ggml_backend_cpu_buffer_type", ctypes.c_void_p)
     return (_BufferOverride * 2)(_BufferOverride(_EXPERTS, cpu()))

@@ -38,6 +38,10 @@ class NativeLog:
         """Forget what was said before."""
         self._lines.clear()
 
+    def text(self) -> str:
+        """Return everything that was said since the last `clear`."""
+        return "\n".join(line for _, line in self._lines)
+
     def errors(self) -> list[str]:
         """Return the error lines since the last `clear`."""
         return [line for level, line in self._lines if level == _ERROR and line]
