@@ -7,6 +7,9 @@ LocalLLMError            what happened · what is safe · what to do · detail f
 ├── ContextTooSmall      one message alone is longer than the context
 ├── EngineError          the engine refused
 │   └── EngineDied       the engine's process ended, was killed, or stopped answering
+├── HubError             the Hub, or the network on the way to it, did not do what was asked
+│   ├── HubOffline       there is no way to it now, or none is wanted
+│   └── HubRefused       gated, private, unknown, or the token is not accepted
 ├── StoreError           the chats on disk cannot be read or written
 └── UsageError           a command or a setting that makes no sense
 
@@ -80,6 +83,36 @@ class EngineDied(EngineError):
     """
 
     crashed: bool = False
+
+
+class HubError(LocalLLMError):
+    """The Hub, or the network on the way to it, did not do what was asked.
+
+    Attributes:
+        wait: Seconds after which it may be asked again, None if it did not say.
+        passing: Whether the same request may succeed later.
+    """
+
+    wait: float | None = None
+    passing: bool = False
+
+
+class HubOffline(HubError):
+    """There is no way to the Hub now, or none is wanted."""
+
+    passing = True
+
+
+class HubRefused(HubError):
+    """The Hub does not give this to this person.
+
+    Attributes:
+        page: The page to open in a browser: the licence to accept, or the repository.
+        needs_token: Whether a token (or another one) could help.
+    """
+
+    page: str = ""
+    needs_token: bool = False
 
 
 class StoreError(LocalLLMError):
