@@ -2,16 +2,19 @@
 
 from localllm.core.fit.budgets import Budgets, budgets_of
 from localllm.core.fit.memory import FitSettings, MemoryEstimate, estimate_memory
-from localllm.core.fit.placement import Placement, Verdict, place, place_within
+from localllm.core.fit.placement import Placement, Placing, Verdict, place, place_as, place_within, verdict_of
 
 __all__ = [
     "Budgets",
     "FitSettings",
     "MemoryEstimate",
     "Placement",
+    "Placing",
     "Verdict",
     "budgets_of",
     "estimate_memory",
     "place",
+    "place_as",
     "place_within",
+    "verdict_of",
 ]

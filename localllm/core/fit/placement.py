@@ -43,6 +43,14 @@ class Placement:
 
 
 @dataclass(frozen=True)
+class Placing:
+    """A place that somebody has chosen; `gpu_layers` as llama.cpp counts them."""
+
+    gpu_layers: int
+    experts_on_cpu: bool = False
+
+
+@dataclass(frozen=True)
 class _Job:
     """One question: a model, its parts and what the drivers take."""
 
@@ -88,6 +96,40 @@ def place_within(
     if last is None:
         raise AssertionError("there is always the CPU")
     return *last, "does_not_fit"
+
+
+def place_as(
+    budgets: Budgets, shape: ModelShape, weights: int, settings: FitSettings, wish: Placing
+) -> tuple[Placement, MemoryEstimate, Verdict]:
+    """Do what `place_within` does, for a place that somebody has chosen."""
+    base = estimate_memory(shape, weights, settings)
+    job = _Job(shape, base, budgets, driver_share(budgets.gpus, shape, settings))
+    placement, memory = _as_wished(job, wish)
+    return placement, memory, verdict_of(budgets, placement)
+
+
+def _as_wished(job: _Job, wish: Placing) -> tuple[Placement, MemoryEstimate]:
+    if job.budgets.unified:
+        return _unified(job)
+    if not job.budgets.gpus or not wish.gpu_layers:
+        return _all_on_cpu(job)
+    full, memory = _all_on_gpu(job)
+    if wish.gpu_layers > job.shape.layers and not wish.experts_on_cpu:
+        return full, memory
+    memory = replace(memory, compute=memory.compute + OFFLOAD_BUFFER)
+    if wish.experts_on_cpu and job.shape.experts:
+        return _experts_on_cpu(job, full, memory), memory
+    return _with_layers(job, wish.gpu_layers - 1, full, memory), memory
+
+
+def verdict_of(budgets: Budgets, placement: Placement) -> Verdict:
+    """Say whether something that is in this place fits."""
+    for closed in (False, True):
+        gpu = budgets.gpu.closed if closed else budgets.gpu.now
+        host = budgets.host.closed if closed else budgets.host.now
+        if placement.gpu_bytes <= gpu and placement.host_bytes <= host:
+            return _verdict(placement, gpu, host, closed=closed)
+    return "does_not_fit"
 
 
 def _verdict(placement: Placement, gpu: int, host: int, *, closed: bool) -> Verdict:
@@ -145,7 +187,7 @@ def _packed(job: _Job) -> int:
     An output matrix that is also the embedding is stored twice then. AMX tiles add four bytes to each block:
     measured by dry run 11.8 % for Q8_0, 1.5 to 2.8 % for Q4_K, Q5_K and IQ4_XS, none for Q6_K; experts stay.
     """
-    output = job.embedding if job.shape.tied_embeddings else 0
+    output = job.embedding if job.shape.copies_embedding else 0
     packed = job.base.weights - job.experts - job.embedding + output
     bits = 8 * job.base.weights / max(1, job.shape.parameters)
     if job.budgets.layout == "amx":
@@ -161,7 +203,7 @@ def _unified(job: _Job) -> tuple[Placement, MemoryEstimate]:
 
 def _all_on_gpu(job: _Job) -> tuple[Placement, MemoryEstimate]:
     base, devices = job.base, len(job.budgets.gpus)
-    copy = job.embedding if job.shape.tied_embeddings else 0
+    copy = job.embedding if job.shape.copies_embedding else 0
     memory = replace(
         base,
         weights=base.weights + copy,
@@ -180,13 +222,24 @@ def _experts_on_cpu(job: _Job, full: Placement, memory: MemoryEstimate) -> Place
 def _partly(job: _Job, gpu: int, full: Placement, memory: MemoryEstimate) -> Placement | None:
     """Put as many layers on the GPU as fit."""
     layers = job.shape.layers
-    output = job.embedding  # the output matrix is as large as the embedding
-    fixed = memory.compute + job.driver + output
-    layer = (
-        job.base.weights - job.embedding * (1 if job.shape.tied_embeddings else 2) + job.base.kv
-    ) / layers
-    count = min(layers - 1, int((gpu - fixed) / layer)) if layer > 0 else 0
-    if count < LEAST_SHARE * layers:
-        return None
-    on_gpu = fixed + int(count * layer)
-    return Placement("partly_gpu", count + 1, on_gpu, full.host_bytes + int((layers - count) * layer))
+    layer = _layer_bytes(job)
+    count = min(layers - 1, int((gpu - _fixed_on_gpu(job, memory)) / layer)) if layer > 0 else 0
+    return _with_layers(job, count, full, memory) if count >= LEAST_SHARE * layers else None
+
+
+def _layer_bytes(job: _Job) -> float:
+    """Return the weights and the cache of one layer."""
+    embeddings = job.embedding * (1 if job.shape.tied_embeddings else 2)
+    return (job.base.weights - embeddings + job.base.kv) / job.shape.layers
+
+
+def _fixed_on_gpu(job: _Job, memory: MemoryEstimate) -> int:
+    """Return what is on the GPU with any number of layers; the output is as large as the embedding."""
+    return memory.compute + job.driver + job.embedding
+
+
+def _with_layers(job: _Job, count: int, full: Placement, memory: MemoryEstimate) -> Placement:
+    layer = _layer_bytes(job)
+    on_gpu = _fixed_on_gpu(job, memory) + int(count * layer)
+    on_host = full.host_bytes + int((job.shape.layers - count) * layer)
+    return Placement("partly_gpu", count + 1, on_gpu, on_host)
