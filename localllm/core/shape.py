@@ -25,12 +25,17 @@ PLAIN = frozenset(
     }
 )  # fmt: skip
 # every n-th layer sees the whole context, the others a sliding window (llama.cpp 0c1e570, src/models/)
-WINDOW_PERIOD = {"gemma2": 2, "gemma3": 6, "gpt-oss": 2, "cohere2": 4, "exaone4": 4, "olmo2": 4}
+WINDOW_PERIOD = {
+    "gemma2": 2, "gemma3": 6, "gpt-oss": 2, "cohere2": 4, "exaone4": 4, "olmo2": 4, "gemma-embedding": 6,
+}  # fmt: skip
 LATENT = frozenset({"deepseek2"})
 HYBRID = frozenset({"qwen35", "qwen35moe", "qwen3next"})
-WITHOUT_GATE = frozenset({"apertus"})  # whose feed-forward has two matrices, not three
+ENCODERS = frozenset({"bert", "nomic-bert", "gemma-embedding"})  # for embeddings: they keep no cache
+WITHOUT_OUTPUT = frozenset({"bert", "nomic-bert"})
+WITHOUT_GATE = frozenset({"apertus", "bert"})  # whose feed-forward has two matrices, not three
+FUSED_ATTENTION = frozenset({"phi3", "nomic-bert"})  # one tensor for queries, keys and values
 PATTERNED = frozenset({"gemma4"})
-COVERED = PLAIN | LATENT | HYBRID | PATTERNED | frozenset(WINDOW_PERIOD)
+COVERED = PLAIN | LATENT | HYBRID | PATTERNED | ENCODERS | frozenset(WINDOW_PERIOD)
 
 
 class TensorFacts(Protocol):
@@ -138,6 +143,16 @@ class ModelShape:
         """Weights of the token embedding."""
         return self.vocabulary * self.embedding_width
 
+    @property
+    def copies_embedding(self) -> bool:
+        """Whether a GPU that computes the output keeps a second copy of the token embedding."""
+        return self.tied_embeddings and self.architecture not in WITHOUT_OUTPUT
+
+    @property
+    def is_encoder(self) -> bool:
+        """Whether it reads a whole text at once and caches nothing."""
+        return self.architecture in ENCODERS
+
     @cached_property
     def expert_parameters(self) -> int:
         """Weights of all routed experts."""
@@ -155,6 +170,8 @@ def _matrices(shape: ModelShape) -> Iterator[Matrix]:
     yield Matrix("embedding", shape.embedding_width, shape.vocabulary)
     if not shape.tied_embeddings:
         yield Matrix("output", shape.embedding_width, shape.vocabulary)
+    if shape.architecture == "bert":
+        yield Matrix("other", shape.embedding_width, shape.trained_context, quantized=False)  # positions
     if shape.mla_width:
         yield from _latent_attention(shape)
     else:
@@ -170,7 +187,7 @@ def _attention(shape: ModelShape, layers: int, kv_heads: int, key: int, value: i
     if not layers:
         return
     width = shape.embedding_width
-    if shape.architecture == "phi3":  # one tensor for all three
+    if shape.architecture in FUSED_ATTENTION:
         yield Matrix("qkv", width, shape.heads * key + kv_heads * (key + value), layers)
     else:
         gate = 2 if shape.architecture in HYBRID else 1  # the query and, in one tensor with it, its gate

@@ -35,6 +35,7 @@ class FitSettings:
         context_length: Tokens of all sequences together.
         outputs_max: Rows of logits per batch; 0 = one for every token of it.
         swa_full: Cache the whole context in sliding-window layers too.
+        embeddings: Every token of a batch is put out, with its embedding.
     """
 
     context_length: int
@@ -46,6 +47,7 @@ class FitSettings:
     swa_full: bool = False
     kv_type_k: str = "f16"
     kv_type_v: str = "f16"
+    embeddings: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,20 +76,28 @@ def estimate_memory(shape: ModelShape, weights: int, settings: FitSettings) -> M
         settings: The context.
     """
     cells = _pad(-(-settings.context_length // settings.sequences))
-    ubatch = min(settings.ubatch, cells)
+    ubatch = min(settings.ubatch, settings.batch, cells * settings.sequences)
     window = _window_cells(shape, cells, ubatch, swa_full=settings.swa_full)
     return MemoryEstimate(
         weights,
         _cache(shape, cells, window, settings),
         _compute(shape, cells, window, ubatch, settings),
-        4 * settings.sequences * shape.vocabulary,
+        _output(shape, cells, settings),
         RUNTIME,
     )
 
 
 def cache_bytes_per_token(shape: ModelShape, kv_type_k: str = "f16", kv_type_v: str = "f16") -> float:
     """Return what one more token of context takes in the layers that cache every token."""
+    if shape.is_encoder:
+        return 0.0
     return shape.full_layers * _cell(shape, shape.kv_heads, shape.key_length, kv_type_k, kv_type_v)
+
+
+def _output(shape: ModelShape, cells: int, settings: FitSettings) -> int:
+    if settings.embeddings:  # llama.cpp has room for logits too, also where there are none
+        return 4 * min(settings.batch, cells) * (shape.vocabulary + shape.embedding_width)
+    return 4 * settings.sequences * shape.vocabulary
 
 
 def _pad(count: int) -> int:
@@ -97,7 +107,7 @@ def _pad(count: int) -> int:
 def _window_cells(shape: ModelShape, cells: int, ubatch: int, *, swa_full: bool) -> int:
     if not shape.window_layers:
         return 0
-    return cells if swa_full else _pad(min(cells, shape.sliding_window + ubatch))
+    return cells if swa_full or shape.is_encoder else _pad(min(cells, shape.sliding_window + ubatch))
 
 
 def _cell(shape: ModelShape, kv_heads: int, key_length: int, kv_type_k: str, kv_type_v: str) -> float:
@@ -108,6 +118,8 @@ def _cell(shape: ModelShape, kv_heads: int, key_length: int, kv_type_k: str, kv_
 
 
 def _cache(shape: ModelShape, cells: int, window: int, settings: FitSettings) -> int:
+    if shape.is_encoder:
+        return 0
     kinds = settings.kv_type_k, settings.kv_type_v
     full = shape.full_layers * cells * _cell(shape, shape.kv_heads, shape.key_length, *kinds)
     narrow = 0.0
@@ -127,8 +139,8 @@ def _compute(shape: ModelShape, cells: int, window: int, ubatch: int, settings: 
     """Return the peak of the prompt's graph: logits, activations or attention scores."""
     width = shape.embedding_width
     activations = 4 * _activations(shape)
-    outputs = min(ubatch, settings.outputs_max or settings.batch)
-    logits = 4 * outputs * (shape.vocabulary + 2 * width)
+    outputs = min(ubatch, settings.batch if settings.embeddings else settings.outputs_max or settings.batch)
+    logits = 0 if shape.is_encoder else 4 * outputs * (shape.vocabulary + 2 * width)
     if settings.flash_attention:
         return max(logits, ubatch * (activations + 2 * cells + 2 * window))
     queries, keys = shape.heads * shape.key_length, shape.kv_heads * shape.key_length
@@ -140,7 +152,11 @@ def _compute(shape: ModelShape, cells: int, window: int, ubatch: int, settings: 
 def _activations(shape: ModelShape) -> int:
     """Return the floats that are alive at once for one token in the widest layer."""
     width, used, wide = shape.embedding_width, shape.experts_used, shape.expert_feed_forward
-    beside = 10 if shape.architecture in DEEP_STACK else 3 if shape.recurrent_layers else 4  # rows of `width`
+    beside = 4  # rows of `width`
+    if shape.architecture in DEEP_STACK:
+        beside = 10
+    elif shape.recurrent_layers or shape.is_encoder:
+        beside = 3
     branches = 3 if shape.architecture not in WITHOUT_GATE else 1
     dense = (
         branches * max(shape.feed_forward, 2 * shape.recurrent_keys + shape.recurrent_inner) + beside * width
