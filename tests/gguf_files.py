@@ -108,7 +108,7 @@ def _header_bytes(content, data_offset):
 
     from localllm.gguf import header as module
 
-    window = module._Window(io.BytesIO(content), len(content))
+    window = module.Window(io.BytesIO(content), len(content))
     _, tensors, pairs = module._read_preamble(window)
     module._read_pairs(window, pairs)
     module._read_tensors(window, tensors)

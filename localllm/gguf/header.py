@@ -8,16 +8,20 @@ no real model comes near.
 from __future__ import annotations
 
 import math
+import os
+import stat
 import struct
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from localllm.errors import BadModelFile, ModelNotFound
 from localllm.gguf.types import FILE_TYPES, TENSOR_TYPES
+from localllm.gguf.window import BrokenError, Window
 from localllm.texts import Text, text
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import BinaryIO
 
 Scalar = int | float | bool | str
 Value = Scalar | list[int | float]
@@ -25,15 +29,18 @@ Value = Scalar | list[int | float]
 MAX_PAIRS = 65_535
 MAX_TENSORS = 1_000_000
 MAX_KEY = 65_536  # bytes
-MAX_STRING = 64 << 20  # bytes
 MAX_ARRAY = 16 << 20  # elements
 MAX_ALIGNMENT = 65_536
 MAX_HEADER = 256 << 20  # bytes of all entries together
 MAX_KEPT_STRING = 1 << 20  # bytes; longer texts of the header are passed over
+MAX_KEPT_TOKENS = 2_000_000
 KEPT_ARRAY = 4_096  # longer arrays are skipped; `GgufHeader.strings` and `.numbers` read them on demand
-_CHUNK = 1 << 20
 _STRING, _ARRAY = 8, 9
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+_SCALAR = {kind: struct.Struct("<" + letter) for kind, letter in _SCALARS.items()}
+_INT, _COUNTS, _LIST = (struct.Struct("<" + layout) for layout in ("I", "QQ", "IQ"))
+_SHAPES = tuple(struct.Struct("<" + "Q" * dimensions) for dimensions in range(5))
+_TOKENS = "tokenizer.ggml.tokens"
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,7 @@ class GgufHeader:
         metadata: Scalars and short numeric arrays.
         arrays: Every array, to be read on demand.
         data_offset: Where the tensor data begins, bytes.
+        tokens: The vocabulary; empty if it has more than `MAX_KEPT_TOKENS` entries.
     """
 
     path: Path
@@ -74,6 +82,7 @@ class GgufHeader:
     arrays: dict[str, ArrayInfo]
     tensors: tuple[TensorInfo, ...]
     data_offset: int
+    tokens: list[bytes] = field(default_factory=list[bytes], repr=False)
 
     @property
     def architecture(self) -> str:
@@ -110,11 +119,13 @@ class GgufHeader:
         array = self.arrays.get(key)
         if array is None or array.kind != _STRING:
             return []
+        if key == _TOKENS and array.count == len(self.tokens):
+            return self.tokens
         with self.path.open("rb") as file:
-            window = _Window(file, self.file_size)
+            window = Window(file, self.file_size)
             window.position = array.offset
             found: list[bytes] = []
-            _walk_strings(window, array.count, found)
+            window.walk_strings(array.count, found)
             return found
 
     def numbers(self, key: str) -> list[int | float]:
@@ -123,7 +134,7 @@ class GgufHeader:
         if array is None or array.kind not in _SCALARS:
             return []
         with self.path.open("rb") as file:
-            window = _Window(file, self.file_size)
+            window = Window(file, self.file_size)
             window.position = array.offset
             return _numbers(window, array)
 
@@ -136,9 +147,10 @@ def read_header(path: Path) -> GgufHeader:
         BadModelFile: It is not a GGUF file or breaks a limit; the sentence names value and limit.
     """
     try:
+        if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():  # opening a pipe would wait for ever
+            raise refuse(path, text("it is a device or a pipe, not a file"))
         with path.open("rb") as file:
-            size = path.stat().st_size
-            return _read(path, _Window(file, size), size)
+            return read_stream(file, os.fstat(file.fileno()).st_size, path)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ModelNotFound(
             text("There is no file “{path}”.", path=str(path)),
@@ -151,6 +163,27 @@ def read_header(path: Path) -> GgufHeader:
         ) from error
 
 
+def read_stream(file: BinaryIO, size: int, path: Path) -> GgufHeader:
+    """Read the header from an open file of `size` bytes that can seek; `path` is what messages call it.
+
+    Raises:
+        BadModelFile: It is not a GGUF file or breaks a limit; the sentence names value and limit.
+    """
+    window = Window(file, size)
+    try:
+        version, tensor_count, pair_count = _read_preamble(window)
+        pairs = _read_pairs(window, pair_count)
+        alignment = _alignment(pairs.metadata)
+        tensors = _read_tensors(window, tensor_count)
+        data_offset = -(-window.position // alignment) * alignment
+        _check_bounds(tensors, alignment, data_offset, size)
+    except BrokenError as error:
+        raise refuse(path, error.reason) from error
+    return GgufHeader(
+        path, size, version, alignment, pairs.metadata, pairs.arrays, tensors, data_offset, pairs.tokens
+    )
+
+
 def refuse(path: Path, reason: Text) -> BadModelFile:
     """Return the error for a file that is not a usable model."""
     return BadModelFile(
@@ -161,102 +194,30 @@ def refuse(path: Path, reason: Text) -> BadModelFile:
     )
 
 
-class _BrokenError(Exception):
-    """Carries the reason out of the parser."""
-
-    def __init__(self, reason: Text) -> None:
-        super().__init__(str(reason))
-        self.reason = reason
-
-
 @dataclass
-class _Window:
-    """A bounded view that moves through the file; never holds more than it was asked for plus a chunk."""
-
-    file: BinaryIO
-    size: int
-    position: int = 0
-    start: int = 0
-    data: bytes = field(default=b"")
-
-    def require(self, count: int) -> int:
-        """Make `count` bytes at the position available; return where they begin in `data`."""
-        if count > self.size - self.position:
-            raise _BrokenError(
-                text(
-                    "the header claims {count} more bytes at byte {position}, but the file ends after {size}",
-                    count=count,
-                    position=self.position,
-                    size=self.size,
-                )
-            )
-        begin = self.position - self.start
-        if begin < 0 or begin + count > len(self.data):
-            self.file.seek(self.position)
-            self.start, self.data = self.position, self.file.read(max(count, _CHUNK))
-            begin = 0
-            if len(self.data) < count:
-                raise _BrokenError(text("the file became shorter while it was read"))
-        return begin
-
-    def unpack(self, layout: str) -> tuple[int, ...]:
-        packed = struct.calcsize("<" + layout)
-        begin = self.require(packed)
-        self.position += packed
-        return struct.unpack_from("<" + layout, self.data, begin)
-
-    def take(self, count: int) -> bytes:
-        begin = self.require(count)
-        self.position += count
-        return self.data[begin : begin + count]
-
-    def string(self, limit: int = MAX_STRING, kept: int = MAX_STRING) -> bytes:
-        (length,) = self.unpack("Q")
-        if length > min(limit, self.size - self.position):
-            raise _BrokenError(
-                text(
-                    "a text of {length} bytes at byte {position} is longer than the limit of {limit}",
-                    length=length,
-                    position=self.position,
-                    limit=min(limit, self.size - self.position),
-                )
-            )
-        if length > kept:
-            self.position += length
-            return b""
-        return self.take(length)
+class _Pairs:
+    metadata: dict[str, Value] = field(default_factory=dict[str, "Value"])
+    arrays: dict[str, ArrayInfo] = field(default_factory=dict[str, ArrayInfo])
+    tokens: list[bytes] = field(default_factory=list[bytes])
 
 
-def _read(path: Path, window: _Window, size: int) -> GgufHeader:
-    try:
-        version, tensor_count, pair_count = _read_preamble(window)
-        metadata, arrays = _read_pairs(window, pair_count)
-        alignment = _alignment(metadata)
-        tensors = _read_tensors(window, tensor_count)
-        data_offset = -(-window.position // alignment) * alignment
-        _check_bounds(tensors, alignment, data_offset, size)
-    except _BrokenError as error:
-        raise refuse(path, error.reason) from error
-    return GgufHeader(path, size, version, alignment, metadata, arrays, tensors, data_offset)
-
-
-def _read_preamble(window: _Window) -> tuple[int, int, int]:
+def _read_preamble(window: Window) -> tuple[int, int, int]:
     if window.size < 24 or window.take(4) != b"GGUF":
-        raise _BrokenError(text("it does not begin as a GGUF file does"))
-    (version,) = window.unpack("I")
+        raise BrokenError(text("it does not begin as a GGUF file does"))
+    (version,) = window.unpack(_INT)
     if version and version & 0xFFFF == 0:
-        raise _BrokenError(text("it was written for big-endian computers"))
+        raise BrokenError(text("it was written for big-endian computers"))
     if version not in (2, 3):
-        raise _BrokenError(
+        raise BrokenError(
             text("it has GGUF version {version}, and only 2 and 3 can be read", version=version)
         )
-    tensor_count, pair_count = window.unpack("QQ")
+    tensor_count, pair_count = window.unpack(_COUNTS)
     for count, limit, what in (
         (tensor_count, MAX_TENSORS, text("tensors")),
         (pair_count, MAX_PAIRS, text("header entries")),
     ):
         if count > min(limit, window.size // 12):
-            raise _BrokenError(
+            raise BrokenError(
                 text(
                     "it claims {count} {what}, more than {limit}",
                     count=count,
@@ -267,83 +228,51 @@ def _read_preamble(window: _Window) -> tuple[int, int, int]:
     return version, tensor_count, pair_count
 
 
-def _read_pairs(window: _Window, count: int) -> tuple[dict[str, Value], dict[str, ArrayInfo]]:
-    metadata: dict[str, Value] = {}
-    arrays: dict[str, ArrayInfo] = {}
+def _read_pairs(window: Window, count: int) -> _Pairs:
+    found = _Pairs()
     for _ in range(count):
         if window.position > MAX_HEADER:
-            raise _BrokenError(text("its header is longer than {limit} bytes", limit=MAX_HEADER))
+            raise BrokenError(text("its header is longer than {limit} bytes", limit=MAX_HEADER))
         key = window.string(MAX_KEY).decode("utf-8", "replace")
-        if not key or key in metadata or key in arrays:
-            raise _BrokenError(text("the header entry “{key}” is empty or stands twice", key=key[:100]))
-        (kind,) = window.unpack("I")
+        if not key or key in found.metadata or key in found.arrays:
+            raise BrokenError(text("the header entry “{key}” is empty or stands twice", key=key[:100]))
+        (kind,) = window.unpack(_INT)
         if kind == _ARRAY:
-            arrays[key] = _skip_array(window, key)
-            if arrays[key].kind in _SCALARS and arrays[key].count <= KEPT_ARRAY:
-                after, window.position = window.position, arrays[key].offset
-                metadata[key] = _numbers(window, arrays[key])
-                window.position = after
+            _read_array(window, key, found)
         elif kind == _STRING:
-            metadata[key] = window.string(kept=MAX_KEPT_STRING).decode("utf-8", "replace")
+            found.metadata[key] = window.string(kept=MAX_KEPT_STRING).decode("utf-8", "replace")
         elif kind in _SCALARS:
-            metadata[key] = window.unpack(_SCALARS[kind])[0]
+            found.metadata[key] = window.unpack(_SCALAR[kind])[0]
         else:
-            raise _BrokenError(
+            raise BrokenError(
                 text("the header entry “{key}” has the unknown type {kind}", key=key[:100], kind=kind)
             )
-    return metadata, arrays
+    return found
 
 
-def _skip_array(window: _Window, key: str) -> ArrayInfo:
-    kind, count = window.unpack("IQ")
+def _read_array(window: Window, key: str, found: _Pairs) -> None:
+    kind, count = window.unpack(_LIST)
     if kind != _STRING and kind not in _SCALARS:
-        raise _BrokenError(
+        raise BrokenError(
             text("the list “{key}” has elements of the unknown type {kind}", key=key[:100], kind=kind)
         )
     if count > MAX_ARRAY:
-        raise _BrokenError(
-            text(
-                "the list “{key}” claims {count} entries, more than {limit}",
-                key=key[:100],
-                count=count,
-                limit=MAX_ARRAY,
-            )
-        )
-    offset = window.position
+        sentence = "the list “{key}” claims {count} entries, more than {limit}"
+        raise BrokenError(text(sentence, key=key[:100], count=count, limit=MAX_ARRAY))
+    array = found.arrays[key] = ArrayInfo(kind, count, window.position)
     if kind == _STRING:
-        _walk_strings(window, count)
+        window.walk_strings(count, found.tokens if key == _TOKENS and count <= MAX_KEPT_TOKENS else None)
+        return
+    length = count * _SCALAR[kind].size
+    if length > window.size - window.position:
+        raise BrokenError(text("the list “{key}” is longer than the rest of the file", key=key[:100]))
+    if count <= KEPT_ARRAY:
+        found.metadata[key] = _numbers(window, array)
     else:
-        length = count * struct.calcsize(_SCALARS[kind])
-        if length > window.size - window.position:
-            raise _BrokenError(text("the list “{key}” is longer than the rest of the file", key=key[:100]))
         window.position += length
-    return ArrayInfo(kind, count, offset)
 
 
-def _walk_strings(window: _Window, count: int, kept: list[bytes] | None = None) -> None:
-    """Pass over an array of strings, keeping them if a list is given; written for 150,000 of them."""
-    unpack, read = struct.Struct("<Q").unpack_from, 0
-    while read < count:
-        position = window.require(8)
-        data, end, rest = window.data, len(window.data), window.size - window.start
-        while read < count and position + 8 <= end:
-            (length,) = unpack(data, position)
-            stop = position + 8 + length
-            if length > MAX_STRING or stop > rest or (stop > end and kept is not None):
-                break
-            if kept is not None:
-                kept.append(data[position + 8 : stop])
-            position = stop
-            read += 1
-        window.position = window.start + position
-        if read < count and position + 8 <= end:  # too long for the window, or for the file
-            item = window.string()
-            read += 1
-            if kept is not None:
-                kept.append(item)
-
-
-def _numbers(window: _Window, array: ArrayInfo) -> list[int | float]:
+def _numbers(window: Window, array: ArrayInfo) -> list[int | float]:
     letter = _SCALARS[array.kind]
     return list(struct.unpack(f"<{array.count}{letter}", window.take(array.count * struct.calcsize(letter))))
 
@@ -351,7 +280,7 @@ def _numbers(window: _Window, array: ArrayInfo) -> list[int | float]:
 def _alignment(metadata: dict[str, Value]) -> int:
     alignment = metadata.get("general.alignment", 32)
     if type(alignment) is not int or not 1 <= alignment <= MAX_ALIGNMENT or alignment & (alignment - 1):
-        raise _BrokenError(
+        raise BrokenError(
             text(
                 "its alignment is {alignment}, not a power of two up to {limit}",
                 alignment=str(alignment)[:40],
@@ -361,14 +290,14 @@ def _alignment(metadata: dict[str, Value]) -> int:
     return alignment
 
 
-def _read_tensors(window: _Window, count: int) -> tuple[TensorInfo, ...]:
+def _read_tensors(window: Window, count: int) -> tuple[TensorInfo, ...]:
     tensors: list[TensorInfo] = []
     names: set[str] = set()
     for _ in range(count):
         name = window.string(MAX_KEY).decode("utf-8", "replace")
-        (dimensions,) = window.unpack("I")
+        (dimensions,) = window.unpack(_INT)
         if name in names or not 0 < dimensions <= 4:
-            raise _BrokenError(
+            raise BrokenError(
                 text(
                     "the tensor “{name}” stands twice or has {count} dimensions",
                     name=name[:100],
@@ -376,21 +305,19 @@ def _read_tensors(window: _Window, count: int) -> tuple[TensorInfo, ...]:
                 )
             )
         names.add(name)
-        shape = window.unpack("Q" * dimensions)
-        kind, offset = window.unpack("IQ")
+        shape = window.unpack(_SHAPES[dimensions])
+        kind, offset = window.unpack(_LIST)
         tensors.append(_tensor(name, shape, kind, offset))
     return tuple(tensors)
 
 
 def _tensor(name: str, shape: tuple[int, ...], kind: int, offset: int) -> TensorInfo:
     if kind not in TENSOR_TYPES:
-        raise _BrokenError(
-            text("the tensor “{name}” has the unknown type {kind}", name=name[:100], kind=kind)
-        )
+        raise BrokenError(text("the tensor “{name}” has the unknown type {kind}", name=name[:100], kind=kind))
     packing = TENSOR_TYPES[kind]
     weights = math.prod(shape)
     if weights >= 1 << 63 or shape[0] % packing.block_weights:
-        raise _BrokenError(
+        raise BrokenError(
             text(
                 "the tensor “{name}” has the impossible shape {shape}",
                 name=name[:100],
@@ -405,7 +332,7 @@ def _check_bounds(tensors: tuple[TensorInfo, ...], alignment: int, data_offset: 
     expected = 0
     for tensor in tensors:
         if tensor.offset != expected:
-            raise _BrokenError(
+            raise BrokenError(
                 text(
                     "the tensor “{name}” is said to begin at byte {offset} of the data, not at {expected}",
                     name=tensor.name[:100],
@@ -415,7 +342,7 @@ def _check_bounds(tensors: tuple[TensorInfo, ...], alignment: int, data_offset: 
             )
         expected += -(-tensor.size // alignment) * alignment
         if data_offset + tensor.offset + tensor.size > file_size:
-            raise _BrokenError(
+            raise BrokenError(
                 text(
                     "the tensor “{name}” should end at byte {end}, the file ends at {size}: it is cut off",
                     name=tensor.name[:100],

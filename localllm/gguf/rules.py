@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from localllm.gguf.header import refuse
+from localllm.gguf.header import MAX_KEPT_TOKENS, refuse
 from localllm.texts import Text, text
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from localllm.gguf.header import GgufHeader
 
 MAX_BLOCKS = 512
-MAX_VOCABULARY = 2_000_000  # tokens; the largest published one has 262,144
+MAX_VOCABULARY = MAX_KEPT_TOKENS  # the largest published one has 262,144
 _TOKEN_IDS = ("bos", "eos", "eot", "eom", "unknown", "separator", "padding", "cls", "mask")
 
 
