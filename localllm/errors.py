@@ -4,6 +4,7 @@ LocalLLMError            what happened · what is safe · what to do · detail f
 ├── BadModelFile         not a GGUF, truncated, unsupported, hostile
 ├── ModelNotFound        no model of that name or path
 ├── NotEnoughMemory      the model and its context do not fit
+├── NeedsHeader          its memory cannot be computed from what is known of it
 ├── ContextTooSmall      one message alone is longer than the context
 ├── EngineError          the engine refused
 │   └── EngineDied       the engine's process ended, was killed, or stopped answering
@@ -65,6 +66,10 @@ class NotEnoughMemory(LocalLLMError):
         super().__init__(message, hint=hint)
         self.need = need
         self.have = have
+
+
+class NeedsHeader(LocalLLMError):
+    """The closed form does not cover the architecture: without the file's header there is no figure."""
 
 
 class ContextTooSmall(LocalLLMError):

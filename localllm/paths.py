@@ -64,6 +64,16 @@ class Paths:
         """What was measured on this machine, JSON."""
         return self.data / "measurements.json"
 
+    @property
+    def dry_runs_file(self) -> Path:
+        """What dry runs of models answered, SQLite; can be made again."""
+        return self.cache / "dry-runs.db"
+
+    @property
+    def loads_file(self) -> Path:
+        """What loading models really took on this machine, SQLite."""
+        return self.data / "loads.db"
+
 
 def resources_folder() -> Path:
     """Return the folder of catalogue, hardware table, themes, icons and translations."""

@@ -45,6 +45,12 @@ class Budgets:
     unified: bool = False
     layout: CpuLayout = "plain"
 
+    def whole(self, *, closed: bool) -> int:
+        """Return the bytes of all devices, unified memory counted once."""
+        gpu = self.gpu.closed if closed else self.gpu.now
+        host = self.host.closed if closed else self.host.now
+        return max(gpu, host) if self.unified else gpu + host
+
 
 def budgets_of(machine: Machine) -> Budgets:
     """Return the budgets of a machine."""

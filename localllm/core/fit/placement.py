@@ -140,15 +140,15 @@ def _verdict(placement: Placement, gpu: int, host: int, *, closed: bool) -> Verd
     return "tight" if placement.gpu_bytes > TIGHT * gpu or placement.host_bytes > TIGHT * host else "fits"
 
 
-def driver_share(gpus: tuple[Gpu, ...], shape: ModelShape, settings: FitSettings) -> int:
+def driver_share(gpus: tuple[Gpu, ...], shape: ModelShape | None, settings: FitSettings) -> int:
     """Return what drivers and kernels take on the GPUs besides llama.cpp's buffers.
 
     A CUDA context takes 527 MiB on an H100 and 120 MiB on an RTX 4060 (it grows with the chip); the first
     decode takes 76 to 105 MiB more, with experts or without flash attention 180 to 239 (measured). A
     quantized cache is unpacked for attention, one layer at a time.
     """
-    kernels = 256 * MIB if shape.experts or not settings.flash_attention else 128 * MIB
-    if settings.kv_type_k not in PLAIN_CACHE or settings.kv_type_v not in PLAIN_CACHE:
+    kernels = 128 * MIB if shape and not shape.experts and settings.flash_attention else 256 * MIB
+    if shape and (settings.kv_type_k not in PLAIN_CACHE or settings.kv_type_v not in PLAIN_CACHE):
         kernels += 2 * shape.kv_heads * (shape.key_length + shape.value_length) * settings.context_length
     return sum(_context(gpu) + kernels for gpu in gpus)
 

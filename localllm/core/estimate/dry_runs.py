@@ -1,0 +1,124 @@
+"""Exact figures from llama.cpp itself: an inspector child, and what it answered before.
+
+Answers are kept by the header's hash, the settings, and the engine's version and devices, in memory and in
+one SQLite file of the cache folder.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import logging
+import sqlite3
+import threading
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from localllm.engine.client import Engine
+from localllm.engine.protocol import DeviceBuffers, DryRun, buffers_from_records, to_record
+from localllm.errors import EngineDied
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from localllm.core.estimate.subject import Subject
+    from localllm.progress import Progress
+
+_log = logging.getLogger(__name__)
+
+_SCHEMA = "CREATE TABLE IF NOT EXISTS dry_runs (question TEXT PRIMARY KEY, buffers TEXT NOT NULL) STRICT"
+_BUSY_SECONDS = 5.0
+
+
+class DryRuns:
+    """May be used from any thread; one question at a time."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._lock = threading.Lock()
+        self._engine: Engine | None = None
+        self._known: dict[str, tuple[DeviceBuffers, ...]] = {}
+        self._refused: set[str] = set()
+        self._version = importlib.metadata.version("llama_cpp_python")
+
+    def measure(
+        self, subject: Subject, settings: DryRun, devices: tuple[str, ...], progress: Progress | None = None
+    ) -> tuple[DeviceBuffers, ...] | None:
+        """Return what each device would hold; None where llama.cpp cannot say.
+
+        Args:
+            subject: With a header.
+            settings: The very settings.
+            devices: Names of the GPUs that the engine sees; another set is another question.
+            progress: May cancel.
+
+        Raises:
+            BadModelFile, EngineError: llama.cpp refuses the file or the settings.
+            Cancelled: Through `progress`.
+        """
+        if subject.file is None:
+            return None
+        question = json.dumps([subject.key, to_record(settings), self._version, devices], sort_keys=True)
+        with self._lock:
+            if question in self._refused:
+                return None
+            answer = self._known.get(question) or self._recall(question)
+            if answer is None:
+                answer = self._ask(question, subject.file, settings, progress)
+            if answer is not None:
+                self._known[question] = answer
+            return answer
+
+    def rest(self) -> None:
+        """End the inspector and give back what it holds, on a GPU half a GiB; it starts again when needed."""
+        with self._lock:
+            engine, self._engine = self._engine, None
+        if engine is not None:
+            engine.stop()
+
+    def _ask(
+        self, question: str, path: Path, settings: DryRun, progress: Progress | None
+    ) -> tuple[DeviceBuffers, ...] | None:
+        if self._engine is None or not self._engine.alive:
+            self._engine = Engine()
+            self._engine.wait_until_ready(progress)
+        try:
+            answer = self._engine.dry_run(path, settings, progress)
+        except EngineDied as error:  # llama.cpp asserts on some files and layouts: then there is the formula
+            _log.warning("The dry run of “%s” ended: %s %s", path.name, error, error.detail)
+            self._engine = None
+            self._refused.add(question)
+            return None
+        self._keep(question, answer)
+        return answer
+
+    def _recall(self, question: str) -> tuple[DeviceBuffers, ...] | None:
+        try:
+            with closing(self._open()) as database:
+                row = database.execute(
+                    "SELECT buffers FROM dry_runs WHERE question = ?", (question,)
+                ).fetchone()
+            return buffers_from_records(json.loads(row[0])) if row else None
+        except (sqlite3.Error, OSError, ValueError, TypeError) as error:
+            _log.warning("Kept dry runs cannot be read: %s", error)
+            return None
+
+    def _keep(self, question: str, answer: tuple[DeviceBuffers, ...]) -> None:
+        content = json.dumps([to_record(entry) for entry in answer])
+        try:
+            with closing(self._open()) as database, database:
+                database.execute("INSERT OR REPLACE INTO dry_runs VALUES (?, ?)", (question, content))
+        except (sqlite3.Error, OSError) as error:
+            _log.warning("A dry run cannot be kept: %s", error)
+
+    def _open(self) -> sqlite3.Connection:
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        database = sqlite3.connect(self._file, timeout=_BUSY_SECONDS)
+        try:
+            database.execute(_SCHEMA)
+        except sqlite3.DatabaseError as error:
+            database.close()
+            if not isinstance(error, sqlite3.OperationalError):  # damaged, not locked: it is made again
+                self._file.unlink(missing_ok=True)
+            raise
+        return database

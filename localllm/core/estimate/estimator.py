@@ -1,0 +1,167 @@
+"""The one estimator: what recommendation, load dialog, warning, command line and loader go by.
+
+*exact*: llama.cpp's own no-alloc dry run on the header, for the very settings, per device. *formula*: the
+closed form, where there is no header or the computer is another one. Where neither is to be had, there is no
+number. Overheads are those measured at earlier loads here, else constants.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from localllm.core.engine_limits import as_used, weight_layout_works, without_weight_layout
+from localllm.core.estimate.dry_runs import DryRuns
+from localllm.core.estimate.loads import Load, LoadHistory, gpu_overhead, host_overhead
+from localllm.core.estimate.places import ExactPlaces
+from localllm.core.estimate.records import HOST, DeviceMemory, Estimate, Question
+from localllm.core.fit import budgets_of, place_as, place_within
+from localllm.core.fit.placement import driver_share
+from localllm.core.speed import predict_speed
+from localllm.errors import NeedsHeader
+from localllm.texts import text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from localllm.core.fit import Budgets, MemoryEstimate, Placement, Verdict
+    from localllm.core.machine import Machine
+    from localllm.core.speed import SpeedEstimate
+    from localllm.paths import Paths
+    from localllm.progress import Progress
+
+
+class Estimator:
+    """May be used from any thread; keeps an inspector child between questions, `rest` ends it."""
+
+    def __init__(self, limits_file: Path, dry_runs_file: Path, loads_file: Path) -> None:
+        self.limits_file = limits_file
+        self._dry_runs = DryRuns(dry_runs_file)
+        self._loads = LoadHistory(loads_file)
+
+    @classmethod
+    def for_paths(cls, paths: Paths) -> Estimator:
+        """Return the estimator of this user."""
+        return cls(paths.engine_limits_file, paths.dry_runs_file, paths.loads_file)
+
+    def estimate(self, question: Question, progress: Progress | None = None) -> Estimate:
+        """Answer a question.
+
+        Raises:
+            NeedsHeader: There is no header, and the closed form does not cover this architecture.
+            BadModelFile, EngineError: llama.cpp refuses the file or the settings.
+            Cancelled: Through `progress`.
+        """
+        question = self._as_engine_uses_it(question)
+        answer = self._exact(question, progress) if question.here and question.subject.file else None
+        answer = answer or self._formula(question)
+        return replace(answer, speed=_speed(question, answer), last_load=self._last_load(question))
+
+    def rest(self) -> None:
+        """End the inspector child, and give back what it holds."""
+        self._dry_runs.rest()
+
+    def remember(self, load: Load) -> None:
+        """Learn from what a load really took."""
+        self._loads.add(load)
+
+    def _as_engine_uses_it(self, question: Question) -> Question:
+        machine = question.machine
+        works = question.extra_buffers and weight_layout_works(self.limits_file, machine)
+        if not question.extra_buffers:
+            machine = without_weight_layout(machine)
+        elif question.here:
+            machine = as_used(self.limits_file, machine)
+        return replace(question, machine=machine, extra_buffers=works)
+
+    def _formula(self, question: Question) -> Estimate:
+        subject, budgets = question.subject, budgets_of(question.machine)
+        if subject.shape is None:
+            raise NeedsHeader(
+                text("The memory of “{name}” cannot be computed without its file.", name=subject.name),
+                hint=text("Its architecture needs the header: download the file, or name it on the Hub."),
+            )
+        arguments = (budgets, subject.shape, subject.weights, question.settings)
+        placement, memory, verdict = (
+            place_as(*arguments, question.placing) if question.placing else place_within(*arguments)
+        )
+        return self._with_learned(question, _formula_estimate(question, placement, memory, verdict, budgets))
+
+    def _with_learned(self, question: Question, answer: Estimate) -> Estimate:
+        """Replace the overhead's constants by what was measured here; a place stays as it was chosen."""
+        if not question.here or answer.placement.kind != "cpu":
+            return answer
+        loads = self._loads.last(place_of(question.machine), HOST)
+        overhead = host_overhead(loads, question.subject.key, question.subject.vocabulary)
+        if overhead is None:
+            return answer
+        memory = replace(answer.memory, overhead=overhead)
+        placement = replace(answer.placement, host_bytes=memory.total)
+        return _formula_estimate(question, placement, memory, answer.verdict, answer.budgets)
+
+    def _exact(self, question: Question, progress: Progress | None) -> Estimate | None:
+        places = ExactPlaces(question, self._dry_runs, self._overheads(question), progress)
+        return places.best() if question.placing is None else places.chosen(question.placing)
+
+    def _overheads(self, question: Question) -> tuple[int | None, int | None, int]:
+        """Return the engine's own bytes without a GPU and with one, and the drivers' bytes."""
+        machine, subject = question.machine, question.subject
+        names = gpu_names(machine)
+        place = place_of(machine)
+        cpu = host_overhead(self._loads.last(place, HOST), subject.key, subject.vocabulary)
+        if not names:
+            return cpu, None, 0
+        loads = self._loads.last(place, backend_of(names))
+        budgets = budgets_of(machine)
+        learned = gpu_overhead(loads, subject.key)
+        driver = driver_share(budgets.gpus, subject.shape, question.settings)
+        return cpu, host_overhead(loads, subject.key, subject.vocabulary), learned or driver
+
+    def _last_load(self, question: Question) -> Load | None:
+        if not question.here or not question.subject.key:
+            return None
+        place, names = place_of(question.machine), gpu_names(question.machine)
+        loads = [
+            *self._loads.last(place, HOST),
+            *(self._loads.last(place, backend_of(names)) if names else ()),
+        ]
+        own = [load for load in loads if load.model == question.subject.key]
+        return max(own, key=lambda load: load.at, default=None)
+
+
+def place_of(machine: Machine) -> str:
+    """Name this computer and its engine, for which what was measured holds."""
+    engine = importlib.metadata.version("llama_cpp_python")
+    return " | ".join([machine.cpu.name, *(gpu.name for gpu in machine.gpus), engine])
+
+
+def gpu_names(machine: Machine) -> tuple[str, ...]:
+    """Return the GPUs that the engine computes on, as ggml names them."""
+    devices = machine.engine.devices if machine.engine else ()
+    return tuple(device.name for device in devices if device.kind in ("gpu", "igpu"))
+
+
+def backend_of(names: tuple[str, ...]) -> str:
+    """Name what computes together: "CPU", "CPU+CUDA0"."""
+    return "+".join((HOST, *names))
+
+
+def _formula_estimate(
+    question: Question, placement: Placement, memory: MemoryEstimate, verdict: Verdict, budgets: Budgets
+) -> Estimate:
+    parts = (memory.weights, memory.kv, memory.compute, memory.output, memory.overhead)
+    if placement.kind == "cpu":
+        devices: tuple[DeviceMemory, ...] = (DeviceMemory(HOST, memory.total, *parts),)
+    else:
+        devices = (DeviceMemory(HOST, placement.host_bytes), DeviceMemory("GPU", placement.gpu_bytes))
+    return Estimate(question.subject, question.settings, memory, devices, placement, verdict, budgets)
+
+
+def _speed(question: Question, answer: Estimate) -> SpeedEstimate | None:
+    shape = question.subject.shape
+    if shape is None:
+        return None
+    return predict_speed(
+        question.machine, shape, question.subject.weights, answer.placement, question.settings
+    )

@@ -1,0 +1,127 @@
+"""What loads really took: each one is compared with its prediction, and teaches the next.
+
+llama.cpp's buffers are predicted exactly by the dry run; what differs between computers is the rest: the
+engine's process with its libraries and vocabulary, and what a driver takes on a GPU. Both are learned here.
+One SQLite file, safe with several processes; it can be thrown away.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import statistics
+import time
+from contextlib import closing
+from dataclasses import astuple, dataclass, fields
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_log = logging.getLogger(__name__)
+
+# llama.cpp's vocabulary in memory: 307 to 424 bytes per token for 9 BPE vocabularies of 50,000 to 262,000
+# tokens, 152 for two of SPM, measured with llama-cpp-python 0.3.36
+VOCABULARY_BYTES = 340
+_REMEMBERED = 40  # loads of one backend that a prediction looks at
+_BUSY_SECONDS = 5.0
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS loads (
+    place TEXT NOT NULL, backend TEXT NOT NULL, model TEXT NOT NULL, name TEXT NOT NULL,
+    vocabulary INTEGER NOT NULL, predicted INTEGER NOT NULL, used INTEGER NOT NULL,
+    host_overhead INTEGER NOT NULL, gpu_overhead INTEGER NOT NULL, at REAL NOT NULL
+) STRICT
+"""
+
+
+@dataclass(frozen=True)
+class Load:
+    """One load.
+
+    Attributes:
+        place: This computer and engine version.
+        backend: The devices that took part: "CPU", "CPU+CUDA0".
+        model: Hash of the header.
+        predicted: Bytes, all devices together; likewise `used`.
+        host_overhead: Bytes of the engine's process besides llama.cpp's buffers.
+        gpu_overhead: Bytes on all GPUs besides them; 0 = not known.
+        at: Seconds since 1970.
+    """
+
+    place: str
+    backend: str
+    model: str
+    name: str
+    vocabulary: int
+    predicted: int
+    used: int
+    host_overhead: int
+    gpu_overhead: int = 0
+    at: float = 0.0
+
+    @property
+    def residual(self) -> float:
+        """(used - predicted) / used."""
+        return (self.used - self.predicted) / max(1, self.used)
+
+
+class LoadHistory:
+    """Remembers loads, and predicts overheads from them; a disk that refuses costs the memory of it only."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def add(self, load: Load) -> None:
+        """Keep a load."""
+        row = (*astuple(load)[:-1], load.at or time.time())
+        marks = ", ".join("?" * len(row))
+        try:
+            with closing(self._open()) as database, database:
+                database.execute(f"INSERT INTO loads VALUES ({marks})", row)  # noqa: S608 - question marks
+        except (sqlite3.Error, OSError) as error:
+            _log.warning("A load could not be kept: %s", error)
+
+    def last(self, place: str, backend: str) -> list[Load]:
+        """Return the loads of a backend, the newest first."""
+        names = ", ".join(field.name for field in fields(Load))
+        query = f"SELECT {names} FROM loads WHERE place = ? AND backend = ? ORDER BY at DESC LIMIT ?"  # noqa: S608
+        try:
+            with closing(self._open()) as database:
+                return [Load(*row) for row in database.execute(query, (place, backend, _REMEMBERED))]
+        except (sqlite3.Error, OSError) as error:
+            _log.warning("Earlier loads cannot be read: %s", error)
+            return []
+
+    def _open(self) -> sqlite3.Connection:
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        database = sqlite3.connect(self._file, timeout=_BUSY_SECONDS)
+        try:
+            database.execute(_SCHEMA)
+        except sqlite3.DatabaseError as error:
+            database.close()
+            if not isinstance(error, sqlite3.OperationalError):  # damaged, not locked: it is begun anew
+                self._file.unlink(missing_ok=True)
+            raise
+        return database
+
+
+def host_overhead(loads: list[Load], model: str, vocabulary: int) -> int | None:
+    """Return the bytes that the engine's process will take besides its buffers; None if nothing is known.
+
+    The same model's own figure, else the median of all without their vocabularies, and this vocabulary.
+    """
+    own = [load.host_overhead for load in loads if load.model == model and load.host_overhead]
+    if own:
+        return own[0]
+    bare = [load.host_overhead - VOCABULARY_BYTES * load.vocabulary for load in loads if load.host_overhead]
+    return int(max(0, statistics.median(bare)) + VOCABULARY_BYTES * vocabulary) if bare else None
+
+
+def gpu_overhead(loads: list[Load], model: str) -> int | None:
+    """Return the bytes that drivers will take on the GPUs; None if nothing is known.
+
+    The same model's largest, else the largest of all: too little ends the engine, too much costs nothing.
+    """
+    own = [load.gpu_overhead for load in loads if load.model == model and load.gpu_overhead]
+    every = own or [load.gpu_overhead for load in loads if load.gpu_overhead]
+    return max(every, default=None)

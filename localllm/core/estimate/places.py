@@ -1,0 +1,181 @@
+"""Finds where a model goes by asking llama.cpp: on the GPU, with experts or some layers on the CPU, or there.
+
+The order is that of the closed form (`core.fit.placement`), whose guess for the number of layers is where
+the search begins.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from localllm.core.estimate.records import HOST, DeviceMemory, Estimate
+from localllm.core.fit import MemoryEstimate, Placement, Placing, budgets_of, place_within, verdict_of
+from localllm.core.fit.memory import RUNTIME
+from localllm.core.fit.placement import HOST_RUNTIME_WITH_GPU, LEAST_SHARE
+from localllm.engine.protocol import DryRun
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from localllm.core.estimate.dry_runs import DryRuns
+    from localllm.core.estimate.records import Question
+    from localllm.core.fit import Budgets
+    from localllm.core.fit.placement import PlacementKind
+    from localllm.engine.protocol import DeviceBuffers
+    from localllm.progress import Progress
+
+Overheads = tuple[int | None, int | None, int]  # the engine's without a GPU, with one; the drivers'
+
+
+class ExactPlaces:
+    """One question, asked of dry runs."""
+
+    def __init__(
+        self, question: Question, dry_runs: DryRuns, overheads: Overheads, progress: Progress | None
+    ) -> None:
+        self._question = question
+        self._dry_runs = dry_runs
+        self._alone, self._beside_gpu, self._drivers = overheads
+        self._progress = progress
+        self._budgets = budgets_of(question.machine)
+        devices = question.machine.engine.devices if question.machine.engine else ()
+        self._gpus = tuple(device.name for device in devices if device.kind in ("gpu", "igpu"))
+
+    def best(self) -> Estimate | None:
+        """Return the first place that fits now, else after other programs are closed; None: no dry run."""
+        last: Estimate | None = None
+        for closed in (False, True):
+            for place in self._candidates(closed=closed):
+                if place is None:
+                    return None
+                last = place
+                if _fits(self._budgets, place.placement, closed=closed):
+                    return place
+        return last
+
+    def chosen(self, placing: Placing) -> Estimate | None:
+        """Return the estimate of a place that somebody has chosen."""
+        return self._measure(placing if self._gpus else Placing(0))
+
+    def _candidates(self, *, closed: bool) -> Iterator[Estimate | None]:
+        subject = self._question.subject
+        if self._gpus and self._budgets.gpus:
+            yield self._measure(Placing(subject.layers + 1))
+            if self._budgets.unified:
+                return
+            if subject.experts:
+                yield self._measure(Placing(subject.layers + 1, experts_on_cpu=True))
+            layers = self._most_layers(closed=closed)
+            if layers:
+                yield self._measure(Placing(layers))
+        yield self._measure(Placing(0))
+
+    def _most_layers(self, *, closed: bool) -> int | None:
+        layers = self._question.subject.layers
+
+        def fits(count: int) -> bool:
+            place = self._measure(Placing(count))
+            return place is not None and _fits(self._budgets, place.placement, closed=closed)
+
+        return search_most(fits, max(2, int(LEAST_SHARE * layers) + 1), layers, self._guess())
+
+    def _guess(self) -> int:
+        subject = self._question.subject
+        if subject.shape is None:
+            return (subject.layers + 1) // 2
+        placement, _, _ = place_within(self._budgets, subject.shape, subject.weights, self._question.settings)
+        return placement.gpu_layers
+
+    def _measure(self, placing: Placing) -> Estimate | None:
+        buffers = self._dry_runs.measure(
+            self._question.subject, self._dry_run(placing), self._gpus, self._progress
+        )
+        return self._estimate(placing, buffers) if buffers else None
+
+    def _dry_run(self, placing: Placing) -> DryRun:
+        settings = self._question.settings
+        return DryRun(
+            context_length=settings.context_length,
+            batch=settings.batch,
+            ubatch=settings.ubatch,
+            sequences=settings.sequences,
+            outputs_max=settings.outputs_max,
+            swa_full=settings.swa_full,
+            flash_attention=settings.flash_attention,
+            kv_type_k=settings.kv_type_k,
+            kv_type_v=settings.kv_type_v,
+            gpu_layers=placing.gpu_layers,
+            experts_on_cpu=placing.experts_on_cpu,
+            extra_buffers=self._question.extra_buffers,
+        )
+
+    def _estimate(self, placing: Placing, buffers: tuple[DeviceBuffers, ...]) -> Estimate:
+        devices = tuple(self._device(entry, on_gpu=placing.gpu_layers > 0) for entry in buffers)
+        devices = tuple(device for device in devices if device.device == HOST or device.total)
+        host = next(device.total for device in devices if device.device == HOST)
+        kind = self._kind(placing)
+        placement = Placement(kind, placing.gpu_layers, sum(device.total for device in devices) - host, host)
+        if kind == "unified":
+            overhead = self._beside_gpu or RUNTIME
+            placement = replace(
+                placement, gpu_bytes=placement.gpu_bytes + host - overhead, host_bytes=overhead
+            )
+        memory = _sum_up(devices)
+        question = self._question
+        return Estimate(
+            question.subject, question.settings, memory, devices, placement,
+            verdict_of(self._budgets, placement), self._budgets,
+        )  # fmt: skip
+
+    def _kind(self, placing: Placing) -> PlacementKind:
+        if not placing.gpu_layers:
+            return "cpu"
+        if self._budgets.unified:
+            return "unified"
+        if placing.experts_on_cpu and self._question.subject.experts:
+            return "experts_on_cpu"
+        return "gpu" if placing.gpu_layers > self._question.subject.layers else "partly_gpu"
+
+    def _device(self, entry: DeviceBuffers, *, on_gpu: bool) -> DeviceMemory:
+        if entry.device != HOST:  # large batches go there even if no layer is
+            computes = on_gpu or entry.compute
+            overhead = self._drivers // len(self._gpus) if computes else 0
+        elif on_gpu:
+            overhead = self._beside_gpu or (RUNTIME if self._budgets.unified else HOST_RUNTIME_WITH_GPU)
+        else:
+            overhead = self._alone or RUNTIME
+        parts = (entry.weights, entry.kv, entry.compute, entry.output, overhead)
+        return DeviceMemory(entry.device, sum(parts), *parts)
+
+
+def search_most(fits: Callable[[int], bool], low: int, high: int, guess: int) -> int | None:
+    """Return the largest count from `low` to `high` that fits, None if none does.
+
+    What fits, fits with less; the search gallops away from the guess.
+    """
+    good, bad, step = low - 1, high + 1, 1
+    probe = min(max(guess, low), high)
+    while bad - good > 1:
+        if fits(probe):
+            good, probe = probe, probe + step
+        else:
+            bad, probe = probe, probe - step
+        step *= 2
+        probe = min(max(probe, good + 1), bad - 1)
+    return good if good >= low else None
+
+
+def _fits(budgets: Budgets, placement: Placement, *, closed: bool) -> bool:
+    gpu = budgets.gpu.closed if closed else budgets.gpu.now
+    host = budgets.host.closed if closed else budgets.host.now
+    return placement.gpu_bytes <= gpu and placement.host_bytes <= host
+
+
+def _sum_up(devices: tuple[DeviceMemory, ...]) -> MemoryEstimate:
+    def total(part: str) -> int:
+        return sum(getattr(device, part) or 0 for device in devices)
+
+    return MemoryEstimate(
+        total("weights"), total("kv"), total("compute"), total("output"), total("overhead"), "exact"
+    )

@@ -1,0 +1,97 @@
+"""What is asked of the estimator, and what it says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from localllm.core.estimate.loads import Load
+    from localllm.core.estimate.subject import Subject
+    from localllm.core.fit import Budgets, FitSettings, MemoryEstimate, Placement, Placing, Verdict
+    from localllm.core.machine import Machine
+    from localllm.core.speed import SpeedEstimate
+
+HOST = "CPU"
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked.
+
+    Attributes:
+        machine: The computer at this moment.
+        placing: A place that somebody has chosen; None finds the best one.
+        extra_buffers: Whether weights may be repacked for the processor.
+        here: Whether it is this computer, which llama.cpp can be asked about.
+    """
+
+    subject: Subject
+    settings: FitSettings
+    machine: Machine
+    placing: Placing | None = None
+    extra_buffers: bool = True
+    here: bool = True
+
+
+@dataclass(frozen=True)
+class DeviceMemory:
+    """Bytes on one device; "CPU" is main memory. The closed form knows totals only, its parts are None."""
+
+    device: str
+    total: int
+    weights: int | None = None
+    kv: int | None = None
+    compute: int | None = None
+    output: int | None = None
+    overhead: int | None = None
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What loading a model with certain settings would take on a computer.
+
+    Attributes:
+        memory: All devices together, in parts, with its certainty.
+        placement: Where it goes; the layers in it are what to load it with.
+        available: Bytes that can be had now; `closable` after other programs are closed.
+        speed: None where it cannot be predicted.
+        last_load: The last time this very model was loaded here, for comparison.
+    """
+
+    subject: Subject
+    settings: FitSettings
+    memory: MemoryEstimate
+    devices: tuple[DeviceMemory, ...]
+    placement: Placement
+    verdict: Verdict
+    budgets: Budgets
+    speed: SpeedEstimate | None = None
+    last_load: Load | None = None
+
+    @property
+    def available(self) -> int:
+        """Bytes that can be had now, unified memory counted once."""
+        return self.budgets.whole(closed=False)
+
+    @property
+    def closable(self) -> int:
+        """Bytes that can be had after other programs are closed."""
+        return self.budgets.whole(closed=True)
+
+    @property
+    def experts_on_cpu(self) -> bool:
+        """Whether the experts stay in main memory."""
+        return self.placement.kind == "experts_on_cpu"
+
+    def memory_record(self) -> dict[str, Any]:
+        """Return the parts in bytes as JSON data."""
+        memory = self.memory
+        return {
+            "weights": memory.weights,
+            "kv": memory.kv,
+            "compute": memory.compute,
+            "output": memory.output,
+            "overhead": memory.overhead,
+            "total": memory.total,
+        }
