@@ -137,16 +137,34 @@ def _cache(shape: ModelShape, cells: int, window: int, settings: FitSettings) ->
 
 def _compute(shape: ModelShape, cells: int, window: int, ubatch: int, settings: FitSettings) -> int:
     """Return the peak of the prompt's graph: logits, activations or attention scores."""
-    width = shape.embedding_width
-    activations = 4 * _activations(shape)
-    outputs = min(ubatch, settings.batch if settings.embeddings else settings.outputs_max or settings.batch)
-    logits = 0 if shape.is_encoder else 4 * outputs * (shape.vocabulary + 2 * width)
-    if settings.flash_attention:
-        return max(logits, ubatch * (activations + 2 * cells + 2 * window))
+    mask = (2 if settings.flash_attention else 4) * (cells + window) * ubatch
+    peak = max(_logits(shape, ubatch, mask, settings), 4 * ubatch * _activations(shape) + mask)
     queries, keys = shape.heads * shape.key_length, shape.kv_heads * shape.key_length
-    mask = 4 * (cells + window)
-    scores = 4 * (shape.heads * cells + 3 * width + 2 * queries + 2 * keys)
-    return max(logits, ubatch * (max(scores, activations) + mask))
+    rows = 3 * shape.embedding_width + 2 * queries + 2 * keys
+    if settings.flash_attention:
+        unpacked = _unpacked(shape, cells, settings)
+        return max(peak, unpacked + mask + 4 * ubatch * rows) if unpacked else peak
+    if shape.architecture in DEEP_STACK:
+        rows += 7 * shape.embedding_width
+    return max(peak, 4 * ubatch * (shape.heads * cells + rows) + mask)
+
+
+def _logits(shape: ModelShape, ubatch: int, mask: int, settings: FitSettings) -> int:
+    """Return what is alive at the end of the graph; a dense hybrid's last layer still holds the mask then."""
+    if shape.is_encoder:
+        return 0
+    outputs = min(ubatch, settings.batch if settings.embeddings else settings.outputs_max or settings.batch)
+    beside = 6 if shape.architecture in DEEP_STACK else 2
+    logits = 4 * outputs * (shape.vocabulary + beside * shape.embedding_width)
+    return logits + mask if shape.recurrent_layers and not shape.experts else logits
+
+
+def _unpacked(shape: ModelShape, cells: int, settings: FitSettings) -> int:
+    """Return the copy in 16 bits that flash attention makes of one layer's float32 cache."""
+    widths = {settings.kv_type_k: 0, settings.kv_type_v: 0}
+    widths[settings.kv_type_k] += shape.mla_width or shape.kv_heads * shape.key_length
+    widths[settings.kv_type_v] += 0 if shape.mla_width else shape.kv_heads * shape.value_length
+    return 2 * settings.sequences * cells * widths.get("f32", 0)
 
 
 def _activations(shape: ModelShape) -> int:
@@ -157,6 +175,8 @@ def _activations(shape: ModelShape) -> int:
         beside = 10
     elif shape.recurrent_layers or shape.is_encoder:
         beside = 3
+    elif shape.architecture == "exaone4":
+        beside = 2
     branches = 3 if shape.architecture not in WITHOUT_GATE else 1
     dense = (
         branches * max(shape.feed_forward, 2 * shape.recurrent_keys + shape.recurrent_inner) + beside * width
