@@ -11,6 +11,8 @@ LocalLLMError            what happened · what is safe · what to do · detail f
 ├── HubError             the Hub, or the network on the way to it, did not do what was asked
 │   ├── HubOffline       there is no way to it now, or none is wanted
 │   └── HubRefused       gated, private, unknown, or the token is not accepted
+├── DownloadError        a download stopped; what arrived is kept unless it says otherwise
+│   └── NotEnoughDisk    it does not fit on its disk
 ├── StoreError           the chats on disk cannot be read or written
 └── UsageError           a command or a setting that makes no sense
 
@@ -118,6 +120,24 @@ class HubRefused(HubError):
 
     page: str = ""
     needs_token: bool = False
+
+
+class DownloadError(LocalLLMError):
+    """A download stopped."""
+
+
+class NotEnoughDisk(DownloadError):
+    """The download does not fit on its disk.
+
+    Attributes:
+        need: Bytes still to come, and what stays free for others.
+        free: Bytes there are.
+    """
+
+    def __init__(self, message: Text, *, need: int, free: int, hint: Text | None = None) -> None:
+        super().__init__(message, hint=hint, safe=Text("What has arrived is kept."))
+        self.need = need
+        self.free = free
 
 
 class StoreError(LocalLLMError):

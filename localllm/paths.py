@@ -55,6 +55,11 @@ class Paths:
         return self.data / "chats.db"
 
     @property
+    def downloads_file(self) -> Path:
+        """The queue of downloads, SQLite."""
+        return self.data / "downloads.db"
+
+    @property
     def engine_limits_file(self) -> Path:
         """What the engine build cannot do on this machine, JSON."""
         return self.data / "engine-limits.json"
