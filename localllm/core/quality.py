@@ -16,6 +16,8 @@ Benchmarks are never compared with one another. Each model has one ability, in p
 4. For a use, the figures of that use's benchmarks are weighed in again, three times, around the
    general ability; a model made for that use alone and without such a figure gets three points.
 
+Embedding models have a scale of their own, in points of MTEB (Multilingual), made in the same way.
+
 A model without any figure has its prior alone, and says so. Quantization takes away a share of the points
 that grows with the published Kullback-Leibler divergence: points · (1 - exp(-0.45 · KLD)). The divergence
 was measured on an 8B model; it is scaled by the root of (8 billion / size), between a quarter and three
@@ -37,10 +39,11 @@ if TYPE_CHECKING:
 
     from localllm.core.shape import ModelShape
 
-Use = Literal["chat", "code", "reasoning", "vision", "multilingual"]
+Use = Literal["chat", "code", "reasoning", "vision", "multilingual", "embedding"]
 USES: tuple[Use, ...] = get_args(Use)
 
 ANCHOR = "MMLU-Pro"
+EMBEDDING_ANCHOR = "MTEB (Multilingual)"
 LEAST_MODELS = 5
 ROUNDS = 15
 PRIOR_SPREAD = 7.0  # points
@@ -55,6 +58,7 @@ OF_USE: dict[Use, frozenset[str]] = {
     "reasoning": frozenset({"GPQA", "AIME 2025", "AIME 2024"}),
     "vision": frozenset({"MMMU", "MMMU-Pro"}),
     "multilingual": frozenset({"MMMLU (Spanish)", "MGSM"}),
+    "embedding": frozenset({EMBEDDING_ANCHOR}),
 }
 
 
@@ -125,9 +129,10 @@ class _Line:
 class QualityScale:
     """The abilities of the models of a catalogue."""
 
-    def __init__(self, models: Sequence[Rated]) -> None:
-        self._lines: dict[str, _Line] = {ANCHOR: _Line(0.0, 1.0, LEAST_SPREAD)}
-        self._prior = (20.0, 8.0, 0.8)
+    def __init__(self, models: Sequence[Rated], anchor: str = ANCHOR) -> None:
+        self._anchor = anchor
+        self._lines: dict[str, _Line] = {anchor: _Line(0.0, 1.0, LEAST_SPREAD)}
+        self._prior = (20.0, 8.0, 0.8) if anchor == ANCHOR else (62.0, 2.0, 0.1)
         self._makers: dict[str, float] = {}
         self._best = 100.0
         self._ability = {model.id: self._from_prior(model) for model in models}
@@ -148,8 +153,8 @@ class QualityScale:
             score = self._weigh(general, PRIOR_SPREAD / 2, of_use, weight=3.0)
         else:
             score = general + (MADE_FOR_IT if model.uses == (use,) and use != "chat" else 0.0)
-        shown = _shown(of_use, figures)
-        return Quality(min(100.0, max(0.0, score)), _source(shown), not figures)
+        source = _source(_shown(of_use, figures, self._anchor))
+        return Quality(min(100.0, max(0.0, score)), source, not figures)
 
     def _from_prior(self, model: Rated) -> float:
         base, per_doubling, per_month = self._prior
@@ -177,7 +182,7 @@ class QualityScale:
             for entry in model.quality:
                 points.setdefault(entry.benchmark, []).append((self._ability[model.id], entry.value))
         for benchmark, pairs in points.items():
-            if benchmark != ANCHOR and len(pairs) >= LEAST_MODELS:
+            if benchmark != self._anchor and len(pairs) >= LEAST_MODELS:
                 line = _fit(pairs)
                 if line:
                     self._lines[benchmark] = line
@@ -249,9 +254,11 @@ def _determinant(m: Sequence[Sequence[float]]) -> float:
     )
 
 
-def _shown(of_use: Sequence[Evaluation], figures: Sequence[Evaluation]) -> tuple[Evaluation, ...]:
+def _shown(
+    of_use: Sequence[Evaluation], figures: Sequence[Evaluation], anchor: str
+) -> tuple[Evaluation, ...]:
     rest = sorted(
-        (entry for entry in figures if entry not in of_use), key=lambda entry: entry.benchmark != ANCHOR
+        (entry for entry in figures if entry not in of_use), key=lambda entry: entry.benchmark != anchor
     )
     return (*of_use, *rest)[:3]
 

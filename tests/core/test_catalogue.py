@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -13,15 +15,45 @@ STARTER = "smollm2-135m-instruct"
 def test_what_is_in_it(catalogue):
     assert len(catalogue.models) >= 100
     assert {use for model in catalogue.models for use in model.uses} == {
-        "chat", "code", "reasoning", "vision", "multilingual",
+        "chat", "code", "reasoning", "vision", "multilingual", "embedding",
     }  # fmt: skip
     sizes = sorted(model.parameters for model in catalogue.models)
     assert sizes[0] < 2e8
-    assert sizes[-1] > 2e11
+    assert sizes[-1] > 6e11
     assert sum(bool(model.quality) for model in catalogue.models) >= 50
     assert sum(model.spanish is True for model in catalogue.models) >= 15
     assert all(model.sources and model.license and model.repo for model in catalogue.models)
     assert all(model.shape.architecture in COVERED for model in catalogue.models)
+    assert sum("embedding" in model.uses for model in catalogue.models) >= 12
+
+
+def test_whether_a_download_is_gated_has_a_source(catalogue):
+    for model in catalogue.models:
+        assert bool(model.gated_source) == (model.gated is not None), model.id
+    known = {model.id: model.gated for model in catalogue.models}
+    assert known["llama-3.3-70b-instruct"] is True
+    assert known["qwen3-32b"] is False
+    assert sum(gated is not None for gated in known.values()) >= 85
+
+
+def test_the_shipped_file_is_what_its_facts_make(tmp_path):
+    shipped = resources_folder() / "catalogue.json"
+    script = resources_folder().parent / "packaging" / "make_catalogue.py"
+    made = tmp_path / "catalogue.json"
+    subprocess.run([sys.executable, str(script), str(made)], check=True, capture_output=True)
+    assert made.read_bytes() == shipped.read_bytes()
+
+
+def test_every_fact_of_the_facts_is_kept(catalogue):
+    """A False in the facts, as in gated or Spanish, is an answer, not a gap."""
+    path = resources_folder().parent / "packaging" / "catalogue_facts.json"
+    rows = {row["id"]: row for row in json.loads(path.read_bytes())["models"]}
+    for model in catalogue.models:
+        row = rows[model.id]
+        assert model.spanish == row.get("spanish"), model.id
+        if "gated" in row:
+            assert model.gated == row["gated"], model.id
+        assert model.shape.layers == row["n_layers"]
 
 
 def test_no_figure_comes_from_a_source_whose_terms_forbid_it(catalogue):

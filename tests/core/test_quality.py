@@ -41,7 +41,7 @@ def test_a_better_figure_is_a_better_score(catalogue):
 
 def test_without_figures_it_says_so(catalogue):
     for model in catalogue.models:
-        quality = catalogue.scale.quality(model, "chat")
+        quality = catalogue.quality(model, model.uses[0])
         assert 0 <= quality.score <= 100
         if not model.quality:
             assert quality.estimated
@@ -51,9 +51,18 @@ def test_without_figures_it_says_so(catalogue):
 
 
 def test_nothing_unmeasured_is_above_the_best_measured(catalogue):
-    scores = [(catalogue.scale.quality(model, "chat"), model.id) for model in catalogue.models]
-    best = max(quality.score for quality, _ in scores if not quality.estimated)
-    assert all(quality.score < best for quality, _ in scores if quality.estimated)
+    for use in ("chat", "embedding"):
+        scores = [catalogue.quality(model, use) for model in catalogue.models if use in model.uses]
+        best = max(quality.score for quality in scores if not quality.estimated)
+        assert all(quality.score < best for quality in scores if quality.estimated)
+        assert any(quality.estimated for quality in scores)
+
+
+def test_embedding_models_have_a_scale_of_their_own(catalogue):
+    model = catalogue.model("qwen3-embedding-8b")
+    quality = catalogue.quality(model, "embedding")
+    assert "MTEB (Multilingual) 70.58" in str(quality.source)
+    assert quality.score == pytest.approx(70.58, abs=0.5)
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,7 @@ def context_of(model: object, settings: dict[str, object]) -> object:
     parameters.n_ctx, parameters.n_batch = settings["context_length"], settings["batch"]
     parameters.n_ubatch, parameters.n_seq_max = settings["ubatch"], settings["sequences"]
     parameters.n_outputs_max = settings["outputs_max"]
+    parameters.embeddings = settings["embeddings"]
     parameters.flash_attn_type = int(settings["flash_attention"])
     parameters.swa_full, parameters.kv_unified = settings["swa_full"], False
     parameters.type_k, parameters.type_v = KV_TYPES[settings["kv_type_k"]], KV_TYPES[settings["kv_type_v"]]

@@ -24,10 +24,12 @@ QK_NORM = {
     "qwen35moe",
     "qwen3next",
     "apertus",
+    "gemma-embedding",
 }
 BIASED = {"qwen2", "qwen2vl", "gpt-oss", "glm4moe", "seed_oss", "glm4"}
-LAYER_NORM = {"command-r", "cohere2"}
+LAYER_NORM = {"command-r", "cohere2", "bert", "nomic-bert"}
 ROTATED = 64
+PLAIN_PARTS = ("gate_inp", "conv1d", "position_embd", "token_types")
 
 
 def write_header(path: Path, shape: ModelShape) -> None:
@@ -48,7 +50,7 @@ def write_header(path: Path, shape: ModelShape) -> None:
             writer.add_array(name, value)
     size = 0
     for name, dimensions in tensors(shape):
-        plain = len(dimensions) == 1 or "gate_inp" in name or "conv1d" in name
+        plain = len(dimensions) == 1 or any(part in name for part in PLAIN_PARTS)
         kind = gguf.GGMLQuantizationType.F32 if plain else gguf.GGMLQuantizationType.Q8_0
         count = 1
         for dimension in dimensions:
@@ -143,6 +145,12 @@ def special(shape: ModelShape) -> dict[str, object]:  # noqa: PLR0911
             }
         case "qwen2vl" | "qwen3vl" | "qwen3vlmoe":
             return {"rope.dimension_sections": [24, 20, 20, 0], "n_deepstack_layers": 3}
+        case "bert" | "nomic-bert" | "gemma-embedding":
+            return {
+                "attention.causal": False,
+                "pooling_type": 1,
+                "@tokenizer.ggml.token_type_count": 2,
+            }
         case "apertus":
             numbers = [0.8] * shape.layers
             names = ("alpha_n", "alpha_p", "beta", "eps")
@@ -159,6 +167,9 @@ def tensors(shape: ModelShape) -> Iterator[Tensor]:
     """Yield every tensor that llama.cpp asks for."""
     width, architecture = shape.embedding_width, shape.architecture
     yield "token_embd.weight", (width, shape.vocabulary)
+    if architecture in ("bert", "nomic-bert"):
+        yield from bert(shape)
+        return
     yield "output_norm.weight", (width,)
     if not shape.tied_embeddings:
         yield "output.weight", (width, shape.vocabulary)
@@ -178,12 +189,39 @@ def tensors(shape: ModelShape) -> Iterator[Tensor]:
         yield from feed_forward(shape, layer, b)
 
 
+def bert(shape: ModelShape) -> Iterator[Tensor]:
+    width, queries = shape.embedding_width, shape.heads * shape.key_length
+    yield "token_types.weight", (width, 2)
+    yield from normalization("token_embd_norm", width)
+    if shape.architecture == "bert":
+        yield "position_embd.weight", (width, shape.trained_context)
+    for layer in range(shape.layers):
+        b = f"blk.{layer}."
+        if shape.architecture == "nomic-bert":
+            yield b + "attn_qkv.weight", (width, 3 * queries)
+            yield b + "ffn_gate.weight", (width, shape.feed_forward)
+        else:
+            for name in ("attn_q", "attn_k", "attn_v"):
+                yield f"{b}{name}.weight", (width, queries)
+                yield f"{b}{name}.bias", (queries,)
+        yield b + "attn_output.weight", (queries, width)
+        yield b + "ffn_up.weight", (width, shape.feed_forward)
+        yield b + "ffn_down.weight", (shape.feed_forward, width)
+        yield from normalization(b + "attn_output_norm", width)
+        yield from normalization(b + "layer_output_norm", width)
+
+
+def normalization(name: str, width: int) -> Iterator[Tensor]:
+    yield f"{name}.weight", (width,)
+    yield f"{name}.bias", (width,)
+
+
 def norms(shape: ModelShape, b: str) -> Iterator[Tensor]:
     width, architecture = shape.embedding_width, shape.architecture
     if architecture in ("qwen35", "qwen35moe", "qwen3next", "gpt-oss", "glm4moe", "seed_oss"):
         yield b + "post_attention_norm.weight", (width,)
         return
-    if architecture in ("gemma2", "gemma3", "gemma4", "olmo2", "exaone4", "glm4"):
+    if architecture in ("gemma2", "gemma3", "gemma4", "gemma-embedding", "olmo2", "exaone4", "glm4"):
         yield b + "post_attention_norm.weight", (width,)
         yield b + "post_ffw_norm.weight", (width,)
     if architecture == "gemma4" and shape.experts:

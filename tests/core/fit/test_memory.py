@@ -90,6 +90,8 @@ def one_of_each_kind(catalogue):
     kinds = {}
     for model in catalogue.models:
         shape = model.shape
+        if shape.is_encoder:
+            continue
         kinds.setdefault((shape.architecture, bool(shape.experts), bool(shape.window_layers)), model.id)
     return list(kinds.values())
 
