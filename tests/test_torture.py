@@ -19,6 +19,7 @@ from localllm.engine.protocol import LoadSettings, Piece, Sampling
 from localllm.errors import BadModelFile
 from localllm.gguf import check_header, read_header
 from localllm.progress import Progress
+from tests.core.estimators import estimator_in
 
 pytestmark = [pytest.mark.torture, pytest.mark.timeout(1800)]
 
@@ -67,7 +68,7 @@ def test_fifty_engine_deaths_keep_every_partial_answer(tmp_path, starter):
     from localllm.core.chat import Conversation
 
     store, settings = ChatStore(tmp_path / "chats.db"), LoadSettings(512, threads=1, extra_buffers=False)
-    session = ModelSession(lambda: probe(tmp_path), tmp_path / "limits.json")
+    session = ModelSession(lambda: probe(tmp_path), estimator_in(tmp_path))
     session.load(describe(starter), settings, Progress())
     ends = (signal.SIGKILL, signal.SIGABRT, signal.SIGSEGV)
     for number in range(50):

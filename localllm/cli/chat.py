@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from localllm.core.chat import alternate, fit_history, prompt_budget
+from localllm.core.estimate import Estimator
 from localllm.core.hardware import probe
 from localllm.core.library import Library
 from localllm.core.session import ModelSession
@@ -102,7 +103,7 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
         raise UsageError(text("There is no model on this disk."), hint=text("Name a GGUF file."))
     paths = context.paths
     session = ModelSession(
-        lambda: probe(paths.models, measurements=paths.measurements_file), paths.engine_limits_file
+        lambda: probe(paths.models, measurements=paths.measurements_file), Estimator.for_paths(paths)
     )
     try:
         _load(session, model, arguments, context)

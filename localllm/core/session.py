@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from localllm.core.engine_build import read_engine_build
-from localllm.core.engine_limits import (
-    as_used,
-    remember_crash,
-    weight_layout_works,
-    without_weight_layout,
-)
-from localllm.core.fit import FitSettings, MemoryEstimate, Placement, Verdict, place
+from localllm.core.engine_limits import remember_crash, weight_layout_works
+from localllm.core.estimate import Question, subject_of_file
+from localllm.core.estimate.comparison import compare
+from localllm.core.fit import FitSettings, Placing
 from localllm.core.hardware import with_engine
-from localllm.core.shape import shape_from_gguf
 from localllm.engine.client import Engine
-from localllm.errors import Cancelled, EngineDied, EngineError, LocalLLMError, NotEnoughMemory
+from localllm.errors import (
+    BadModelFile,
+    Cancelled,
+    EngineDied,
+    EngineError,
+    LocalLLMError,
+    NeedsHeader,
+    NotEnoughMemory,
+)
 from localllm.gguf import check_header, read_header
 from localllm.texts import Bytes, text
 
@@ -26,39 +30,31 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from localllm.core.estimate import Estimate, Estimator, Subject
+    from localllm.core.estimate.loads import Load
     from localllm.core.library import LibraryModel
     from localllm.core.machine import EngineBuild, Machine
-    from localllm.core.shape import ModelShape
     from localllm.engine.protocol import LoadedModel, LoadSettings
     from localllm.progress import Progress
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class FitAnswer:
-    """What loading a model would take on this computer; `available` bytes can be had now."""
-
-    memory: MemoryEstimate
-    placement: Placement
-    verdict: Verdict
-    available: int
-
-
 class ModelSession:
     """Owns the engine; may be used from any thread, loads one model at a time.
 
-    `probe` describes this computer at this moment. `limits_file` keeps what this engine build cannot do here.
+    `probe` describes this computer at this moment.
     """
 
-    def __init__(self, probe: Callable[[], Machine], limits_file: Path) -> None:
+    def __init__(self, probe: Callable[[], Machine], estimator: Estimator) -> None:
         self._probe = probe
-        self._limits_file = limits_file
+        self._estimator = estimator
         self._lock = threading.RLock()
         self._engine: Engine | None = None
         self._build: EngineBuild | None = None
         self._last: tuple[LibraryModel, LoadSettings] | None = None
-        self._shapes: dict[tuple[Path, float], tuple[ModelShape, int] | None] = {}
+        self._subjects: dict[tuple[Path, int, int], Subject] = {}
+        self.comparison: Load | None = None  # what the model that is loaded took, beside its prediction
 
     @property
     def loaded(self) -> LoadedModel | None:
@@ -126,12 +122,14 @@ class ModelSession:
         """End the engine; its memory is free when this returns."""
         with self._lock:
             engine, self._engine, self._last = self._engine, None, None
+            self.comparison = None
         if engine:
             engine.stop()
 
     def close(self) -> None:
-        """Do what `unload` does; for the end of the program."""
+        """End every child; for the end of the program."""
         self.unload()
+        self.rest()
 
     def probe(self) -> Machine:
         """Describe this computer at this moment, with what the engine build can use of it."""
@@ -141,32 +139,57 @@ class ModelSession:
         return with_engine(machine, self._build) if self._build else machine
 
     def estimate(
-        self, model: LibraryModel, settings: LoadSettings, machine: Machine | None = None
-    ) -> FitAnswer | None:
-        """Return what loading would take; None for an architecture that the formula does not cover.
+        self,
+        model: LibraryModel,
+        settings: LoadSettings,
+        machine: Machine | None = None,
+        *,
+        exact: bool = True,
+    ) -> Estimate | None:
+        """Return what loading would take; None where neither llama.cpp nor the closed form can tell.
 
-        `machine` spares a probe for each of many questions.
+        Args:
+            model: From the library.
+            settings: 0 threads and -1 GPU layers are chosen for this computer.
+            machine: Spares a probe for each of many questions.
+            exact: Ask llama.cpp itself; otherwise the closed form where it has an answer, at once.
         """
-        known = self._shape(model.path)
-        return _fit(self._as_used(machine or self.probe(), settings), known, settings) if known else None
+        try:
+            subject = self._subject(model)
+            return self._estimator.estimate(self._question(subject, settings, machine, exact=exact))
+        except (NeedsHeader, BadModelFile, EngineError) as error:
+            _log.info("No estimate of “%s”: %s", model.name, error)
+            return None
 
-    def _as_used(self, machine: Machine, settings: LoadSettings) -> Machine:
-        """Describe a computer as these settings use it: without AMX where its weight layout is off."""
-        return (
-            as_used(self._limits_file, machine) if settings.extra_buffers else without_weight_layout(machine)
+    def _question(
+        self, subject: Subject, settings: LoadSettings, machine: Machine | None, *, exact: bool
+    ) -> Question:
+        return Question(
+            subject,
+            fit_settings(settings, subject.trained_context),
+            machine or self.probe(),
+            _placing(settings, subject.layers),
+            extra_buffers=settings.extra_buffers,
+            exact=exact,
         )
+
+    def rest(self) -> None:
+        """Give back what estimating holds; the next question takes it again."""
+        self._estimator.rest()
 
     def _loading(
         self, model: LibraryModel, settings: LoadSettings, progress: Progress, *, anyway: bool
     ) -> Iterator[float]:
         with self._lock:
             check_header(read_header(model.path))
+            self.rest()  # so that an inspector's share of the GPU counts as free
             machine = self.probe()
             if not anyway:
                 self._refuse_what_never_fits(machine, model, settings)
             self.unload()  # so that the memory of the model before is free when places are chosen
             machine = self.probe()
-            chosen = self._choose(machine, model, settings, anyway=anyway)
+            chosen, answer = self._choose(machine, model, settings, anyway=anyway)
+            self.rest()
             self._engine = Engine()
             try:
                 yield from self._load_into(self._engine, model, chosen, progress)
@@ -177,9 +200,20 @@ class ModelSession:
                 self._engine = Engine()
                 plain = replace(chosen, extra_buffers=False)
                 yield from self._load_into(self._engine, model, plain, progress)
-                remember_crash(self._limits_file, machine)
+                remember_crash(self._estimator.limits_file, machine)
+                answer = self.estimate(model, plain, machine)
                 _add_notice(self._engine)
             self._last = (model, settings)
+            self._compare(answer, machine)
+
+    def _compare(self, predicted: Estimate | None, before: Machine) -> None:
+        """Learn from what the load took, for the next prediction."""
+        if predicted is None or self._engine is None or self._engine.loaded is None:
+            return
+        after = self.probe() if self._engine.loaded.gpu_layers else before
+        self.comparison = compare(predicted, self._engine.loaded, self._engine.pid, before, after)
+        if self.comparison is not None:
+            self._estimator.remember(self.comparison)
 
     def _refuse_what_never_fits(self, machine: Machine, model: LibraryModel, settings: LoadSettings) -> None:
         """Refuse before the model that is loaded now is given up."""
@@ -195,7 +229,7 @@ class ModelSession:
 
     def _choose(
         self, machine: Machine, model: LibraryModel, settings: LoadSettings, *, anyway: bool
-    ) -> LoadSettings:
+    ) -> tuple[LoadSettings, Estimate | None]:
         """Fill in what was left to us, and check the memory."""
         answer = self.estimate(model, settings, machine)
         if answer and answer.verdict in ("does_not_fit", "needs_closing_apps") and not anyway:
@@ -203,26 +237,24 @@ class ModelSession:
         layers = settings.gpu_layers
         if layers < 0 and answer:
             layers = answer.placement.gpu_layers
-        return replace(
+        chosen = replace(
             settings,
             threads=settings.threads or machine.cpu.usable_cores,
             gpu_layers=layers,
             experts_on_cpu=settings.experts_on_cpu
-            or bool(answer and answer.placement.kind == "experts_on_cpu" and settings.gpu_layers < 0),
+            or bool(answer and answer.experts_on_cpu and settings.gpu_layers < 0),
             context_length=_context_length(model, settings),
-            extra_buffers=settings.extra_buffers and weight_layout_works(self._limits_file, machine),
+            extra_buffers=settings.extra_buffers
+            and weight_layout_works(self._estimator.limits_file, machine),
         )
+        return chosen, answer
 
-    def _shape(self, path: Path) -> tuple[ModelShape, int] | None:
-        key = (path, path.stat().st_mtime if path.exists() else 0.0)
-        if key not in self._shapes:
-            header = read_header(path)
-            try:
-                shape = shape_from_gguf(header.metadata, header.tensors)
-            except (ArithmeticError, ValueError, TypeError):  # numbers that make no sense: no estimate
-                shape = None
-            self._shapes[key] = (shape, header.weight_bytes) if shape else None
-        return self._shapes[key]
+    def _subject(self, model: LibraryModel) -> Subject:
+        stat = model.path.stat()
+        key = (model.path, stat.st_size, stat.st_mtime_ns)
+        if key not in self._subjects:
+            self._subjects[key] = subject_of_file(model.path, model.name)
+        return self._subjects[key]
 
 
 def _add_notice(engine: Engine) -> None:
@@ -236,23 +268,26 @@ def _context_length(model: LibraryModel, settings: LoadSettings) -> int:
     return min(settings.context_length, trained) if settings.context_length else trained
 
 
-def _fit(machine: Machine, known: tuple[ModelShape, int], settings: LoadSettings) -> FitAnswer:
-    shape, weights = known
-    fit = FitSettings(
-        context_length=min(settings.context_length or shape.trained_context, shape.trained_context),
+def fit_settings(settings: LoadSettings, trained_context: int) -> FitSettings:
+    """Return what decides the memory of a context that is loaded like this."""
+    wished = settings.context_length or trained_context
+    return FitSettings(
+        context_length=min(wished, trained_context) if trained_context else wished,
         ubatch=settings.ubatch,
         batch=settings.batch,
         flash_attention=settings.flash_attention,
         kv_type_k=settings.kv_type_k,
         kv_type_v=settings.kv_type_v,
     )
-    placement, memory, verdict = place(machine, shape, weights, fit)
-    cards = [gpu for gpu in machine.gpus if gpu.usable is not False and gpu.kind == "discrete"]
-    available = machine.memory.available + sum(card.memory_free or 0 for card in cards)
-    return FitAnswer(memory, placement, verdict, available)
 
 
-def _not_enough(model: LibraryModel, answer: FitAnswer) -> NotEnoughMemory:
+def _placing(settings: LoadSettings, layers: int) -> Placing | None:
+    if settings.gpu_layers >= 0:
+        return Placing(settings.gpu_layers, settings.experts_on_cpu)
+    return Placing(layers + 1, experts_on_cpu=True) if settings.experts_on_cpu else None
+
+
+def _not_enough(model: LibraryModel, answer: Estimate) -> NotEnoughMemory:
     hint = text(
         "Close other programs, take a smaller context length or a smaller quantization, or load it anyway."
     )

@@ -11,6 +11,7 @@ from PySide6.QtCore import QTimer
 from PySide6.QtGui import QIcon
 from PySide6.QtWidgets import QApplication
 
+from localllm.core.estimate import Estimator
 from localllm.core.library import Library
 from localllm.core.session import ModelSession
 from localllm.logs import start_logging
@@ -93,7 +94,7 @@ def make_services(paths: Paths, settings: Settings, theme: Theme, store: ChatSto
 
         return probe(paths.models, measurements=paths.measurements_file)
 
-    session = ModelSession(probe, paths.engine_limits_file)
+    session = ModelSession(probe, Estimator.for_paths(paths))
     return Services(
         paths=paths,
         preferences=Preferences(paths, settings),

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from PySide6.QtGui import QKeyEvent
 
-    from localllm.core.session import FitAnswer
+    from localllm.core.estimate import Estimate
     from localllm.progress import Progress
     from localllm.ui.services import Services
 
@@ -197,9 +197,9 @@ class ModelLoader(QDialog):
         if 0 <= row < self._matches.rowCount():
             self._view.setCurrentIndex(self._matches.index(row, 0))
 
-    def _on_listed(self, item: Sequence[LibraryModel] | tuple[LibraryModel, FitAnswer | None]) -> None:
+    def _on_listed(self, item: Sequence[LibraryModel] | tuple[LibraryModel, Estimate | None]) -> None:
         if isinstance(item, tuple):
-            model, answer = cast("tuple[LibraryModel, FitAnswer | None]", item)
+            model, answer = cast("tuple[LibraryModel, Estimate | None]", item)
             self._models.set_fit(str(model.path), answer)
             return
         chosen = self._chosen()
@@ -255,7 +255,7 @@ class ModelLoader(QDialog):
         if self._estimating is not None:
             self._estimating.cancel()
 
-        def show(answer: FitAnswer | None) -> None:
+        def show(answer: Estimate | None) -> None:
             if self._chosen() is model:
                 self._show_fit(answer)
 
@@ -264,7 +264,7 @@ class ModelLoader(QDialog):
             lambda _progress: session.estimate(model, settings), reactions
         )
 
-    def _show_fit(self, answer: FitAnswer | None) -> None:
+    def _show_fit(self, answer: Estimate | None) -> None:
         self._pill.setVisible(True)
         self._bar.setVisible(answer is not None)
         if answer is None:

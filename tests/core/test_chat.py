@@ -22,6 +22,7 @@ from localllm.core.session import ModelSession
 from localllm.engine.protocol import ChatMessage, LoadSettings, Piece, Sampling
 from localllm.errors import ContextTooSmall, EngineError, StoreError
 from localllm.progress import Progress
+from tests.core.estimators import estimator_in
 
 PLAIN = LoadSettings(context_length=512, threads=1, extra_buffers=False)
 SEA = "Write one sentence about the sea."
@@ -36,7 +37,7 @@ def store(tmp_path):
 
 @pytest.fixture
 def session(tmp_path, starter):
-    session = ModelSession(lambda: probe(tmp_path), tmp_path / "limits.json")
+    session = ModelSession(lambda: probe(tmp_path), estimator_in(tmp_path))
     session.load(describe(starter), PLAIN, Progress())
     yield session
     session.close()
@@ -54,7 +55,7 @@ def texts(conversation):
 
 
 def test_the_question_is_saved_before_the_engine_sees_it(store, tmp_path):
-    session = ModelSession(lambda: probe(tmp_path), tmp_path / "limits.json")
+    session = ModelSession(lambda: probe(tmp_path), estimator_in(tmp_path))
     chat = store.create_chat().id
     events = Conversation(store, session, chat).send("Hello", Progress())
     assert isinstance(next(events), UserSaved)

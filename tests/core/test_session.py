@@ -14,6 +14,7 @@ from localllm.engine.protocol import LoadSettings
 from localllm.errors import BadModelFile, EngineDied, EngineError, NotEnoughMemory
 from localllm.progress import Progress
 from tests import gguf_files
+from tests.core.estimators import estimator_in
 
 SMALL = LoadSettings(context_length=512, threads=1, extra_buffers=False)
 
@@ -25,7 +26,7 @@ def machine(tmp_path):
 
 @pytest.fixture
 def session(tmp_path, machine):
-    session = ModelSession(lambda: machine, tmp_path / "data" / "limits.json")
+    session = ModelSession(lambda: machine, estimator_in(tmp_path))
     yield session
     session.close()
 
@@ -38,7 +39,7 @@ def test_what_was_left_open_is_chosen_for_this_computer(session, starter, machin
 
 def test_too_little_memory_is_said_and_can_be_overruled(tmp_path, machine, starter):
     poor = replace(machine, memory=replace(machine.memory, total=2**28, available=2**26))
-    session = ModelSession(lambda: poor, tmp_path / "limits.json")
+    session = ModelSession(lambda: poor, estimator_in(tmp_path))
     with pytest.raises(NotEnoughMemory) as caught:
         session.load(describe(starter), SMALL, Progress())
     assert caught.value.need > caught.value.have
@@ -53,6 +54,19 @@ def test_the_estimate_is_close_to_what_llama_cpp_takes(session, starter):
     assert answer.memory.kv == 90 * 2**20
     assert abs(answer.memory.weights / 2**20 - 92.1) < 0.1
     assert answer.verdict == "fits"
+    assert answer.memory.certainty == "exact"
+
+
+def test_after_a_load_the_prediction_stands_beside_what_was_used(session, starter):
+    session.load(describe(starter), SMALL, Progress())
+    first = session.comparison
+    assert first.used > 0
+    assert abs(first.residual) < 0.35, "the engine's own overhead is a constant before the first load"
+    session.load(describe(starter), replace(SMALL, context_length=4096), Progress())
+    assert abs(session.comparison.residual) < 0.02, "what was measured at the first load corrects the second"
+    assert session.estimate(describe(starter), SMALL).last_load.used == session.comparison.used
+    session.unload()
+    assert session.comparison is None
 
 
 def test_an_unknown_architecture_has_no_estimate_and_says_why_it_does_not_load(session, tmp_path):
@@ -82,18 +96,22 @@ class CrashesWithExtraBuffers(Engine):
         yield from super().loading(path, settings, progress)
 
 
+def chosen(session, machine, starter):
+    return session._choose(machine, describe(starter), LoadSettings(), anyway=False)[0]
+
+
 def test_a_crash_of_the_weight_layout_is_survived_and_remembered(
     session, machine, starter, tmp_path, monkeypatch
 ):
     monkeypatch.setattr("localllm.core.session.Engine", CrashesWithExtraBuffers)
     assert session.load(describe(starter), replace(SMALL, extra_buffers=True), Progress())
     assert "weight layout" in str(session.loaded.notices[0])
-    limits = tmp_path / "data" / "limits.json"
+    limits = tmp_path / "limits.json"
     kept = json.loads(limits.read_text())
     assert kept["extra_buffers"] is False
-    assert session._choose(machine, describe(starter), LoadSettings(), anyway=False).extra_buffers is False
+    assert chosen(session, machine, starter).extra_buffers is False
     limits.write_text(json.dumps({**kept, "engine": "another"}))
-    assert session._choose(machine, describe(starter), LoadSettings(), anyway=False).extra_buffers is True
+    assert chosen(session, machine, starter).extra_buffers is True
 
 
 def test_an_engine_that_was_killed_is_no_reason_to_do_without_the_weight_layout(
@@ -103,7 +121,7 @@ def test_an_engine_that_was_killed_is_no_reason_to_do_without_the_weight_layout(
     monkeypatch.setattr(CrashesWithExtraBuffers, "end", signal.SIGKILL)
     with pytest.raises(EngineDied):
         session.load(describe(starter), replace(SMALL, extra_buffers=True), Progress())
-    assert not (tmp_path / "data" / "limits.json").exists()
+    assert not (tmp_path / "limits.json").exists()
 
 
 GPU = Gpu("RTX 4090", "NVIDIA", "discrete", memory_total=24 << 30, memory_free=23 << 30)
@@ -115,13 +133,14 @@ def test_places_are_chosen_by_what_the_engine_build_can_use(
 ):
     devices = (EngineDevice(device, "RTX 4090" if kind == "gpu" else "CPU", kind),)
     monkeypatch.setattr("localllm.core.session.read_engine_build", lambda: EngineBuild("1", "", devices))
-    session = ModelSession(lambda: replace(machine, gpus=(GPU,)), tmp_path / "limits.json")
+    session = ModelSession(lambda: replace(machine, gpus=(GPU,)), estimator_in(tmp_path))
     assert session.estimate(describe(starter), SMALL).placement.kind == kind
+    session.close()
 
 
 def test_a_model_that_never_fits_leaves_the_loaded_one_alone(tmp_path, machine, starter):
     now = [machine]
-    session = ModelSession(lambda: now[0], tmp_path / "limits.json")
+    session = ModelSession(lambda: now[0], estimator_in(tmp_path))
     session.load(describe(starter), SMALL, Progress())
     now[0] = replace(machine, memory=replace(machine.memory, total=2**28, available=2**26))
     with pytest.raises(NotEnoughMemory):

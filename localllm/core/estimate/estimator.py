@@ -54,7 +54,8 @@ class Estimator:
             Cancelled: Through `progress`.
         """
         question = self._as_engine_uses_it(question)
-        answer = self._exact(question, progress) if question.here and question.subject.file else None
+        ask = question.here and (question.exact or question.subject.shape is None)
+        answer = self._exact(question, progress) if ask and question.subject.file else None
         answer = answer or self._formula(question)
         return replace(answer, speed=_speed(question, answer), last_load=self._last_load(question))
 

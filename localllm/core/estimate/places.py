@@ -91,7 +91,9 @@ class ExactPlaces:
         buffers = self._dry_runs.measure(
             self._question.subject, self._dry_run(placing), self._gpus, self._progress
         )
-        return self._estimate(placing, buffers) if buffers else None
+        if buffers is None or not set(self._gpus) <= {entry.device for entry in buffers}:
+            return None  # the engine sees another set of devices than when it was asked for them
+        return self._estimate(placing, buffers)
 
     def _dry_run(self, placing: Placing) -> DryRun:
         settings = self._question.settings

@@ -24,6 +24,7 @@ class Question:
         placing: A place that somebody has chosen; None finds the best one.
         extra_buffers: Whether weights may be repacked for the processor.
         here: Whether it is this computer, which llama.cpp can be asked about.
+        exact: Whether it should be asked where the closed form has an answer too.
     """
 
     subject: Subject
@@ -32,6 +33,7 @@ class Question:
     placing: Placing | None = None
     extra_buffers: bool = True
     here: bool = True
+    exact: bool = True
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from localllm.core.library import LibraryModel
-    from localllm.core.session import FitAnswer
+    from localllm.core.estimate import Estimate
 
 MODEL_ROLE = Qt.ItemDataRole.UserRole + 1
-FIT_ROLE = Qt.ItemDataRole.UserRole + 2  # `FitAnswer`, None while not known
+FIT_ROLE = Qt.ItemDataRole.UserRole + 2  # `Estimate`, None while not known
 DETAIL_ROLE = Qt.ItemDataRole.UserRole + 3
 Index = QModelIndex | QPersistentModelIndex
 
@@ -27,7 +27,7 @@ class LibraryItemModel(QAbstractListModel):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._models: list[LibraryModel] = []
-        self._fits: dict[str, FitAnswer | None] = {}
+        self._fits: dict[str, Estimate | None] = {}
 
     def show_models(self, models: Sequence[LibraryModel]) -> None:
         """Show these models."""
@@ -45,7 +45,7 @@ class LibraryItemModel(QAbstractListModel):
             self.endInsertRows()
         return row
 
-    def set_fit(self, path: str, answer: FitAnswer | None) -> None:
+    def set_fit(self, path: str, answer: Estimate | None) -> None:
         """Say what a model takes."""
         self._fits[path] = answer
         row = self.row_of(path)

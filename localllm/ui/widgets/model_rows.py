@@ -14,7 +14,7 @@ from localllm.ui.translation import say
 from localllm.ui.verdicts import tint_of, word_of
 
 if TYPE_CHECKING:
-    from localllm.core.session import FitAnswer
+    from localllm.core.estimate import Estimate
     from localllm.ui.theme import Theme
 
 Index = QModelIndex | QPersistentModelIndex
@@ -69,7 +69,7 @@ class ModelRowDelegate(QStyledItemDelegate):
             fitting = QFontMetrics(font).elidedText(words, Qt.TextElideMode.ElideRight, place.width())
             painter.drawText(place, int(Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft), fitting)
 
-    def _paint_pill(self, painter: QPainter, option: QStyleOptionViewItem, answer: FitAnswer | None) -> int:
+    def _paint_pill(self, painter: QPainter, option: QStyleOptionViewItem, answer: Estimate | None) -> int:
         """Draw the pill and return where it begins."""
         if answer is None:
             return option.rect.right() - _MARGIN

@@ -1,0 +1,67 @@
+"""Compares what a load was predicted to take with what it took."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import psutil
+
+from localllm.core.estimate.estimator import backend_of, gpu_names, place_of
+from localllm.core.estimate.loads import Load
+from localllm.core.estimate.records import HOST
+
+if TYPE_CHECKING:
+    from localllm.core.estimate.records import Estimate
+    from localllm.core.machine import Machine
+    from localllm.engine.protocol import LoadedModel
+
+
+def compare(
+    predicted: Estimate, loaded: LoadedModel, pid: int, before: Machine, after: Machine
+) -> Load | None:
+    """Return what was used beside what was predicted; None where the system does not tell.
+
+    Used are llama.cpp's buffers, the engine's process besides them (libraries, vocabulary, the process of
+    the chat template), and what drivers took on discrete GPUs: how much less is free there than before.
+
+    Args:
+        predicted: For the very settings.
+        loaded: What the engine says it allocated.
+        pid: The engine's process.
+        before: This computer right before the load.
+        after: And right after it.
+    """
+    if not loaded.overhead:
+        return None
+    on_gpus = sum(
+        entry.weights + entry.kv + entry.compute for entry in loaded.buffers if entry.device != HOST
+    )
+    taken = _free_on_gpus(before) - _free_on_gpus(after)
+    drivers = max(0, taken - on_gpus) if on_gpus and taken > 0 else 0
+    overhead = loaded.overhead + _template_process(pid)
+    buffers = sum(entry.weights + entry.kv + entry.compute + entry.output for entry in loaded.buffers)
+    names = gpu_names(before) if on_gpus else ()
+    return Load(
+        place=place_of(before),
+        backend=backend_of(names) if names else HOST,
+        model=predicted.subject.key,
+        name=predicted.subject.name,
+        vocabulary=predicted.subject.vocabulary,
+        predicted=predicted.memory.total,
+        used=buffers + overhead + drivers,
+        host_overhead=overhead,
+        gpu_overhead=drivers,
+    )
+
+
+def _free_on_gpus(machine: Machine) -> int:
+    return sum(gpu.memory_free or 0 for gpu in machine.gpus if gpu.kind == "discrete")
+
+
+def _template_process(pid: int) -> int:
+    """Return what the engine's own child takes that is not shared."""
+    try:
+        children = psutil.Process(pid).children(recursive=True)
+        return sum(child.memory_full_info().uss for child in children)
+    except psutil.Error:
+        return 0
