@@ -178,6 +178,32 @@ class Hub:
             HubRefused: The repository is not for this person, or the file is gone.
             HubError: The Hub cannot be asked, or answers with something else.
         """
+        received = bytearray()
+        with self.open_range(repository, file, first, length, progress=progress) as pieces:
+            for piece in pieces:
+                received += piece
+                if len(received) >= length:
+                    break
+        if len(received) < length:
+            raise _misunderstood(self.host)
+        return bytes(received[:length])
+
+    @contextlib.contextmanager
+    def open_range(
+        self,
+        repository: Repository,
+        file: RemoteFile,
+        first: int,
+        length: int,
+        *,
+        progress: Progress | None = None,
+    ) -> Generator[Iterator[bytes]]:
+        """Give the pieces of a part of a file as they arrive; leaving early ends the transfer.
+
+        Raises:
+            HubRefused: The repository is not for this person, or the file is gone.
+            HubError: The Hub cannot be asked, or answers with something else.
+        """
         url = self.address(repository.id, repository.commit, file.name)
         headers = {**self.authorization(url), "Range": f"bytes={first}-{first + length - 1}"}
         with (
@@ -185,14 +211,7 @@ class Hub:
             huggingface_hub.get_session().stream("GET", url, headers=headers) as response,
         ):
             _check_range(response, first, length, file.size)
-            received = bytearray()
-            for piece in response.iter_raw():
-                received += piece
-                if len(received) >= length:
-                    break
-        if len(received) < length:
-            raise _misunderstood(self.host)
-        return bytes(received[:length])
+            yield response.iter_raw()
 
     def address(self, repository: str, commit: str, name: str) -> str:
         """Return where a file is downloaded from; it may send on to another host."""

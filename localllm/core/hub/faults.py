@@ -40,8 +40,10 @@ def network_error(error: Exception, host: str) -> HubError:
     if isinstance(error, httpx2.TooManyRedirects):
         return HubError(text("{host} sends every request on to another address, without end.", host=host))
     silent = isinstance(error, httpx2.TimeoutException)
-    message = "{host} has stopped answering." if silent else "The connection to {host} broke off."
-    return _passing(text(message, host=host), error)
+    message = text(
+        "{host} has stopped answering." if silent else "The connection to {host} broke off.", host=host
+    )
+    return _passing(message, error)
 
 
 def refusal(response: httpx2.Response, repository: str, page: str) -> HubError:
