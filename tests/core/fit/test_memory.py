@@ -2,8 +2,8 @@
 
 import dataclasses
 import importlib.util
-import itertools
 import json
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -13,20 +13,14 @@ import pytest
 from localllm.core.fit import FitSettings, estimate_memory
 from localllm.core.shape import shape_from_gguf
 from localllm.gguf.header import read_header
+from tests.core.fit.grid import USUAL, mixed_settings
 from tests.core.fit.synthetic import write_header
 
 MIB = 2**20
-FITTED = (
-    "qwen3-0.6b", "qwen3-8b", "qwen3-32b", "llama-3.2-1b-instruct", "llama-3.1-8b-instruct",
-    "llama-3.3-70b-instruct", "qwen2.5-7b-instruct", "qwen3-30b-a3b", "gemma-3-4b-it", "gemma-3-27b-it",
-)  # fmt: skip
-USUAL = (FitSettings(8192), FitSettings(32768), FitSettings(8192, kv_type_k="q8_0", kv_type_v="q8_0"))
-UNUSUAL = (
-    FitSettings(32768, ubatch=2048, outputs_max=0),
-    FitSettings(8192, flash_attention=False),
-    FitSettings(16384, sequences=4, outputs_max=4),
-    FitSettings(8192, swa_full=True),
-)
+EACH = 18  # configurations per kind of architecture: more than 500 together
+BYTES_PER_WEIGHT = (18 / 32) / (34 / 32)  # as if Q8_0, as the headers have it, were Q4_0: no large weights
+# to hide behind
+LOG_DECIMALS = 0.02  # MiB; the output buffer is in llama.cpp's log only
 
 
 def dry_run(jobs):
@@ -42,27 +36,31 @@ def dry_run(jobs):
 @dataclasses.dataclass(frozen=True)
 class Comparison:
     label: str
-    kv: float  # MiB off
-    output: float
+    usual: bool
+    kv: int  # bytes off
+    output: float  # MiB off
     total: float  # relative
 
 
-def compare(folder, catalogue, models, grid):
+def compare(folder, catalogue, names, settings_of):
     jobs = []
-    for name in models:
-        write_header(folder / f"{name}.gguf", catalogue.model(name).shape)
-        jobs += [(name, settings) for settings in grid]
+    for name in names:
+        shape = catalogue.model(name).shape
+        write_header(folder / f"{name}.gguf", shape)
+        jobs += [(name, settings) for settings in settings_of(name, shape)]
     answers = dry_run([(folder / f"{name}.gguf", settings) for name, settings in jobs])
     assert len(answers) == len(jobs)
     found = []
     for (name, settings), exact in zip(jobs, answers, strict=True):
-        assert "error" not in exact, f"{name}: {exact}"
+        assert "error" not in exact, f"{name} {settings}: {exact}"
+        exact["weights"] = int(exact["weights"] * BYTES_PER_WEIGHT)
         guess = estimate_memory(catalogue.model(name).shape, exact["weights"], settings)
         total = sum(exact.values())
         found.append(
             Comparison(
                 f"{name} {settings}",
-                (guess.kv - exact["kv"]) / MIB,
+                settings in USUAL,
+                guess.kv - exact["kv"],
                 (guess.output - exact["output"]) / MIB,
                 (guess.total - guess.overhead) / total - 1,
             )
@@ -70,20 +68,13 @@ def compare(folder, catalogue, models, grid):
     return found
 
 
-def test_fitted_architectures(tmp_path, catalogue):
-    contexts, ubatches = (8192, 32768, 131072), (512, 2048)
-    grid = [
-        FitSettings(context, ubatch=ubatch, flash_attention=flash, outputs_max=outputs)
-        for context, ubatch, flash, outputs in itertools.product(contexts, ubatches, (True, False), (0, 1))
-    ]
-    found = compare(tmp_path, catalogue, FITTED, grid)
-    assert len(found) == 240
-    errors = sorted(abs(case.total) for case in found)
-    worst = max(found, key=lambda case: abs(case.total))
-    assert errors[int(0.99 * len(errors))] <= 0.005, worst
-    assert errors[-1] <= 0.021, worst
-    assert max(abs(case.kv) for case in found) < 0.02, "the log has two decimals"
-    assert max(abs(case.output) for case in found) < 0.02
+def settings_for(name, shape):
+    """Mixed settings, but for what llama.cpp cannot do."""
+    mixed = mixed_settings(EACH, name, latent=bool(shape.mla_width))
+    if shape.architecture != "phi3":
+        return mixed
+    # its graph has more nodes than llama.cpp makes room for: several sequences and a packed cache abort
+    return [dataclasses.replace(settings, sequences=1) for settings in mixed]
 
 
 def one_of_each_kind(catalogue):
@@ -96,16 +87,22 @@ def one_of_each_kind(catalogue):
     return list(kinds.values())
 
 
-def test_every_architecture_of_the_catalogue(tmp_path, catalogue):
+def test_the_closed_form_on_500_configurations(tmp_path, catalogue):
     names = one_of_each_kind(catalogue)
-    usual = compare(tmp_path, catalogue, names, USUAL)
-    assert len(usual) >= 75
-    worst = max(usual, key=lambda case: abs(case.total))
-    assert abs(worst.total) <= 0.01, worst
-    unusual = compare(tmp_path, catalogue, names, UNUSUAL)
-    worst = max(unusual, key=lambda case: abs(case.total))
-    assert abs(worst.total) <= 0.04, worst
-    assert max(abs(case.kv) for case in (*usual, *unusual)) < 0.03
+    found = compare(tmp_path, catalogue, names, settings_for)
+    assert len(found) >= 500
+    worst = sorted(found, key=lambda case: -abs(case.total))
+    errors = [abs(case.total) for case in worst]
+    print(f"\n{len(found)}: median {statistics.median(errors):.4%}, p99 {errors[len(found) // 100]:.2%}")
+    print(*(f"{case.total:+.2%} {case.label}" for case in worst[:5]), sep="\n")
+    assert statistics.median(errors) <= 0.001
+    assert errors[len(found) // 100] <= 0.01, worst[len(found) // 100]
+    assert errors[0] <= 0.03, worst[0]
+    usual = [case for case in worst if case.usual]
+    assert len(usual) == 3 * len(names)
+    assert abs(usual[0].total) <= 0.008, usual[0]
+    assert max(abs(case.kv) for case in found) <= LOG_DECIMALS * MIB
+    assert max(abs(case.output) for case in found) <= LOG_DECIMALS
 
 
 def test_shape_is_read_back_from_the_header(tmp_path, catalogue):
@@ -143,7 +140,7 @@ def test_more_of_anything_takes_more(catalogue):
     for model in catalogue.models:
         small = estimate_memory(model.shape, 10**9, FitSettings(4096))
         large = estimate_memory(model.shape, 10**9, FitSettings(65536))
-        assert small.kv < large.kv
+        assert small.kv < large.kv or model.shape.is_encoder
         assert small.compute <= large.compute
         assert large.total == large.weights + large.kv + large.compute + large.output + large.overhead
 
