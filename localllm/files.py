@@ -31,6 +31,17 @@ def write_atomically(path: Path, content: bytes) -> None:
     _sync_folder(path.parent)
 
 
+def move_into_place(source: Path, target: Path) -> None:
+    """Give a finished file its name, in place of what has it; both lie on one disk.
+
+    Raises:
+        OSError: The folder cannot be written, or Windows has the old file open.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _replace(source, target)
+    _sync_folder(target.parent)
+
+
 def _replace(source: Path, target: Path) -> None:
     for attempt in range(10):
         try:
