@@ -60,6 +60,11 @@ class Paths:
         return self.data / "downloads.db"
 
     @property
+    def library_file(self) -> Path:
+        """The index of the models on this disk, SQLite."""
+        return self.data / "library.db"
+
+    @property
     def engine_limits_file(self) -> Path:
         """What the engine build cannot do on this machine, JSON."""
         return self.data / "engine-limits.json"

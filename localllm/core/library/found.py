@@ -1,0 +1,162 @@
+"""Finds model files in folders of any layout; nothing is opened, copied, moved or written."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from localllm.core.library.facts import SPLIT_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from localllm.core.library.model import Provenance, Source
+    from localllm.progress import Progress
+
+_log = logging.getLogger(__name__)
+_MAX_DEPTH = 32  # folders
+_NAMELESS = ("model", "ggml-model", "weights")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One file as it is on disk now; `path` has no links in it."""
+
+    path: str
+    size: int
+    mtime_ns: int
+    inode: int
+    device: int
+
+    @classmethod
+    def of(cls, path: str) -> Part:
+        """Look at a file.
+
+        Raises:
+            OSError: It is gone or may not be seen.
+        """
+        seen = os.stat(path)  # noqa: PTH116 - a path that stays text: there may be 10,000
+        real = os.path.realpath(path)
+        return cls(real, seen.st_size, seen.st_mtime_ns, seen.st_ino, seen.st_dev)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundModel:
+    """A model file, or the files of a split model, before anybody has looked inside."""
+
+    path: str
+    name: str
+    source: Source
+    parts: tuple[Part, ...]
+    provenance: Provenance | None = None
+    missing: int = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes of all parts."""
+        return sum(part.size for part in self.parts)
+
+    @property
+    def signature(self) -> str:
+        """What changes when a file changes."""
+        files = " ".join(f"{part.size}:{part.mtime_ns}:{part.inode}" for part in self.parts)
+        return f"{self.missing} {files}"
+
+
+def name_of(path: Path | str) -> str:
+    """Return what a model is called by its file; a folder's name where the file says nothing."""
+    folder, _, file = str(path).replace("\\", "/").rpartition("/")
+    name = SPLIT_NAME.sub("", file)
+    name = name[:-5] if name.lower().endswith(".gguf") else name
+    return folder.rpartition("/")[2] or name if name.lower() in _NAMELESS else name
+
+
+def find_in(folder: Path, source: Source, progress: Progress) -> Iterator[FoundModel]:
+    """Yield the models below a folder, whatever its layout; unreadable folders are passed over."""
+    splits: dict[str, dict[int, tuple[str, Part]]] = {}
+    for path, part in _files(str(folder), progress):
+        split = SPLIT_NAME.search(path)
+        if split is None:
+            yield FoundModel(path, name_of(path), source, (part,))
+        else:
+            key = f"{path[: split.start()]}-of-{split[2]}"
+            splits.setdefault(key, {})[int(split[1])] = (path, part)
+    for key, parts in splits.items():
+        model = _split_model(parts, int(key[-5:]), source)
+        if model:
+            yield model
+
+
+def find_one(path: Path, source: Source) -> FoundModel:
+    """Look at one model by its path, with its further parts if it is split.
+
+    Raises:
+        OSError: The file is gone or may not be seen.
+    """
+    split = SPLIT_NAME.search(path.name)
+    if split is None:
+        return FoundModel(str(path), name_of(path), source, (Part.of(str(path)),))
+    stem = path.name[: split.start()]
+    parts: dict[int, tuple[str, Part]] = {}
+    for number in range(1, min(int(split[2]), 999) + 1):
+        name = path.with_name(f"{stem}-{number:05d}-of-{split[2]}{path.name[-5:]}")
+        if number == int(split[1]) or name.is_file():
+            parts[number] = (str(name), Part.of(str(name)))
+    if model := _split_model(parts, int(split[2]), source):
+        return model
+    return FoundModel(str(path), name_of(path), source, (Part.of(str(path)),), missing=1)
+
+
+def unique(models: Iterable[FoundModel]) -> Iterator[FoundModel]:
+    """Leave out what was seen before under another path: links, and folders within folders."""
+    seen: set[str] = set()
+    for model in models:
+        first = model.parts[0].path
+        if first not in seen:
+            seen.add(first)
+            yield model
+
+
+def _split_model(parts: dict[int, tuple[str, Part]], count: int, source: Source) -> FoundModel | None:
+    if 1 not in parts:
+        return None
+    files = tuple(part for _number, (_path, part) in sorted(parts.items()))
+    path = parts[1][0]
+    return FoundModel(path, name_of(path), source, files, missing=max(0, count - len(files)))
+
+
+def _files(folder: str, progress: Progress, depth: int = 0) -> Iterator[tuple[str, Part]]:
+    progress.raise_if_cancelled()
+    try:
+        with os.scandir(folder) as entries:
+            listed = sorted(entries, key=lambda entry: entry.name)
+    except OSError:
+        return
+    for entry in listed:
+        try:
+            if entry.name.lower().endswith(".gguf") and not entry.name.startswith("."):
+                if entry.is_file():
+                    yield entry.path, _part(entry)
+            elif (
+                depth < _MAX_DEPTH and not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False)
+            ):
+                yield from _files(entry.path, progress, depth + 1)
+        except OSError:  # gone since it was listed, or a link to nowhere
+            continue
+        except UnicodeEncodeError:
+            _log.warning("A file is passed over: its name is not text: %r", entry.name)
+
+
+def _part(entry: os.DirEntry[str]) -> Part:
+    entry.path.encode()  # the index keeps text only
+    seen = entry.stat()
+    path = os.path.realpath(entry.path) if entry.is_symlink() else entry.path
+    return Part(path, seen.st_size, seen.st_mtime_ns, _inode(entry, seen), seen.st_dev)
+
+
+def _inode(entry: os.DirEntry[str], seen: os.stat_result) -> int:
+    """Return the file's number; Windows has it in neither of a folder listing's fields."""
+    return seen.st_ino or os.stat(entry.path).st_ino  # noqa: PTH116

@@ -1,0 +1,239 @@
+"""The library's index: SQLite, opened for each operation, rebuilt from the files when it is damaged.
+
+What can be found again (facts, hashes) is lost with a damaged file; what a person made (notes, favourites,
+load profiles, the record of linked copies) is saved from it row by row where it can still be read.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+import time
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from localllm.core.library.model import LoadProfile, Provenance
+from localllm.core.library.schema import MIGRATIONS, PERSON_MADE, migrate
+from localllm.engine.protocol import LoadSettings, Sampling, from_record, to_record
+from localllm.errors import StoreError, UsageError
+from localllm.texts import text
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+    from pathlib import Path
+
+_log = logging.getLogger(__name__)
+_DAMAGED = (
+    "malformed",
+    "not a database",
+    "corrupt",
+    "no such table",
+    "no such column",
+    "unsupported file format",
+)
+
+
+class Index:
+    """The index file; may be used from any thread, and by several programs at once.
+
+    Raises, from every method:
+        StoreError: The disk is full, or the folder cannot be read or written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rebuilt: Path | None = None
+
+    @contextmanager
+    def reading(self) -> Generator[sqlite3.Connection]:
+        """Open the index to read."""
+        with self._translated(), closing(self._connect()) as db:
+            yield db
+
+    @contextmanager
+    def writing(self) -> Generator[sqlite3.Connection]:
+        """Open the index for one transaction: all of it is kept, or nothing."""
+        with self._translated(), closing(self._connect()) as db:
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                yield db
+                db.execute("COMMIT")
+            except BaseException:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+                raise
+
+    def stamp(self) -> tuple[int, bytes]:
+        """Return what changes with every change of the index: SQLite counts them in the file's header."""
+        try:
+            with self.path.open("rb") as file:
+                return self.path.stat().st_ino, file.read(28)[24:]
+        except OSError:
+            return 0, b""
+
+    def mend(self) -> None:
+        """Put a damaged index aside and begin a new one; do nothing if it is sound."""
+        try:
+            with closing(self._connect()) as db:
+                db.execute("SELECT count(*) FROM models").fetchone()
+                (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
+            if verdict == "ok":
+                return
+        except sqlite3.DatabaseError as error:
+            if not _is_damage(error):
+                return
+        self._rebuild()
+
+    def note(self, path: str, **values: object) -> None:
+        """Set what a person noted about the model of this path: columns of `marks`."""
+        names = ", ".join(values)
+        updates = ", ".join(f"{name} = excluded.{name}" for name in values)
+        marks = ", ".join("?" * (len(values) + 1))
+        with self.writing() as db:
+            db.execute(
+                f"INSERT INTO marks (path, {names}) VALUES ({marks}) "  # noqa: S608 - names of our columns
+                f"ON CONFLICT (path) DO UPDATE SET {updates}",
+                (path, *values.values()),
+            )
+
+    def profiles(self, path: str) -> list[LoadProfile]:
+        """Return the load profiles of a model, by name; one that cannot be read is left out."""
+        with self.reading() as db:
+            rows = db.execute("SELECT name, profile FROM profiles WHERE path = ? ORDER BY name", (path,))
+            found = [_as_profile(row["name"], row["profile"]) for row in rows]
+        return [profile for profile in found if profile is not None]
+
+    def save_profile(self, path: str, profile: LoadProfile) -> None:
+        """Keep a load profile, in place of one of the same name."""
+        if not profile.name.strip():
+            raise UsageError(text("A load profile needs a name."))
+        record = {
+            "load": to_record(profile.load),
+            "sampling": to_record(profile.sampling) if profile.sampling else None,
+            "system_prompt": profile.system_prompt,
+            "template": profile.template,
+        }
+        with self.writing() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO profiles (path, name, profile) VALUES (?, ?, ?)",
+                (path, profile.name.strip()[:80], json.dumps(record)),
+            )
+
+    def remove_profile(self, path: str, name: str) -> None:
+        """Forget a load profile."""
+        with self.writing() as db:
+            db.execute("DELETE FROM profiles WHERE path = ? AND name = ?", (path, name))
+            db.execute(
+                "UPDATE marks SET default_profile = '' WHERE path = ? AND default_profile = ?", (path, name)
+            )
+
+    def provenance(self, path: str) -> Provenance | None:
+        """Return where the model of this path came from, None if that is not known."""
+        with self.reading() as db:
+            row = db.execute("SELECT * FROM provenance WHERE path = ?", (path,)).fetchone()
+        if row is None:
+            return None
+        return Provenance(row["repo"], row["revision"], row["file"], json.loads(row["sha256"]))
+
+    def _connect(self) -> sqlite3.Connection:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        db = sqlite3.connect(self.path, timeout=10.0, isolation_level=None)
+        try:
+            db.row_factory = sqlite3.Row
+            db.execute("PRAGMA trusted_schema = OFF")
+            db.execute("PRAGMA cell_size_check = ON")
+            if db.execute("PRAGMA user_version").fetchone()[0] != len(MIGRATIONS):
+                db.execute("BEGIN IMMEDIATE")
+                migrate(db)
+                db.execute("COMMIT")
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    def _rebuild(self) -> None:
+        aside = self.path.with_name(f"{self.path.stem}.damaged-{time.strftime('%Y%m%d-%H%M%S')}.db")
+        for suffix in ("", "-journal"):
+            old = self.path.with_name(self.path.name + suffix)
+            if old.exists():
+                old.replace(aside.with_name(aside.name + suffix))
+        saved = {table: list(_salvage(aside, table)) for table in PERSON_MADE}
+        with closing(self._connect()) as db:
+            db.execute("BEGIN IMMEDIATE")
+            for table, rows in saved.items():
+                columns = PERSON_MADE[table]
+                marks = ", ".join("?" * len(columns))
+                db.executemany(
+                    f"INSERT OR IGNORE INTO {table} ({', '.join(columns)}) VALUES ({marks})",  # noqa: S608
+                    rows,
+                )
+            db.execute("COMMIT")
+        self.rebuilt = aside
+        _log.warning(
+            "The list of models was damaged; kept as %s, rows saved: %d",
+            aside.name,
+            sum(map(len, saved.values())),
+        )
+
+    @contextmanager
+    def _translated(self) -> Generator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            if _is_damage(error):
+                self._rebuild()
+                message = text("The list of models was damaged and is made again from the files.")
+                safe = text("The models themselves are untouched; the old list was kept beside it.")
+                raise StoreError(message, safe=safe, hint=text("Try again."), detail=str(error)) from error
+            full = "full" in str(error)
+            raise StoreError(
+                text("The disk is full.")
+                if full
+                else text("The list of models could not be read or written: {reason}.", reason=str(error)),
+                safe=text("The models themselves are untouched."),
+                hint=text("Make room on the disk, then try again.")
+                if full
+                else text("Check that the folder “{path}” can be written.", path=str(self.path.parent)),
+                detail=str(error),
+            ) from error
+
+
+def _is_damage(error: Exception) -> bool:
+    return isinstance(error, sqlite3.DatabaseError) and any(words in str(error) for words in _DAMAGED)
+
+
+def _salvage(path: Path, table: str) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows that can still be read: forwards to the damage, then backwards to it."""
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as db:
+            seen: set[int] = set()
+            for order in ("ASC", "DESC"):
+                yield from _readable_rows(db, table, order, seen)
+    except sqlite3.Error as error:
+        _log.warning("Nothing of %s could be saved: %s", table, error)
+
+
+def _readable_rows(
+    db: sqlite3.Connection, table: str, order: str, seen: set[int]
+) -> Iterator[tuple[Any, ...]]:
+    columns = ", ".join(PERSON_MADE[table])
+    try:
+        rows = db.execute(f"SELECT rowid, {columns} FROM {table} NOT INDEXED ORDER BY rowid {order}")  # noqa: S608
+        for number, *values in rows:
+            if number not in seen and isinstance(values[0], str):
+                seen.add(number)
+                yield tuple(values)
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        _log.warning("A part of %s could not be saved: %s", table, error)
+
+
+def _as_profile(name: str, packed: str) -> LoadProfile | None:
+    try:
+        record = json.loads(packed)
+        sampling = from_record(Sampling, record["sampling"]) if record.get("sampling") else None
+        load = from_record(LoadSettings, record["load"])
+        return LoadProfile(name, load, sampling, record.get("system_prompt", ""), record.get("template", ""))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        _log.warning("The load profile %s cannot be read: %s", name, error)
+        return None
