@@ -1,0 +1,156 @@
+"""Every model in every quantization, placed and timed on one computer."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from localllm.core.fit import FitSettings, place_within
+from localllm.core.quality import Quality, after_quantization
+from localllm.core.speed import predict_speed
+
+if TYPE_CHECKING:
+    from localllm.core.catalogue import Catalogue, CatalogueModel, QuantFile
+    from localllm.core.fit import Budgets, MemoryEstimate, Placement, Verdict
+    from localllm.core.machine import Machine
+    from localllm.core.recommend.wish import Wish
+    from localllm.core.shape import ModelShape
+    from localllm.core.speed import Calibration, SpeedEstimate
+
+CROWDED = 0.9  # of what is free
+UNKNOWN_PROJECTOR = 900 * 10**6  # bytes; the projectors whose size is known take 0.7 to 0.9 GB
+FITS_NOW = ("fits", "tight", "partly_on_cpu")
+VERDICTS = ("fits", "tight", "partly_on_cpu", "needs_closing_apps", "does_not_fit")  # the best first
+CACHE_BLOCK = 32  # elements; llama.cpp quantizes a cache only where a head is a multiple of it
+USUAL_BATCH, LARGE_UBATCH = 2048, 2048
+
+
+@dataclass(frozen=True)
+class Situation:
+    """One computer and one wish."""
+
+    machine: Machine
+    budgets: Budgets
+    catalogue: Catalogue
+    wish: Wish
+    fits: Calibration | None = None
+
+
+class Candidate(NamedTuple):
+    """One model in one quantization; `size` is what is loaded: the file, and a projector for images."""
+
+    model: CatalogueModel
+    file: QuantFile
+    size: int
+    fit: FitSettings
+    placement: Placement
+    memory: MemoryEstimate
+    verdict: Verdict
+    speed: SpeedEstimate
+    score: float
+    quality: Quality
+    crowded: bool  # it takes nearly all that is free
+    enough: float
+    least: float
+
+    @property
+    def rate(self) -> float:
+        """Tokens per second that count: of the answer, for embeddings of reading."""
+        return (self.fit.embeddings and self.speed.prompt_tokens_per_second) or self.speed.tokens_per_second
+
+    def value(self, points: float) -> float:
+        """Quality, and points for each doubling of speed over the least."""
+        speed = points * math.log2(max(0.01, min(self.rate, self.enough)) / self.least)
+        return self.score + speed - self.crowded
+
+
+def candidates_of(situation: Situation, model: CatalogueModel) -> list[Candidate]:
+    """Return a model in every quantization."""
+    quality = situation.catalogue.quality(model, situation.wish.use)
+    return [candidate_of(situation, model, file, quality) for file in model.quants]
+
+
+def candidate_of(situation: Situation, model: CatalogueModel, file: QuantFile, quality: Quality) -> Candidate:
+    """Place and time one file."""
+    wish, shape = situation.wish, model.shape
+    projector = (model.projector_size or UNKNOWN_PROJECTOR) if wish.use == "vision" else 0
+    size = file.size + projector
+    fit, placed = _placed(situation, shape, size)
+    placement, memory, verdict = placed
+    speed = predict_speed(situation.machine, shape, file.weights, placement, fit, situation.fits)
+    quant = situation.catalogue.quants.get(file.name)
+    score = after_quantization(quality.score, quant.divergence if quant else 0.0, model.parameters)
+    pace = wish.pace
+    crowded = _is_crowded(situation.budgets, placement)
+    return Candidate(
+        model, file, size, fit, placement, memory, verdict, speed, score, quality, crowded, pace.enough,
+        max(0.01, pace.least),
+    )  # fmt: skip
+
+
+def _placed(
+    situation: Situation, shape: ModelShape, size: int
+) -> tuple[FitSettings, tuple[Placement, MemoryEstimate, Verdict]]:
+    """Place a file with the cache that was asked for, or an 8-bit one where only that makes it fit better."""
+    budgets, wish = situation.budgets, situation.wish
+    fit = fit_settings(shape, wish)
+    placed = place_within(budgets, shape, size, fit)
+    if wish.kv_type != "auto" or placed[2] in ("fits", "tight") or size > budgets.whole(closed=True):
+        return fit, placed
+    smaller = with_cache(shape, fit, "q8_0")
+    if smaller == fit:
+        return fit, placed
+    again = place_within(budgets, shape, size, smaller)
+    if VERDICTS.index(again[2]) < VERDICTS.index(placed[2]):
+        return smaller, again
+    return fit, placed
+
+
+def fit_settings(shape: ModelShape, wish: Wish) -> FitSettings:
+    """Return the settings a wish begins with."""
+    if wish.use == "embedding":
+        length = min(wish.context_length, shape.trained_context)
+        whole = length if shape.is_encoder else min(512, length)  # an encoder reads a text in one piece
+        fit = FitSettings(length, ubatch=whole, batch=whole, outputs_max=0, embeddings=True)
+    else:
+        fit = FitSettings(wish.context_length)
+    return fit if wish.kv_type in ("auto", "f16") else with_cache(shape, fit, wish.kv_type)
+
+
+def with_cache(shape: ModelShape, fit: FitSettings, kind: str) -> FitSettings:
+    """Return the settings with another type of cache; unchanged where llama.cpp would refuse it."""
+    lengths = {shape.key_length, shape.value_length, shape.window_head_length, shape.mla_width}
+    if shape.is_encoder or (kind not in ("f32", "f16", "bf16") and any(n % CACHE_BLOCK for n in lengths)):
+        return fit
+    return replace(fit, kv_type_k=kind, kv_type_v=kind)
+
+
+def tuned(situation: Situation, candidate: Candidate) -> Candidate:
+    """Read prompts in larger pieces where weights are copied to the GPU for each piece, if that fits too."""
+    if candidate.placement.kind not in ("experts_on_cpu", "partly_gpu") or candidate.fit.embeddings:
+        return candidate
+    fit = replace(candidate.fit, ubatch=LARGE_UBATCH)
+    shape = candidate.model.shape
+    placement, memory, verdict = place_within(situation.budgets, shape, candidate.size, fit)
+    same = (placement.kind, verdict) == (candidate.placement.kind, candidate.verdict)
+    if not same or placement.gpu_layers < candidate.placement.gpu_layers:
+        return candidate
+    speed = predict_speed(situation.machine, shape, candidate.file.weights, placement, fit, situation.fits)
+    return candidate._replace(fit=fit, placement=placement, memory=memory, speed=speed)
+
+
+def _is_crowded(budgets: Budgets, placement: Placement) -> bool:
+    gpu, host = CROWDED * budgets.gpu.now, CROWDED * budgets.host.now
+    return placement.gpu_bytes > gpu or placement.host_bytes > host
+
+
+def obstacle(candidate: Candidate, wish: Wish) -> int:
+    """Return 0 for what is usable, else how far from it this is."""
+    if candidate.verdict == "does_not_fit":
+        return 4
+    if candidate.model.context_length < wish.context_length:
+        return 3
+    if candidate.rate < wish.pace.least:
+        return 2
+    return 0 if candidate.verdict in FITS_NOW else 1
