@@ -13,6 +13,7 @@ LocalLLMError            what happened · what is safe · what to do · detail f
 │   └── HubRefused       gated, private, unknown, or the token is not accepted
 ├── DownloadError        a download stopped; what arrived is kept unless it says otherwise
 │   └── NotEnoughDisk    it does not fit on its disk
+├── MachineBusy          other programs use the computer: a measurement would not be true
 ├── StoreError           the chats on disk cannot be read or written
 └── UsageError           a command or a setting that makes no sense
 
@@ -142,6 +143,10 @@ class NotEnoughDisk(DownloadError):
 
 class StoreError(LocalLLMError):
     """The chats on disk cannot be read or written."""
+
+
+class MachineBusy(LocalLLMError):
+    """Other programs use the computer: a measurement would not be true."""
 
 
 class UsageError(LocalLLMError):
