@@ -44,6 +44,7 @@ class Budgets:
     gpu: Amount = Amount(0, 0)  # of all of them, before their drivers' share
     unified: bool = False
     layout: CpuLayout = "plain"
+    kept: Amount = Amount(0, 0)  # of main memory that is left alone: against swapping, for the system
 
     def whole(self, *, closed: bool) -> int:
         """Return the bytes of all devices, unified memory counted once."""
@@ -54,19 +55,19 @@ class Budgets:
 
 def budgets_of(machine: Machine) -> Budgets:
     """Return the budgets of a machine."""
-    host = _host(machine.memory)
+    host, kept = _host(machine.memory)
     layout = _layout(machine.cpu)
     usable = [gpu for gpu in machine.gpus if gpu.usable is not False]
     discrete = tuple(gpu for gpu in usable if gpu.kind == "discrete" and gpu.memory_total)
     if discrete:
         amounts = [_discrete(gpu) for gpu in discrete]
         total = Amount(sum(amount.now for amount in amounts), sum(amount.closed for amount in amounts))
-        return Budgets(host, discrete, total, layout=layout)
+        return Budgets(host, discrete, total, layout=layout, kept=kept)
     shared = [gpu for gpu in usable if gpu.kind != "discrete"]
     if shared:
         gpu = max(shared, key=lambda gpu: (gpu.memory_total or 0) + (gpu.shared_total or 0))
-        return Budgets(host, (gpu,), _shared(gpu, host), unified=True, layout=layout)
-    return Budgets(host, layout=layout)
+        return Budgets(host, (gpu,), _shared(gpu, host), unified=True, layout=layout, kept=kept)
+    return Budgets(host, layout=layout, kept=kept)
 
 
 def _layout(cpu: Cpu) -> CpuLayout:
@@ -76,12 +77,14 @@ def _layout(cpu: Cpu) -> CpuLayout:
     return "neon" if {"dotprod", "i8mm"} & set(cpu.features) else "plain"
 
 
-def _host(memory: Memory) -> Amount:
+def _host(memory: Memory) -> tuple[Amount, Amount]:
+    """Return what may be had of main memory, and what is kept."""
     limited = memory.limit is not None and memory.limit < memory.total
     whole = memory.limit if limited and memory.limit is not None else memory.total
-    now = max(0, min(memory.available, whole) - max(300 * MIB, int(0.03 * whole)))
+    margin = max(300 * MIB, int(0.03 * whole))
+    now = max(0, min(memory.available, whole) - margin)
     reserve = 256 * MIB if limited else min(4 * GIB, max(GIB, whole // 10))
-    return Amount(now, max(now, whole - reserve))
+    return Amount(now, max(now, whole - reserve)), Amount(margin, reserve)
 
 
 def _discrete(gpu: Gpu) -> Amount:

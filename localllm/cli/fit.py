@@ -1,0 +1,288 @@
+"""`localllm fit`: what a model takes on this computer, exactly where llama.cpp can be asked, and why."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from localllm.cli.output import Column
+from localllm.core.fit import FitSettings, Placing
+from localllm.engine.protocol import KV_TYPES
+from localllm.errors import UsageError
+from localllm.progress import Progress
+from localllm.texts import Bytes, Number, Text, text
+
+if TYPE_CHECKING:
+    import argparse
+
+    from localllm.cli.output import Context
+    from localllm.core.estimate import Estimate, Subject
+    from localllm.core.estimate.advice import Advice
+    from localllm.core.estimate.rules_of_thumb import Rule
+    from localllm.core.fit import Verdict
+    from localllm.core.machine import Machine
+
+LEAST, MOST = 1, 1 << 24
+VERDICTS: dict[Verdict, str] = {
+    "fits": "It fits.",
+    "tight": "It fits, and takes nearly all that is free.",
+    "needs_closing_apps": "It fits after other programs are closed.",
+    "partly_on_cpu": "It fits with a part of it on the processor.",
+    "does_not_fit": "It does not fit.",
+}
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:  # pyright: ignore[reportPrivateUsage]
+    """Add the command."""
+    parser = subparsers.add_parser("fit", help="what a model takes on this computer, and whether it fits")
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        help="a file, a model of the library, ID[:QUANT] of the catalogue, or OWNER/NAME[:QUANT] on the Hub",
+    )
+    parser.add_argument("-c", "--context", type=int, metavar="N", help="tokens (default: as in the settings)")
+    parser.add_argument("--kv-type", default="f16", metavar="K[/V]", help="type of the KV cache (f16)")
+    parser.add_argument("-ub", "--ubatch", type=int, default=512, metavar="N", help="physical batch (512)")
+    parser.add_argument("-b", "--batch", type=int, default=2048, metavar="N", help="logical batch (2048)")
+    parser.add_argument("-np", "--parallel", type=int, default=1, metavar="N", help="sequences at once (1)")
+    parser.add_argument("-ngl", "--gpu-layers", default="auto", metavar="N|auto", help="layers on the GPU")
+    parser.add_argument("-cmoe", "--cpu-moe", action="store_true", help="keep experts in main memory")
+    parser.add_argument("--no-flash-attn", action="store_true", help="without flash attention")
+    parser.add_argument("--swa-full", action="store_true", help="cache the whole context in windows too")
+    parser.add_argument("--explain", action="store_true", help="the courses' formulas beside it, and why")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace, context: Context) -> int:
+    """Print the estimate, or JSON."""
+    from localllm.core.estimate import Estimator, Question
+    from localllm.core.estimate.advice import advise
+    from localllm.core.estimate.rules_of_thumb import rules_of_thumb
+
+    settings = _settings(arguments, context)
+    placing = _placing(arguments)
+    subject = _subject(arguments.model, context)
+    if subject.trained_context:
+        settings = dataclasses.replace(
+            settings,
+            context_length=min(settings.context_length, subject.trained_context * settings.sequences),
+        )
+    estimator = Estimator.for_paths(context.paths)
+    try:
+        question = Question(subject, settings, _machine(context), placing)
+        answer = estimator.estimate(question)
+        advice = advise(estimator, question, answer)
+    finally:
+        estimator.rest()
+    rules = rules_of_thumb(answer)
+    if arguments.json:
+        context.output.json(_as_json(answer, advice, rules, context))
+    else:
+        _print(answer, advice, rules if arguments.explain else (), context)
+    return 0
+
+
+def _subject(words: str, context: Context) -> Subject:
+    from localllm.core.estimate.naming import find_subject
+    from localllm.core.hub.client import Hub
+    from localllm.core.hub.tokens import Tokens
+
+    hub = Hub(token=Tokens().get)
+    return find_subject(words, context.paths, context.settings, hub, Progress())
+
+
+def _machine(context: Context) -> Machine:
+    from localllm.core.engine_build import read_engine_build
+    from localllm.core.hardware import probe, with_engine
+
+    machine = probe(context.paths.models, measurements=context.paths.measurements_file)
+    build = read_engine_build() if machine.gpus else None
+    return with_engine(machine, build) if build else machine
+
+
+def _settings(arguments: argparse.Namespace, context: Context) -> FitSettings:
+    keys, _, values = str(arguments.kv_type).partition("/")
+    for kind in (keys, values or keys):
+        if kind not in KV_TYPES:
+            raise UsageError(
+                text("There is no KV cache of type “{kind}”.", kind=kind),
+                hint=text("Choose one of: {names}.", names=", ".join(KV_TYPES)),
+            )
+    if arguments.no_flash_attn and (values or keys) not in ("f16", "bf16", "f32"):
+        raise UsageError(text("Quantized values in the KV cache need flash attention."))
+    context_length = arguments.context or context.settings.context_length
+    for name, value in (
+        ("--context", context_length),
+        ("--ubatch", arguments.ubatch),
+        ("--batch", arguments.batch),
+        ("--parallel", arguments.parallel),
+    ):
+        if not LEAST <= value <= MOST:
+            raise UsageError(text("{name} cannot be {value}.", name=name, value=value))
+    return FitSettings(
+        context_length=context_length,
+        ubatch=min(arguments.ubatch, arguments.batch),
+        batch=arguments.batch,
+        sequences=arguments.parallel,
+        flash_attention=not arguments.no_flash_attn,
+        swa_full=arguments.swa_full,
+        kv_type_k=keys,
+        kv_type_v=values or keys,
+    )
+
+
+def _placing(arguments: argparse.Namespace) -> Placing | None:
+    if arguments.gpu_layers == "auto":
+        return Placing(MOST, experts_on_cpu=True) if arguments.cpu_moe else None
+    try:
+        layers = int(arguments.gpu_layers)
+    except ValueError:
+        layers = -1
+    if layers < 0:
+        raise UsageError(text("{name} cannot be {value}.", name="--gpu-layers", value=arguments.gpu_layers))
+    return Placing(layers, arguments.cpu_moe)
+
+
+def _print(answer: Estimate, advice: tuple[Advice, ...], rules: tuple[Rule, ...], context: Context) -> None:
+    output = context.output
+    output.say(
+        text(
+            "{name} {quant}, context {tokens}: {total} ({certainty})",
+            name=answer.subject.name,
+            quant=answer.subject.quant,
+            tokens=answer.settings.context_length,
+            total=Bytes(answer.memory.total),
+            certainty=_certainty(answer),
+        )
+    )
+    output.table(*_devices_table(answer))
+    output.say()
+    output.say(text(VERDICTS[answer.verdict]))
+    output.say(
+        text(
+            "Free now: {now}; after closing other programs: {closed}.",
+            now=Bytes(answer.available),
+            closed=Bytes(answer.closable),
+        )
+    )
+    output.say(
+        text(
+            "Not counted: {margin} of main memory, so that nothing is swapped out.",
+            margin=Bytes(answer.budgets.kept.now),
+        )
+    )
+    if answer.speed:
+        output.say(_speed(answer))
+    if answer.last_load:
+        output.say(comparison_of(answer.last_load.predicted, answer.last_load.used))
+    for entry in advice:
+        output.say(text("· {advice}", advice=entry.sentence))
+    if answer.verdict in ("does_not_fit", "needs_closing_apps"):
+        output.say(text("· You can load it anyway: “localllm chat --force”, or the button in the window."))
+    if rules:
+        _print_rules(rules, context)
+
+
+def comparison_of(predicted: int, used: int) -> Text:
+    """Say what the last load took beside what was predicted for it."""
+    return text(
+        "When it was last loaded: predicted {predicted}, used {used} ({percent} %).",
+        predicted=Bytes(predicted),
+        used=Bytes(used),
+        percent=f"{100 * (used - predicted) / max(1, predicted):+.1f}",
+    )
+
+
+def _certainty(answer: Estimate) -> Text:
+    if answer.memory.certainty == "exact":
+        return text("exact: llama.cpp's own figures for these settings")
+    return text("formula: no header is here to ask llama.cpp with")
+
+
+def _devices_table(answer: Estimate) -> tuple[list[Column], list[list[Text | str]]]:
+    titles = ("Device", "Weights", "KV cache", "Compute", "Output", "Overhead", "Total")
+    columns = [Column(text(title), right=title != "Device") for title in titles]
+    rows: list[list[Text | str]] = []
+    for device in answer.devices:
+        parts = (device.weights, device.kv, device.compute, device.output, device.overhead, device.total)
+        rows.append(
+            [device.device, *(text("{size}", size=Bytes(p)) if p is not None else "–" for p in parts)]
+        )
+    if len(rows) > 1:
+        sizes = answer.memory_record().values()
+        rows.append([text("All"), *(text("{size}", size=Bytes(size)) for size in sizes)])
+    return columns, rows
+
+
+def _speed(answer: Estimate) -> Text:
+    speed = answer.speed
+    if speed is None:
+        return text("")
+    return text(
+        "Speed: about {speed} tokens/s ({low} to {high}, {basis}).",
+        speed=Number(speed.tokens_per_second, 1),
+        low=Number(speed.low, 1),
+        high=Number(speed.high, 1),
+        basis=text(
+            {
+                "measured": "measured here",
+                "calibrated": "calibrated on this computer",
+                "table": "estimated from tables",
+            }[speed.basis]
+        ),
+    )
+
+
+def _print_rules(rules: tuple[Rule, ...], context: Context) -> None:
+    output = context.output
+    output.say()
+    output.say(text("What courses teach, and why it differs:"))
+    columns = [
+        Column(text("Formula")),
+        Column(text("It says"), right=True),
+        Column(text("Exact"), right=True),
+    ]
+    columns.append(Column(text("Error"), right=True))
+    rows: list[list[Text | str]] = []
+    for rule in rules:
+        sizes = (text("{size}", size=Bytes(rule.result)), text("{size}", size=Bytes(rule.exact)))
+        formula = text("{name} = {formula}", name=rule.name, formula=rule.formula)
+        rows.append([formula, *sizes, f"{100 * rule.error:+.0f} %"])
+    output.table(columns, rows)
+    for rule in rules:
+        output.say(text("· {name}: {why}", name=rule.name, why=rule.why))
+
+
+def _as_json(
+    answer: Estimate, advice: tuple[Advice, ...], rules: tuple[Rule, ...], context: Context
+) -> dict[str, Any]:
+    budgets, load = answer.budgets, answer.last_load
+    return {
+        "model": answer.subject.name,
+        "quant": answer.subject.quant,
+        "memory": answer.memory_record(),
+        "devices": [dataclasses.asdict(device) for device in answer.devices],
+        "certainty": answer.memory.certainty,
+        "verdict": answer.verdict,
+        "settings": dataclasses.asdict(answer.settings),
+        "placement": dataclasses.asdict(answer.placement),
+        "budgets": {
+            "now": {"host": budgets.host.now, "gpu": budgets.gpu.now, "total": answer.available},
+            "closed": {"host": budgets.host.closed, "gpu": budgets.gpu.closed, "total": answer.closable},
+            "kept": dataclasses.asdict(budgets.kept),
+        },
+        "speed": dataclasses.asdict(answer.speed) if answer.speed else None,
+        "last_load": {"predicted": load.predicted, "used": load.used} if load else None,
+        "advice": [context.output.translate(entry.sentence) for entry in advice],
+        "rules_of_thumb": [
+            {
+                "name": context.output.translate(rule.name),
+                "formula": rule.formula,
+                "bytes": rule.result,
+                "exact": rule.exact,
+                "why": context.output.translate(rule.why),
+            }
+            for rule in rules
+        ],
+    }
