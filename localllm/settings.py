@@ -44,6 +44,13 @@ class Settings:
         1_048_576,
     )
     threads: int = _number(0, "Threads", "0 takes the physical cores this program may really use.", 0, 512)
+    network: str = _choice(
+        "allowed",
+        "Network",
+        "Whether searches and downloads may ask the Hugging Face Hub; nothing else uses the network.",
+        "allowed",
+        "off",
+    )
     download_limit: int = _number(0, "Download limit", "MiB per second; 0 is without limit.", 0, 100_000)
     model_folders: tuple[str, ...] = field(
         default=(),

@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
             most=MOST_CONTEXT,
         )
         raise UsageError(message)
-    machine = _described(arguments.machine) if arguments.machine else _this_machine(context)
+    machine = _described(arguments.machine) if arguments.machine else this_machine(context)
     catalogue = Catalogue.load(resources_folder() / "catalogue.json")
     wish = Wish(cast("Use", arguments.use), arguments.context)
     recommendation = recommend(machine, catalogue, wish)
@@ -64,7 +64,8 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     return 0
 
 
-def _this_machine(context: Context) -> Machine:
+def this_machine(context: Context) -> Machine:
+    """Return this computer as the engine would use it now."""
     from localllm.core.engine_build import read_engine_build
     from localllm.core.engine_limits import as_used
     from localllm.core.hardware import probe

@@ -102,7 +102,7 @@ def test_nothing_fits(machine_file, capsys):
 
 
 def test_this_computer(monkeypatch, capsys):
-    monkeypatch.setattr(command, "_this_machine", lambda context: machines.REFERENCE)
+    monkeypatch.setattr(command, "this_machine", lambda context: machines.REFERENCE)
     assert answer(capsys)["best"]["placement"]["kind"] == "cpu"
 
 

@@ -59,6 +59,8 @@ class SettingsPage(QScrollArea):
             "system": self.tr("As the system"),
             "light": self.tr("Light"),
             "dark": self.tr("Dark"),
+            "allowed": self.tr("Allowed"),
+            "off": self.tr("Off"),
             **LANGUAGES,
         }
         rows = rows_of(Settings)
