@@ -75,6 +75,11 @@ class Paths:
         return self.data / "measurements.json"
 
     @property
+    def speeds_file(self) -> Path:
+        """How fast models ran on this machine, SQLite."""
+        return self.data / "speeds.db"
+
+    @property
     def dry_runs_file(self) -> Path:
         """What dry runs of models answered, SQLite; can be made again."""
         return self.cache / "dry-runs.db"

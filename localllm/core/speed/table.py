@@ -1,4 +1,4 @@
-"""How fast a model answers: t = a + bytes / B for each token, summed over the devices that hold it.
+"""Speed where nothing was measured on the machine: t = a + bytes / B for each token, summed over the devices.
 
 Bytes are those that one token reads: the active weights, and the cache at a quarter of the context, the
 mean of a chat that grows until it fills half. The constants come from measurements, each named where it
@@ -7,8 +7,7 @@ stands; without a calibration on this machine the result is an estimate from tab
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from localllm.core.fit.memory import cache_bytes_per_token
 
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from localllm.core.machine import Cpu, Gpu, Machine
     from localllm.core.shape import ModelShape
 
-Basis = Literal["measured", "calibrated", "table"]
+Rates = tuple[float, ...]
 
 GB = 1e9
 # CPU, measured on two cores of a Xeon with AVX512-VNNI: 6.4 GB/s of weights per core, 1.9 times that on two;
@@ -55,57 +54,38 @@ GPU_PROMPT_LAYER = 0.4e-6  # per token: 47,500 tokens/s for 28 layers of 0.6B on
 CPU_FLOPS, CPU_PROMPT_LAYER = 130 * GB, 140e-6  # per core
 UPLOAD = 12 * GB  # per second over PCIe from pageable memory (17 measured on PCIe 5)
 EXPERTS_PROMPT = 0.45  # of the arithmetic a dense model reaches
-TABLE, TABLE_UNMEASURED, CALIBRATED = 0.35, 0.5, 0.15  # half-widths of the interval
+TABLE, TABLE_UNMEASURED = 0.35, 0.5  # half-widths of the interval
 
 
-@dataclass(frozen=True)
-class Calibration:
-    """A fit on this machine: seconds per token, bytes per second, and the residuals' half-width."""
-
-    fixed: float
-    bandwidth: float
-    spread: float = CALIBRATED
-
-
-@dataclass(frozen=True)
-class SpeedEstimate:
-    """Tokens per second of the answer with an interval, and of reading the prompt."""
-
-    tokens_per_second: float
-    low: float
-    high: float
-    basis: Basis
-    prompt_tokens_per_second: float | None = None
-
-
-def predict_speed(
-    machine: Machine,
-    shape: ModelShape,
-    weights: int,
-    placement: Placement,
-    settings: FitSettings,
-    calibration: Calibration | None = None,
-) -> SpeedEstimate:
-    """Predict the speed of one answer at a time.
-
-    Args:
-        machine: The computer.
-        shape: The model's dimensions.
-        weights: Bytes of its tensors.
-        placement: Where they are.
-        settings: The context; a quarter of it is taken to be filled.
-        calibration: A fit on this machine for the device that holds the weights.
-    """
+def table_speed(
+    machine: Machine, shape: ModelShape, weights: int, placement: Placement, settings: FitSettings
+) -> tuple[float, float, float]:
+    """Return seconds per token, seconds per token of a prompt, and the half-width of the interval."""
     job = _Job(shape, weights, placement, settings)
-    if calibration:
-        seconds = calibration.fixed + job.bytes_read / calibration.bandwidth
-        basis, spread = "calibrated", calibration.spread
-    else:
-        seconds = _gpu_seconds(machine, job) + _cpu_seconds(machine, job)
-        basis, spread = "table", _spread(machine, placement)
-    speed = 1 / seconds
-    prompt = _prompt_speed(machine, job)
-    return SpeedEstimate(speed, speed * (1 - spread), speed * (1 + spread), basis, prompt)
+    seconds = _gpu_seconds(machine, job) + _cpu_seconds(machine, job)
+    return seconds, 1 / _prompt_speed(machine, job), _spread(machine, placement)
+
+
+def table_rates(machine: Machine, threads: int) -> tuple[Rates, Rates]:
+    """Return seconds of each quantity of `work.Work`, CPU then GPU: for written tokens, and for prompts."""
+    cores = threads**CORE_SCALING
+    byte = 1 / min(bytes_per_core(machine.cpu) * cores, _memory_bandwidth(machine))
+    relative = bytes_per_core(machine.cpu) / (6.4 * GB)
+    flop = 1 / (CPU_FLOPS * cores * relative)
+    cpu = (CPU_LAYER, CPU_LAYER / 2, byte, byte, 6 * byte)
+    cpu_prompt = (CPU_PROMPT_LAYER / cores / 10, flop, 2 * flop, flop, 4 * flop)
+    gpus = [gpu for gpu in machine.gpus if gpu.usable is not False and (gpu.memory_total or gpu.shared_total)]
+    if not gpus:
+        return (*cpu, *cpu), (*cpu_prompt, *cpu_prompt)
+    upload = 1 / (2 * 512 * UPLOAD)  # prompts are computed on the GPU, to which the weights are copied
+    cpu_prompt = tuple(min(rate, upload) for rate in cpu_prompt)
+    bandwidth, layer = _effective(gpus[0], machine)
+    peak = gpus[0].bandwidth or UNKNOWN_GPU[gpus[0].kind]
+    flop = 1 / min(MOST_PROMPT_FLOPS, peak * FLOPS_PER_BYTE.get(gpus[0].vendor, 38.0))
+    byte = 1 / bandwidth
+    gpu = (layer * GPU_LAYER, layer * (GPU_EXPERT_LAYER - GPU_LAYER), byte, byte, byte)
+    gpu_prompt = (GPU_PROMPT_LAYER, flop / EXPERTS_PROMPT, flop, flop, 2 * flop)
+    return (*cpu, *gpu), (*cpu_prompt, *gpu_prompt)
 
 
 class _Job:

@@ -1,0 +1,271 @@
+"""Measures this computer within ten seconds: on each device the starter model, and shapes made on the fly."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from localllm.core.calibration.bencher import Bencher
+from localllm.core.calibration.guard import MOST_FOREIGN_LOAD, LoadGuard
+from localllm.core.calibration.state import hottest, on_battery
+from localllm.core.calibration.subjects import Pace, first_tests, trials
+from localllm.core.calibration.synthetic import remove_left_over, write_synthetic
+from localllm.core.fit import Placement
+from localllm.core.hardware.bandwidth import RunningBench
+from localllm.core.library import starter_path
+from localllm.core.shape import shape_from_gguf
+from localllm.core.speed.history import Subject
+from localllm.core.speed.work import TimedModel
+from localllm.engine.protocol import LoadSettings
+from localllm.errors import MachineBusy, ModelNotFound
+from localllm.gguf import read_header
+from localllm.texts import Number, Text, text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from localllm.core.calibration.guard import Computer
+    from localllm.core.machine import Machine
+    from localllm.core.speed.fits import SpeedFits
+    from localllm.core.speed.history import SpeedHistory
+    from localllm.core.speed.work import Role
+    from localllm.engine.protocol import BenchTest
+    from localllm.paths import Paths
+    from localllm.progress import Progress
+
+SECONDS = 10.0
+_LAST_START = 0.75  # of them: what has not begun by then is left out
+_IDLE_CHECK_SECONDS = 0.4
+_TRIES = 2  # of a measurement that was disturbed
+_SLOWED_DOWN = 1.12  # times as long at the end as at the beginning: the processor had to clock down
+_STEPS = 6  # of the progress, for each device
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One model on one device: tokens/s written, and read of a prompt (None where that was not asked for)."""
+
+    device: str
+    name: str
+    writing: float
+    reading: float | None
+
+
+@dataclass(frozen=True)
+class CalibrationResult:
+    """What was measured.
+
+    Attributes:
+        measured: Each model on each device.
+        fits: What predictions are made from now.
+        foreign_load: Largest share of the cores that other programs kept busy meanwhile.
+        seconds: How long it took.
+        notes: What speaks against its truth: a battery, a processor that became slower.
+    """
+
+    measured: tuple[Measured, ...]
+    fits: SpeedFits | None
+    foreign_load: float
+    seconds: float
+    notes: tuple[Text, ...]
+
+
+def calibrate(
+    paths: Paths,
+    machine: Machine,
+    history: SpeedHistory,
+    progress: Progress,
+    *,
+    anyway: bool = False,
+    computer: Computer | None = None,
+) -> CalibrationResult:
+    """Measure this computer and keep the result in `history`.
+
+    Args:
+        paths: For files that exist while measuring, and for what the engine cannot do here.
+        machine: This computer, asked just now.
+        history: Where the figures go.
+        progress: Gets steps done and in all; may cancel.
+        anyway: Measure also beside busy programs.
+        computer: Whose load is watched.
+
+    Raises:
+        MachineBusy: Other programs use the processors, and `anyway` was not said.
+        ModelNotFound: The starter model is missing.
+        EngineError: The engine failed.
+        LocalLLMError: The disk has no room for the file that is measured.
+        Cancelled: Through `progress`.
+    """
+    load = _Load(computer or RunningBench(), machine.cpu.usable_cores, anyway=anyway)
+    progress.update(0, 1, text("Looking whether the computer is idle…"))
+    load.check_idle()
+    began = time.monotonic()
+    with contextlib.closing(Bencher(machine, paths.engine_limits_file)) as bencher:
+        run = _Run(paths, machine, history, progress, bencher, load)
+        devices = run.measure_devices(began + _LAST_START * SECONDS)
+    notes = tuple(run.notes())
+    facts: dict[str, object] = {
+        "devices": devices,
+        "foreign_load": round(load.highest, 3),
+        "battery": on_battery(),
+        "hottest": hottest(),
+        "weight_layout": bencher.weight_layout,
+    }
+    history.end_calibration(machine, machine.cpu.usable_cores, run.name, facts)
+    fits = history.fits(machine)
+    return CalibrationResult(tuple(run.measured), fits, load.highest, time.monotonic() - began, notes)
+
+
+class _Load:
+    """Watches other programs, before and between."""
+
+    def __init__(self, computer: Computer, cores: int, *, anyway: bool) -> None:
+        self._computer, self._cores, self._anyway = computer, cores, anyway
+        self.highest = 0.0
+
+    def check_idle(self) -> None:
+        guard = self.guard()
+        time.sleep(_IDLE_CHECK_SECONDS)
+        self.judge(guard.foreign_load())
+
+    def guard(self, engine: int | None = None) -> LoadGuard:
+        return LoadGuard(self._computer, self._cores, engine)
+
+    def is_too_high(self, load: float) -> bool:
+        return load > MOST_FOREIGN_LOAD and not self._anyway
+
+    def judge(self, load: float) -> None:
+        self.highest = max(self.highest, load)
+        if self.is_too_high(load):
+            message = text(
+                "Other programs keep {percent} % of the processor busy: a measurement would not be true.",
+                percent=Number(100 * load),
+            )
+            raise MachineBusy(
+                message,
+                safe=text("What was measured before still counts."),
+                hint=text("Try again when the computer is idle, or measure anyway."),
+            )
+
+
+class _Run:
+    def __init__(
+        self,
+        paths: Paths,
+        machine: Machine,
+        history: SpeedHistory,
+        progress: Progress,
+        bencher: Bencher,
+        load: _Load,
+    ) -> None:
+        self._machine, self._history, self._progress = machine, history, progress
+        self._bencher, self._load = bencher, load
+        self._folder = paths.cache / "measuring"
+        self._done = self._steps = 0
+        self._drift = 1.0
+        self.name = uuid.uuid4().hex
+        self.measured: list[Measured] = []
+
+    def measure_devices(self, last_start: float) -> dict[str, str]:
+        """Measure the CPU, then the GPUs together; return ggml's names of them."""
+        remove_left_over(self._folder)
+        found = self._bencher.devices(self._progress)
+        gpus = [device for device in found if device["kind"] in ("gpu", "igpu")]
+        devices: dict[Role, str] = {"cpu": "CPU"}
+        rooms: dict[Role, int] = {"cpu": self._machine.memory.available}
+        if gpus:
+            devices["gpu"] = "+".join(str(gpu["name"]) for gpu in gpus)
+            rooms["gpu"] = sum(cast("int", gpu["memory_free"]) for gpu in gpus)
+        self._steps = _STEPS * len(devices)
+        for role, device in devices.items():
+            self._measure_device(role, device, rooms[role], last_start if role == "cpu" else float("inf"))
+        return {str(role): device for role, device in devices.items()}
+
+    def notes(self) -> list[Text]:
+        """Say what speaks against the figures."""
+        found: list[Text] = []
+        if on_battery():
+            found.append(text("The computer runs on its battery: plugged in it may be faster."))
+        if self._drift > _SLOWED_DOWN:
+            percent = Number(100 * (1 - 1 / self._drift))
+            found.append(
+                text("The processor became {percent} % slower meanwhile, as a hot one does.", percent=percent)
+            )
+        if self._load.highest > MOST_FOREIGN_LOAD:
+            percent = Number(100 * self._load.highest)
+            found.append(
+                text("Other programs kept up to {percent} % of the processor busy.", percent=percent)
+            )
+        return found
+
+    def _measure_device(self, role: Role, device: str, room: int, last_start: float) -> None:
+        path, starter = _starter()
+        tests = first_tests(role)
+        first = self._trial(role, device, "starter", path, starter, tests)
+        reading = first.reading or 1.0
+        pace = Pace(first.writing * starter.weights, reading * starter.shape.active_parameters)
+        for trial in trials(role, pace, room):
+            if time.monotonic() > last_start:
+                continue  # a slow computer: the proportions of the table stand in for what is not measured
+            written = write_synthetic(trial.model, self._folder)
+            try:
+                model = TimedModel(trial.model.shape, trial.model.weight_bytes, trial.model.quant)
+                self._trial(role, device, trial.name, written, model, trial.tests)
+            finally:
+                written.unlink(missing_ok=True)
+        if role == "cpu":
+            last = self._trial(role, device, "starter", path, starter, tests[:1])
+            self._drift = first.writing / last.writing
+            self.measured.remove(last)
+
+    def _trial(
+        self, role: Role, device: str, name: str, path: Path, model: TimedModel, tests: Sequence[BenchTest]
+    ) -> Measured:
+        """Measure one model, again if it was disturbed, and keep it."""
+        note = text("Measuring {device}: {model}…", device=device, model=name)
+        self._progress.update(self._done, self._steps, note)
+        self._done += 1
+        layers = model.shape.layers + 1 if role == "gpu" else 0
+        threads = self._machine.cpu.usable_cores
+        settings = LoadSettings(threads=threads, gpu_layers=layers)
+        samples = self._undisturbed(path, settings, tests)
+        subject = Subject(
+            self._machine, name, model, Placement("gpu" if layers else "cpu", layers, 0, 0), settings
+        )
+        speeds: list[float] = []
+        for test, nanoseconds in zip(tests, samples, strict=True):
+            self._history.add_bench(subject, test, nanoseconds, calibration=self.name)
+            speeds.append(1e9 * (test.prompt_tokens or test.generated_tokens) / min(nanoseconds))
+        measured = Measured(device, name, speeds[0], speeds[1] if len(speeds) > 1 else None)
+        self.measured.append(measured)
+        return measured
+
+    def _undisturbed(self, path: Path, settings: LoadSettings, tests: Sequence[BenchTest]) -> list[list[int]]:
+        samples: list[list[int]] = []
+        load = 0.0
+        for _ in range(_TRIES):
+            guard = self._load.guard(self._bencher.pid)
+            samples = self._bencher.measure(path, settings, tests, self._progress)
+            load = guard.foreign_load()
+            if not self._load.is_too_high(load):
+                break
+        self._load.judge(load)
+        return samples
+
+
+def _starter() -> tuple[Path, TimedModel]:
+    path = starter_path()
+    if path is None:
+        raise ModelNotFound(
+            text("The starter model is missing, and it is what speed is measured with."),
+            hint=text("Run the set-up again."),
+        )
+    header = read_header(path)
+    shape = shape_from_gguf(header.metadata, header.tensors)
+    if shape is None:
+        raise AssertionError("the starter model is a plain one")
+    return path, TimedModel(shape, header.weight_bytes, header.quant)
