@@ -8,6 +8,7 @@ One JSON object a line. Requests carry `op` and `id`; every event repeats the `i
     cancel    target (the id of a load, generate, …)    → nothing of its own
     devices                                             → devices
     dry_run   path, settings (DryRun)                   → dry_run | error
+    bench     path, settings, tests (BenchTest…)        → load_progress*, sample*, benched | error
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ class Sampling:
 class DryRun:
     """What decides the memory of a model and its context; `outputs_max` 0 = logits for every token.
 
-    The rest is as in `LoadSettings`; -1 GPU layers are all of them.
+    `embeddings` asks for embeddings in place of logits. The rest is as in `LoadSettings`.
     """
 
     context_length: int
@@ -100,6 +101,7 @@ class DryRun:
     sequences: int = 1
     outputs_max: int = 1
     swa_full: bool = False
+    embeddings: bool = False
     flash_attention: bool = True
     kv_type_k: str = "f16"
     kv_type_v: str = "f16"

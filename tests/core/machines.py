@@ -82,3 +82,13 @@ EVERY = {
     "container": CONTAINER,
     "h100": H100,
 }
+
+
+def with_engine(machine):
+    """The same computer with an engine that computes on its graphics cards."""
+    from dataclasses import replace
+
+    from localllm.core.machine import EngineBuild, EngineDevice
+
+    cards = tuple(EngineDevice(f"CUDA{n}", gpu.name, "gpu") for n, gpu in enumerate(machine.gpus))
+    return replace(machine, engine=EngineBuild("0", "", (EngineDevice("CPU", "CPU", "cpu"), *cards)))

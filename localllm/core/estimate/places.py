@@ -104,6 +104,7 @@ class ExactPlaces:
             sequences=settings.sequences,
             outputs_max=settings.outputs_max,
             swa_full=settings.swa_full,
+            embeddings=settings.embeddings,
             flash_attention=settings.flash_attention,
             kv_type_k=settings.kv_type_k,
             kv_type_v=settings.kv_type_v,
@@ -154,7 +155,7 @@ class ExactPlaces:
 def search_most(fits: Callable[[int], bool], low: int, high: int, guess: int) -> int | None:
     """Return the largest count from `low` to `high` that fits, None if none does.
 
-    What fits, fits with less; the search gallops away from the guess.
+    What fits, fits with less. The search gallops away from the guess, then halves.
     """
     good, bad, step = low - 1, high + 1, 1
     probe = min(max(guess, low), high)
@@ -164,6 +165,8 @@ def search_most(fits: Callable[[int], bool], low: int, high: int, guess: int) ->
         else:
             bad, probe = probe, probe - step
         step *= 2
+        if good >= low and bad <= high:
+            probe = (good + bad) // 2
         probe = min(max(probe, good + 1), bad - 1)
     return good if good >= low else None
 

@@ -89,6 +89,7 @@ class DryRunner:
             else llama.LLAMA_FLASH_ATTN_TYPE_DISABLED
         )
         parameters.swa_full = settings.swa_full
+        parameters.embeddings = settings.embeddings
         parameters.kv_unified = False
         parameters.type_k = KV_TYPE_NUMBERS[settings.kv_type_k]
         parameters.type_v = KV_TYPE_NUMBERS[settings.kv_type_v]
