@@ -84,7 +84,9 @@ def is_address(words: str, endpoint: str = "") -> bool:
 
 def _path_of(words: str, endpoint: str) -> str | None:
     """Return the path below the Hub, None if the words lead elsewhere."""
-    if not words or any(letter.isspace() or not letter.isprintable() for letter in words):
+    if not words or words.startswith("/"):
+        return None
+    if any(letter.isspace() or not letter.isprintable() for letter in words):
         return None
     if words.lower().startswith("hf://"):
         return words[5:]

@@ -25,7 +25,7 @@ MAX_DEPTH = 16
 _DEVICE = re.compile(
     r"(con|prn|aux|nul|conin\$|conout\$|clock\$|(com|lpt)[0-9¹²³])[ ]*(\.|\Z)", re.IGNORECASE
 )
-_SHORT_NAME = re.compile(r"[^.]{1,7}~[0-9]{1,6}(\.[^.]{0,3})?")
+_SHORT_NAME = re.compile(r"[^.]{0,7}~[0-9]{1,6}(\.[^.]{0,3})?")
 _WINDOWS_CHARACTERS = '<>"|?*'
 _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}  # Unicode categories
 
