@@ -75,6 +75,11 @@ class Paths:
         return self.data / "measurements.json"
 
     @property
+    def catalogue_file(self) -> Path:
+        """Facts of the catalogue's models as the Hub had them last, JSON."""
+        return self.data / "catalogue.json"
+
+    @property
     def speeds_file(self) -> Path:
         """How fast models ran on this machine, SQLite."""
         return self.data / "speeds.db"

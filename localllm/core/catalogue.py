@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,13 +17,18 @@ from localllm.core.quality import EMBEDDING_ANCHOR, USES, Evaluation, Quality, Q
 from localllm.core.quants import QuantTable
 from localllm.core.shape import COVERED, ModelShape
 from localllm.errors import UsageError
+from localllm.paths import resources_folder
 from localllm.texts import text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from localllm.paths import Paths
+
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+REFRESHED = ("gated", "gated_source", "shape", "quants", "projector_size")
+_log = logging.getLogger(__name__)
 _MONTH = re.compile(r"20\d\d-(0[1-9]|1[0-2])")
 
 
@@ -100,15 +106,29 @@ class CatalogueModel:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """All models, and the quantizations."""
+    """All models, and the quantizations.
+
+    Attributes:
+        compiled: Day of the shipped facts: "2026-11-21".
+        refreshed: Day on which the Hub was asked, "" = never since then.
+    """
 
     models: tuple[CatalogueModel, ...]
     quants: QuantTable
     compiled: str = ""
+    refreshed: str = ""
 
     @classmethod
-    def load(cls, path: Path) -> Catalogue:
+    def for_user(cls, paths: Paths) -> Catalogue:
+        """Read the shipped catalogue, with what the Hub said since."""
+        return cls.load(resources_folder() / "catalogue.json", paths.catalogue_file)
+
+    @classmethod
+    def load(cls, path: Path, refreshed: Path | None = None) -> Catalogue:
         """Read a catalogue and, beside it, `quants.json`; check everything.
+
+        Rows of `refreshed` (written by `core.catalogue_refresh`) replace the shipped ones if it is not older;
+        where it is damaged the shipped ones stand.
 
         Raises:
             UsageError: A row is wrong; the sentence names the row and the field.
@@ -119,10 +139,12 @@ class Catalogue:
             rows = cast("list[dict[str, Any]]", content["models"])
         except (ValueError, KeyError, TypeError) as error:
             raise UsageError(text("{file} is not a catalogue of models.", file=path.name)) from error
-        models = tuple(_Row(row, quants, path.name).model() for row in rows)
+        compiled = str(content.get("compiled", ""))
+        newer = _Newer.read(refreshed, compiled)
+        models = tuple(newer.model(row, quants) or _Row(row, quants, path.name).model() for row in rows)
         if len({model.id for model in models}) < len(models):
             raise UsageError(text("{file} has two models of the same name.", file=path.name))
-        return cls(models, quants, str(content.get("compiled", "")))
+        return cls(models, quants, compiled, newer.day)
 
     @cached_property
     def scale(self) -> QualityScale:
@@ -142,6 +164,38 @@ class Catalogue:
     def model(self, model_id: str) -> CatalogueModel | None:
         """Return the model of an id."""
         return next((model for model in self.models if model.id == model_id), None)
+
+
+class _Newer:
+    """What the Hub said after the catalogue was compiled: fields by model."""
+
+    def __init__(self, day: str = "", fields: Mapping[str, dict[str, Any]] | None = None) -> None:
+        self.day = day
+        self._fields = fields or {}
+
+    @classmethod
+    def read(cls, path: Path | None, compiled: str) -> _Newer:
+        if path is None or not path.is_file():
+            return cls()
+        try:
+            content = cast("dict[str, Any]", json.loads(path.read_bytes()))
+            day, fields = str(content["refreshed"]), cast("dict[str, dict[str, Any]]", content["models"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            _log.warning("The refreshed catalogue cannot be read: %s", error)
+            return cls()
+        return cls(day, fields) if day >= compiled else cls()
+
+    def model(self, row: dict[str, Any], quants: QuantTable) -> CatalogueModel | None:
+        fields = self._fields.get(str(row.get("id")))
+        if not fields:
+            return None
+        try:
+            return _Row(
+                {**row, **{name: fields[name] for name in REFRESHED if name in fields}}, quants, ""
+            ).model()
+        except (UsageError, TypeError, AttributeError) as error:
+            _log.warning("The refreshed row of %s is wrong: %s", row.get("id"), error)
+            return None
 
 
 class _Row:
@@ -263,6 +317,7 @@ class _Row:
             raise self._wrong("quants.sha256")
         if size and abs(size / weights - 1) > 0.05:
             raise self._wrong("quants.size")
+        weights = self._count("quants.weights", row.get("weights", 0)) or weights
         return QuantFile(row["name"], size or weights, bool(size), weights, str(row.get("file", "")), sha256)
 
     def _evaluations(self) -> tuple[Evaluation, ...]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from localllm.core.fit import FitSettings, place_within
 from localllm.core.quality import Quality, after_quantization
-from localllm.core.speed import predict_speed
+from localllm.core.speed import SpeedEstimate, predict_speed
 
 if TYPE_CHECKING:
     from localllm.core.catalogue import Catalogue, CatalogueModel, QuantFile
@@ -16,14 +16,16 @@ if TYPE_CHECKING:
     from localllm.core.machine import Machine
     from localllm.core.recommend.wish import Wish
     from localllm.core.shape import ModelShape
-    from localllm.core.speed import Calibration, SpeedEstimate
+    from localllm.core.speed import SpeedFits
 
 CROWDED = 0.9  # of what is free
 UNKNOWN_PROJECTOR = 900 * 10**6  # bytes; the projectors whose size is known take 0.7 to 0.9 GB
 FITS_NOW = ("fits", "tight", "partly_on_cpu")
 VERDICTS = ("fits", "tight", "partly_on_cpu", "needs_closing_apps", "does_not_fit")  # the best first
 CACHE_BLOCK = 32  # elements; llama.cpp quantizes a cache only where a head is a multiple of it
-USUAL_BATCH, LARGE_UBATCH = 2048, 2048
+LARGE_UBATCH = 2048
+UNTIMED = SpeedEstimate(0.0, 0.0, 0.0, "table")
+BESIDE_GPU = 2 * 2**30  # what of a model on the GPU is in main memory: its embedding, the process
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Situation:
     budgets: Budgets
     catalogue: Catalogue
     wish: Wish
-    fits: Calibration | None = None
+    fits: SpeedFits | None = None
 
 
 class Candidate(NamedTuple):
@@ -78,15 +80,27 @@ def candidate_of(situation: Situation, model: CatalogueModel, file: QuantFile, q
     size = file.size + projector
     fit, placed = _placed(situation, shape, size)
     placement, memory, verdict = placed
-    speed = predict_speed(situation.machine, shape, file.weights, placement, fit, situation.fits)
     quant = situation.catalogue.quants.get(file.name)
     score = after_quantization(quality.score, quant.divergence if quant else 0.0, model.parameters)
     pace = wish.pace
     crowded = _is_crowded(situation.budgets, placement)
-    return Candidate(
-        model, file, size, fit, placement, memory, verdict, speed, score, quality, crowded, pace.enough,
+    candidate = Candidate(
+        model, file, size, fit, placement, memory, verdict, UNTIMED, score, quality, crowded, pace.enough,
         max(0.01, pace.least),
     )  # fmt: skip
+    return candidate if verdict == "does_not_fit" else timed(situation, candidate)
+
+
+def timed(situation: Situation, candidate: Candidate) -> Candidate:
+    """Return a candidate with its speed, which is not worked out for all that do not fit."""
+    if candidate.speed is not UNTIMED:
+        return candidate
+    file, placement = candidate.file, candidate.placement
+    speed = predict_speed(
+        situation.machine, candidate.model.shape, file.weights, placement, candidate.fit, situation.fits,
+        quant=file.name,
+    )  # fmt: skip
+    return candidate._replace(speed=speed)
 
 
 def _placed(
@@ -96,7 +110,7 @@ def _placed(
     budgets, wish = situation.budgets, situation.wish
     fit = fit_settings(shape, wish)
     placed = place_within(budgets, shape, size, fit)
-    if wish.kv_type != "auto" or placed[2] in ("fits", "tight") or size > budgets.whole(closed=True):
+    if wish.kv_type != "auto" or not _cache_matters(budgets, *placed):
         return fit, placed
     smaller = with_cache(shape, fit, "q8_0")
     if smaller == fit:
@@ -105,6 +119,16 @@ def _placed(
     if VERDICTS.index(again[2]) < VERDICTS.index(placed[2]):
         return smaller, again
     return fit, placed
+
+
+def _cache_matters(budgets: Budgets, _: Placement, memory: MemoryEstimate, verdict: Verdict) -> bool:
+    """Tell whether half the cache could make the difference; in doubt it could."""
+    if verdict in ("fits", "tight"):
+        return False
+    room = budgets.whole(closed=verdict == "does_not_fit")
+    if verdict == "partly_on_cpu":
+        room = budgets.gpu.now + BESIDE_GPU
+    return memory.total - memory.kv // 2 <= room
 
 
 def fit_settings(shape: ModelShape, wish: Wish) -> FitSettings:
@@ -136,8 +160,8 @@ def tuned(situation: Situation, candidate: Candidate) -> Candidate:
     same = (placement.kind, verdict) == (candidate.placement.kind, candidate.verdict)
     if not same or placement.gpu_layers < candidate.placement.gpu_layers:
         return candidate
-    speed = predict_speed(situation.machine, shape, candidate.file.weights, placement, fit, situation.fits)
-    return candidate._replace(fit=fit, placement=placement, memory=memory, speed=speed)
+    larger = candidate._replace(fit=fit, placement=placement, memory=memory, speed=UNTIMED)
+    return timed(situation, larger)
 
 
 def _is_crowded(budgets: Budgets, placement: Placement) -> bool:

@@ -27,6 +27,8 @@ MEMORY_SIZES = tuple(
 COUNTS = (1, 2, 4, 8)
 LEAST_GPU_MEMORY = 4 * GIB
 LARGE_HOST = 128 * GIB  # a computer for such a GPU has at least this much main memory
+# of laptops, or made for one country or one customer
+RARE = ("Laptop", "CNX", "A800", "H800", "5090 D", "RTX 6000D", "H100 SXM5 64", "H100 SXM5 96", "1060 5 GB")
 VLLM_SHARE = 0.9  # of each GPU's memory: vLLM's own default
 VLLM_WORK = GIB  # per GPU: CUDA context, activations, graphs
 VLLM_GPUS = ("RTX 4090", "L40S", "H100 SXM5 80 GB", "H200 SXM 141 GB")
@@ -137,17 +139,18 @@ def usual_gpus(table: GpuTable) -> tuple[GpuRow, ...]:
         for row in rows:
             if row.vendor == "NVIDIA" and row.kind == "discrete" and _is_usual(row):
                 known = by_size.setdefault(row.memory or 0, row)
-                if (len(row.sources), row.bandwidth, row.name) > (
-                    len(known.sources),
-                    known.bandwidth,
-                    known.name,
-                ):
+                if _rank(row) < _rank(known):
                     by_size[row.memory or 0] = row
     return tuple(by_size[size] for size in sorted(by_size))
 
 
+def _rank(row: GpuRow) -> tuple[int, float, str]:
+    return -len(row.sources), -row.bandwidth, row.name
+
+
 def _is_usual(row: GpuRow) -> bool:
-    return (row.memory or 0) >= LEAST_GPU_MEMORY and "Laptop" not in row.name and "CNX" not in row.name
+    rare = any(part in row.name for part in RARE)
+    return (row.memory or 0) >= LEAST_GPU_MEMORY and not rare
 
 
 def unpacked_gpus(table: GpuTable, model: CatalogueModel, fit: FitSettings) -> GpuOption | None:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from localllm.core.fit import budgets_of
 from localllm.core.recommend import sentences
-from localllm.core.recommend.candidates import Situation, candidate_of, candidates_of, obstacle
+from localllm.core.recommend.candidates import Situation, candidate_of, candidates_of, obstacle, timed
 from localllm.core.recommend.choice import Choice, Recommendation
 from localllm.core.recommend.sentences import Writer
 from localllm.core.recommend.wish import suits
@@ -34,14 +34,14 @@ if TYPE_CHECKING:
     from localllm.core.machine import Machine
     from localllm.core.recommend.candidates import Candidate
     from localllm.core.recommend.wish import Wish
-    from localllm.core.speed import Calibration
+    from localllm.core.speed import SpeedFits
 
 FASTER, NOTICEABLY_FASTER = 1.4, 1.15  # times the pick before
 PICK_POINTS, ROW_POINTS = 1.0, 3.0  # per doubling of speed, among the picks and in the table
 
 
 def recommend(
-    machine: Machine, catalogue: Catalogue, wish: Wish, fits: Calibration | None = None
+    machine: Machine, catalogue: Catalogue, wish: Wish, fits: SpeedFits | None = None
 ) -> Recommendation:
     """Recommend models for a machine; `fits` is what was measured of its speed."""
     situation = Situation(machine, budgets_of(machine), catalogue, wish, fits)
@@ -49,7 +49,7 @@ def recommend(
     writer = Writer(situation)
     every = [candidate for candidates in of_models for candidate in candidates]
     best, balanced, fast = _pick(every, wish)
-    rows = [_of_model(candidates, wish) for candidates in of_models]
+    rows = [timed(situation, _of_model(candidates, wish)) for candidates in of_models]
     rows.sort(key=lambda row: (obstacle(row, wish), -row.value(ROW_POINTS)))
     texts = (sentences.FAST, sentences.BALANCED, sentences.BEST)
     if wish.use == "embedding":
@@ -70,7 +70,7 @@ def choices_of(
     catalogue: Catalogue,
     model: CatalogueModel,
     wish: Wish,
-    fits: Calibration | None = None,
+    fits: SpeedFits | None = None,
 ) -> tuple[Choice, ...]:
     """Return one model in every quantization, the largest file first."""
     situation = Situation(machine, budgets_of(machine), catalogue, wish, fits)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from localllm.core.recommend.candidates import obstacle, tuned
+from localllm.core.recommend.candidates import obstacle, timed, tuned
 from localllm.core.recommend.choice import Choice, RecommendedSettings
 from localllm.texts import Bytes, Number, Text, text
 
@@ -30,7 +30,7 @@ class Writer:
 
     def choice(self, candidate: Candidate, template: str = ROW) -> Choice:
         """Return what is shown of a candidate."""
-        candidate = tuned(self._situation, candidate)
+        candidate = tuned(self._situation, timed(self._situation, candidate))
         why_not = self._why_not(candidate)
         return Choice(
             candidate.model,

@@ -13,8 +13,6 @@ from localllm.errors import UsageError
 from localllm.texts import plural, text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from localllm.core.hardware.gpu_table import GpuRow, GpuTable
 
 NO_GPU = "none"
@@ -117,13 +115,14 @@ def near_names(table: GpuTable, name: str) -> tuple[str, ...]:
     names = [shown for shown, _ in gpu_names(table)]
     wanted = split_name(name)[0]
     sharing = [shown for shown in names if wanted and wanted <= split_name(shown)[0]]
-    lowered = {shown.lower(): shown for shown in names}
-    close = difflib.get_close_matches(name.lower(), lowered, n=NEAR, cutoff=0.5)
-    return tuple(_unique([*sharing, *(lowered[match] for match in close)]))[:NEAR]
+    plain = {_plain(shown): shown for shown in names}
+    close = difflib.get_close_matches(_plain(name), plain, n=NEAR, cutoff=0.6)
+    return tuple(dict.fromkeys([*sharing, *(plain[match] for match in close)]))[:NEAR]
 
 
-def _unique(names: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(names))
+def _plain(name: str) -> str:
+    """Return what makes out a card: "rtx 4090"."""
+    return " ".join(word for word in name.lower().split() if split_name(word)[0])
 
 
 def _own_memory(row: GpuRow) -> int | None:

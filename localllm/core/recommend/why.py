@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from localllm.core.quality import Evaluation
     from localllm.core.recommend.choice import Choice
     from localllm.core.recommend.wish import Wish
-    from localllm.core.speed import Calibration
+    from localllm.core.speed import SpeedFits
 
 NeighbourKind = Literal["larger_file", "smaller_file", "better_model", "smaller_model"]
 ChangeKind = Literal["context", "kv_type", "close_programs", "memory", "gpu"]
@@ -82,7 +82,7 @@ def explain_choice(
     choice: Choice,
     wish: Wish,
     *,
-    fits: Calibration | None = None,
+    fits: SpeedFits | None = None,
     table: GpuTable | None = None,
 ) -> Why:
     """Explain a choice that `recommend` or `choices_of` made for the same machine and wish.
@@ -178,7 +178,7 @@ def _speed(choice: Choice) -> Text:
 
 def _settings(choice: Choice, wish: Wish) -> list[Text]:
     settings = choice.settings
-    found = [text("It is {where}.", where=where(choice))]
+    found = [text("Where it goes: {where}.", where=where(choice))]
     if choice.placement.kind in ("cpu", "experts_on_cpu", "partly_gpu"):
         found.append(text("{threads} threads: one for each core that may be used.", threads=settings.threads))
     if settings.ubatch > 512 and not settings.embeddings:
