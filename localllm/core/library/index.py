@@ -73,12 +73,10 @@ class Index:
             return 0, b""
 
     def mend(self) -> None:
-        """Put a damaged index aside and begin a new one; do nothing if it is sound."""
+        """Put an index aside that cannot be opened; damage that shows later is mended then."""
         try:
             with closing(self._connect()) as db:
                 db.execute("SELECT count(*) FROM models").fetchone()
-                (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
-            if verdict == "ok":
                 return
         except sqlite3.DatabaseError as error:
             if not _is_damage(error):

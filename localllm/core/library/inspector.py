@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from localllm.core.library.facts import read_facts
 from localllm.core.library.model import FileFacts, Inspection
 from localllm.engine.protocol import error_from_record, from_record
-from localllm.errors import LocalLLMError
+from localllm.errors import BadModelFile, LocalLLMError
 from localllm.gguf.header import refuse
 from localllm.processes import Child, Death, Message, python_arguments
 from localllm.texts import text
@@ -104,6 +104,16 @@ def inspect_here(path: Path) -> Inspection:
         return Inspection(path, read_facts(path))
     except LocalLLMError as error:
         return Inspection(path, reason=error.message)
+
+
+def refusal(verdict: Inspection) -> BadModelFile:
+    """Return the error for a file that the gate has refused."""
+    return BadModelFile(
+        verdict.reason or "",
+        hint=text("Download it again, or choose another file."),
+        safe=text("The file was not opened by the engine; nothing was changed."),
+        detail=str(verdict.path),
+    )
 
 
 def _as_inspection(path: Path, reply: Message) -> Inspection:

@@ -12,7 +12,7 @@ from localllm.core.library.applications import Surroundings, application_folders
 from localllm.core.library.facts import read_facts
 from localllm.core.library.found import FoundModel, Part, find_one, name_of
 from localllm.core.library.index import Index
-from localllm.core.library.inspector import Inspector
+from localllm.core.library.inspector import Inspector, refusal
 from localllm.core.library.model import LibraryModel
 from localllm.core.library.records import (
     list_models,
@@ -22,14 +22,14 @@ from localllm.core.library.records import (
     write_provenance,
 )
 from localllm.core.library.scan import inspect_model, own_models, update
-from localllm.errors import BadModelFile, LocalLLMError, ModelNotFound, StoreError
+from localllm.errors import LocalLLMError, ModelNotFound, StoreError
 from localllm.progress import Progress
 from localllm.texts import text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from localllm.core.library.model import FileFacts, Inspection, LoadProfile, Provenance, Source
+    from localllm.core.library.model import FileFacts, LoadProfile, Provenance, Source
     from localllm.core.library.scan import ScanResult
     from localllm.paths import Paths
     from localllm.settings import Settings
@@ -51,7 +51,8 @@ class Library:
         self.index = Index(paths.library_file)
         self._folders = [Path(folder).expanduser() for folder in settings.model_folders]
         self._around = around or Surroundings.here()
-        self._listed: tuple[object, list[tuple[str, LibraryModel]]] = (None, [])
+        self._listed: tuple[object, list[LibraryModel]] = (None, [])
+        self._searched: tuple[object, list[str]] = (None, [])
         self._mended = False
 
     def models(self, progress: Progress | None = None) -> list[LibraryModel]:
@@ -59,12 +60,16 @@ class Library:
 
         Looks through the model folders; headers are read only of files that are new or changed.
         """
-        try:
-            self.scan(progress, applications=False)
-            return self.listed()
-        except StoreError as error:
-            _log.warning("The index cannot be used: %s", error.detail or error)
-            return self._read_directly(progress or Progress())
+        for _attempt in range(2):  # a damaged index is made anew, and filled by the second
+            before = self.index.rebuilt
+            try:
+                self.scan(progress, applications=False)
+                return self.listed()
+            except StoreError as error:
+                _log.warning("The index cannot be used: %s", error.detail or error)
+            if self.index.rebuilt is before:
+                break
+        return self._read_directly(progress or Progress())
 
     def listed(self, search: str = "") -> list[LibraryModel]:
         """Return the models as they were seen last, those in which every word of `search` occurs.
@@ -77,10 +82,15 @@ class Library:
         if self._listed[0] != stamp:
             with self.index.reading() as db:
                 found = list_models(db)
-            found.sort(key=lambda item: not item[1].starter)  # stable: the others stay by name
+            found.sort(key=lambda model: not model.starter)  # stable: the others stay by name
             self._listed = (stamp, found)
-        words = search.lower().split()
-        return [model for known, model in self._listed[1] if all(word in known for word in words)]
+        models, words = self._listed[1], search.lower().split()
+        if not words:
+            return list(models)
+        if self._searched[0] is not models:
+            self._searched = (models, [_words_of(model) for model in models])
+        pairs = zip(models, self._searched[1], strict=True)
+        return [model for model, known in pairs if all(word in known for word in words)]
 
     def scan(self, progress: Progress | None = None, *, applications: bool = True) -> ScanResult:
         """Look through the model folders, and through those of other applications.
@@ -139,7 +149,8 @@ class Library:
             ModelNotFound: There is no such file.
             BadModelFile: It is not a usable model.
         """
-        return self._take(path, "added", progress or Progress(), name=name)
+        inside = path.absolute().is_relative_to(self.folder.absolute())
+        return self._take(path, "own" if inside else "added", progress or Progress(), name=name)
 
     def record_download(
         self, path: Path, origin: Provenance, sha256: Mapping[str, str], progress: Progress | None = None
@@ -190,11 +201,11 @@ class Library:
         hashes: Mapping[str, str] | None = None,
     ) -> LibraryModel:
         found = _look(path, source)
-        found = replace_found(found, name or found.name, origin)
+        found = replace(found, name=name or found.name, provenance=origin)
         with Inspector() as inspector:
             verdict = inspect_model(found, inspector, progress)
         if verdict.reason is not None:
-            raise _refusal(verdict)
+            raise refusal(verdict)
         with self.index.writing() as db:
             write_model(db, found, verdict)
             if origin is not None:
@@ -269,11 +280,6 @@ def starter_path() -> Path | None:
     return None
 
 
-def replace_found(found: FoundModel, name: str, origin: Provenance | None) -> FoundModel:
-    """Return what was found under another name and with its origin."""
-    return replace(found, name=name, provenance=origin)
-
-
 def _look(path: Path, source: Source) -> FoundModel:
     try:
         return find_one(path.absolute(), source)
@@ -282,15 +288,6 @@ def _look(path: Path, source: Source) -> FoundModel:
             text("There is no file “{path}”.", path=str(path)),
             hint=text("Check the path, or choose another model."),
         ) from error
-
-
-def _refusal(verdict: Inspection) -> BadModelFile:
-    return BadModelFile(
-        verdict.reason or "",
-        hint=text("Download it again, or choose another file."),
-        safe=text("The file was not opened by the engine; nothing was changed."),
-        detail=str(verdict.path),
-    )
 
 
 def _from_facts(path: Path, facts: FileFacts) -> LibraryModel:
@@ -311,6 +308,12 @@ def _from_facts(path: Path, facts: FileFacts) -> LibraryModel:
         template_hash=facts.template_hash,
         parts=facts.split_count,
     )
+
+
+def _words_of(model: LibraryModel) -> str:
+    """Return what a search looks through."""
+    place = f"{model.name} {model.path} {model.source} {model.repo}"
+    return f"{place} {model.architecture} {model.quant} {model.notes}".lower()
 
 
 def _size_of(path: Path) -> int:

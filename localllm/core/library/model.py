@@ -113,7 +113,7 @@ class LoadProfile:
     template: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LibraryModel:
     """A GGUF model on this disk.
 

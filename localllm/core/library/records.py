@@ -19,26 +19,32 @@ if TYPE_CHECKING:
     from localllm.core.library.model import Inspection
 
 _LISTED = """
-    SELECT m.path, m.name, m.source, m.size, m.architecture, m.quant, m.bits_per_weight, m.parameters,
-        m.trained_context, m.layers, m.template_hash, m.problem, m.state, m.sha256,
-        m.files,
-        p.repo, p.revision, p.file, k.notes, k.favourite, k.last_used, k.default_profile, m.words
+    SELECT m.path, m.problem, m.name, m.size, m.architecture, m.quant, m.parameters, m.trained_context,
+        m.source = 'starter', m.layers, m.bits_per_weight, m.template_hash, m.state, m.source, m.files,
+        coalesce(p.repo, ''), coalesce(p.revision, ''), coalesce(p.file, ''), m.sha256,
+        coalesce(k.last_used, 0.0), coalesce(k.notes, ''), coalesce(k.favourite, 0),
+        coalesce(k.default_profile, '')
     FROM models m
         LEFT JOIN provenance p ON p.path = m.path
         LEFT JOIN marks k ON k.path = m.path
     WHERE m.kind = ? AND k.hidden IS NOT 1
 """
+_FIELDS = (
+    *("name", "size", "architecture", "quant", "parameters", "trained_context", "starter", "layers"),
+    *("bits_per_weight", "template_hash", "state", "source", "parts", "repo", "commit", "file", "sha256"),
+    *("last_used", "notes", "favourite", "default_profile"),
+)
 
 
-def list_models(db: sqlite3.Connection) -> list[tuple[str, LibraryModel]]:
-    """Return every model by name, each with the words that a search looks through."""
+def list_models(db: sqlite3.Connection) -> list[LibraryModel]:
+    """Return every model, by name."""
     projectors: dict[str, Path] = {}
     for (path,) in db.execute("SELECT path FROM models WHERE kind = 'projector' ORDER BY path"):
         projectors.setdefault(str(Path(path).parent), Path(path))
     db.row_factory = None
     rows = db.execute(_LISTED, ("model",)).fetchall()
-    rows.sort(key=lambda row: (row[1].lower(), row[0]))
-    return [(f"{row[-1]} {(row[-5] or '').lower()}", _as_model(row, projectors)) for row in rows]
+    rows.sort(key=lambda row: (row[2].lower(), row[0]))
+    return [_as_model(row, projectors) for row in rows]
 
 
 def write_model(db: sqlite3.Connection, found: FoundModel, inspection: Inspection) -> None:
@@ -55,7 +61,6 @@ def write_model(db: sqlite3.Connection, found: FoundModel, inspection: Inspectio
         "files": len(found.parts),
         "kind": facts.kind if facts else _kind_by_name(found.name),
         "problem": json.dumps(pack_text(inspection.reason)) if inspection.reason else None,
-        "words": _words_of(db, found, facts),
         "found": time.time(),
     }
     if facts:
@@ -109,9 +114,9 @@ def facts_of_row(packed: str | None) -> FileFacts | None:
     return from_record(FileFacts, json.loads(packed)) if packed else None
 
 
-def settle_state(db: sqlite3.Connection, path: str) -> State:
-    """Work out whether a model is checked, changed or damaged, and keep that."""
-    parts = parts_of(db, path)
+def settle_state(db: sqlite3.Connection, path: str, files: tuple[Part, ...] = ()) -> State:
+    """Work out whether a model is checked, changed or damaged, and keep that; `files` as they are now."""
+    parts = files or parts_of(db, path)
     origin = db.execute("SELECT sha256 FROM provenance WHERE path = ?", (path,)).fetchone()
     expected: dict[str, str] = json.loads(origin[0]) if origin else {}
     hashes: list[str] = []
@@ -154,25 +159,16 @@ def carry_over(db: sqlite3.Connection, old: str, new: str) -> None:
 
 
 def _as_model(row: tuple[Any, ...], projectors: dict[str, Path]) -> LibraryModel:
-    (path, name, source, size, architecture, quant, bits, parameters, context, layers, template, problem,
-     state, sha256, files, repo, revision, file, notes, favourite, used, profile, _words) = row  # fmt: skip
-    where = Path(path)
-    return LibraryModel(
-        name, where, size, architecture, quant, parameters or None, context, source == "starter",
-        unpack_text(json.loads(problem)) if problem else None, layers, bits, template, state, source, files,
-        repo or "", revision or "", file or "", sha256,
-        projectors.get(str(where.parent)) if projectors else None,
-        used or 0.0, notes or "", bool(favourite), profile or "",
-    )  # fmt: skip
+    path, problem = Path(row[0]), row[1]
+    model = object.__new__(LibraryModel)  # a frozen dataclass takes 10 µs to make; there may be 10,000
+    model.__dict__.update(zip(_FIELDS, row[2:], strict=True))
+    model.__dict__.update(
+        path=path,
+        problem=unpack_text(json.loads(problem)) if problem else None,
+        projector=projectors.get(str(path.parent)) if projectors else None,
+    )
+    return model
 
 
 def _kind_by_name(name: str) -> str:
     return "projector" if name.startswith("mmproj") else "model"
-
-
-def _words_of(db: sqlite3.Connection, found: FoundModel, facts: FileFacts | None) -> str:
-    origin = db.execute("SELECT repo FROM provenance WHERE path = ?", (found.path,)).fetchone()
-    words = [found.name, found.path, found.source, origin[0] if origin else ""]
-    if facts:
-        words += [facts.architecture, facts.quant, facts.title]
-    return " ".join(words).lower()

@@ -23,7 +23,7 @@ _VERSION_1 = (
         architecture TEXT NOT NULL DEFAULT '',
         quant TEXT NOT NULL DEFAULT '', bits_per_weight REAL, parameters INTEGER, trained_context INTEGER,
         layers INTEGER, template_hash TEXT NOT NULL DEFAULT '', problem TEXT,
-        state TEXT NOT NULL DEFAULT 'unchecked', sha256 TEXT NOT NULL DEFAULT '', words TEXT NOT NULL,
+        state TEXT NOT NULL DEFAULT 'unchecked', sha256 TEXT NOT NULL DEFAULT '',
         found REAL NOT NULL
     ) WITHOUT ROWID
     """,
