@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -44,35 +46,48 @@ class Bencher:
         return self._engine.devices()["devices"]
 
     def measure(
-        self, path: Path, settings: LoadSettings, tests: Sequence[BenchTest], progress: Progress
+        self,
+        path: Path,
+        settings: LoadSettings,
+        tests: Sequence[BenchTest],
+        progress: Progress,
+        seconds: float = math.inf,
     ) -> list[list[int]]:
-        """Return the nanoseconds of each repetition of each test.
+        """Return the nanoseconds of the repetitions of each test: fewer once `seconds` have passed.
 
         Raises:
             EngineError: The engine refused the model, or ended.
             Cancelled: Through `progress`.
         """
         try:
-            return self._measure(path, settings, tests, progress)
+            return self._measure(path, settings, tests, progress, seconds)
         except EngineDied as error:
             if not self.weight_layout or not error.crashed:
                 raise
             _log.warning("Measuring with this processor's own weight layout failed: %s", error)
             self.weight_layout = False
             self._engine = Engine()
-            found = self._measure(path, settings, tests, progress)
+            found = self._measure(path, settings, tests, progress, seconds)
             remember_crash(self._limits_file, self._machine)
             return found
 
     def _measure(
-        self, path: Path, settings: LoadSettings, tests: Sequence[BenchTest], progress: Progress
+        self,
+        path: Path,
+        settings: LoadSettings,
+        tests: Sequence[BenchTest],
+        progress: Progress,
+        seconds: float,
     ) -> list[list[int]]:
+        end = time.monotonic() + seconds
         self._engine.wait_until_ready(progress)
         used = replace(settings, extra_buffers=settings.extra_buffers and self.weight_layout)
         found: list[list[int]] = [[] for _ in tests]
         for event in self._engine.bench(path, used, tests, progress):
             if isinstance(event, BenchSample):
                 found[event.test].append(event.nanoseconds)
+            if time.monotonic() > end and all(found):
+                break
         return found
 
     def close(self) -> None:

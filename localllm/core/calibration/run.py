@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 SECONDS = 10.0
 _LAST_START = 0.75  # of them: what has not begun by then is left out
 _IDLE_CHECK_SECONDS = 0.4
+_TRIAL_SECONDS = 2.5  # then fewer repetitions have to do
 _TRIES = 2  # of a measurement that was disturbed
 _SLOWED_DOWN = 1.12  # times as long at the end as at the beginning: the processor had to clock down
 _STEPS = 6  # of the progress, for each device
@@ -190,7 +191,7 @@ class _Run:
         found: list[Text] = []
         if on_battery():
             found.append(text("The computer runs on its battery: plugged in it may be faster."))
-        if self._drift > _SLOWED_DOWN:
+        if self._drift > _SLOWED_DOWN and self._load.highest <= MOST_FOREIGN_LOAD:
             percent = Number(100 * (1 - 1 / self._drift))
             found.append(
                 text("The processor became {percent} % slower meanwhile, as a hot one does.", percent=percent)
@@ -249,7 +250,7 @@ class _Run:
         load = 0.0
         for _ in range(_TRIES):
             guard = self._load.guard(self._bencher.pid)
-            samples = self._bencher.measure(path, settings, tests, self._progress)
+            samples = self._bencher.measure(path, settings, tests, self._progress, _TRIAL_SECONDS)
             load = guard.foreign_load()
             if not self._load.is_too_high(load):
                 break

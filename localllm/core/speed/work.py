@@ -48,7 +48,7 @@ class Work(NamedTuple):
 
 @dataclass(frozen=True)
 class TimedModel:
-    """A model whose speed is asked for or was measured; `weights` in bytes, `quant` "Q4_K_M", "" = unknown."""
+    """A model whose speed is asked for or was measured; `weights` in bytes, `quant` "Q4_K_M" or ""."""
 
     shape: ModelShape
     weights: int
