@@ -188,6 +188,7 @@ class TerminalChat:
                 match event:
                     case Finished(stats):
                         self._stats = stats
+                        self._session.note_answer(stats)
                     case Piece(piece):
                         pieces.append(piece)
                         yield piece

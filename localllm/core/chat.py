@@ -162,6 +162,7 @@ class Conversation:
             for event in self._session.engine().generate(messages, sampling, progress):
                 if isinstance(event, Finished):
                     ended = True
+                    self._session.note_answer(event.stats)
                     state: MessageState = "stopped" if event.stats.stop_reason == "cancelled" else "complete"
                     yield AnswerEnded(writer.end(state, event.stats))
                     return

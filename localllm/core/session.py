@@ -13,6 +13,8 @@ from localllm.core.estimate import Question, subject_of_file
 from localllm.core.estimate.comparison import compare
 from localllm.core.fit import FitSettings, Placing
 from localllm.core.hardware import with_engine
+from localllm.core.speed import TimedModel
+from localllm.core.speed import history as speed_history
 from localllm.engine.client import Engine
 from localllm.errors import (
     BadModelFile,
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from localllm.core.estimate.loads import Load
     from localllm.core.library import LibraryModel
     from localllm.core.machine import EngineBuild, Machine
-    from localllm.engine.protocol import LoadedModel, LoadSettings
+    from localllm.engine.protocol import LoadedModel, LoadSettings, Stats
     from localllm.progress import Progress
 
 _log = logging.getLogger(__name__)
@@ -54,6 +56,7 @@ class ModelSession:
         self._build: EngineBuild | None = None
         self._last: tuple[LibraryModel, LoadSettings] | None = None
         self._subjects: dict[tuple[Path, int, int], Subject] = {}
+        self._timed: speed_history.Subject | None = None
         self.comparison: Load | None = None  # what the model that is loaded took, beside its prediction
 
     @property
@@ -122,7 +125,7 @@ class ModelSession:
         """End the engine; its memory is free when this returns."""
         with self._lock:
             engine, self._engine, self._last = self._engine, None, None
-            self.comparison = None
+            self.comparison, self._timed = None, None
         if engine:
             engine.stop()
 
@@ -169,9 +172,15 @@ class ModelSession:
             fit_settings(settings, subject.trained_context),
             machine or self.probe(),
             _placing(settings, subject.layers),
+            threads=settings.threads,
             extra_buffers=settings.extra_buffers,
             exact=exact,
         )
+
+    def note_answer(self, stats: Stats) -> None:
+        """Learn this computer's speed from an answer of the loaded model."""
+        if self._timed is not None:
+            self._estimator.speeds.add_answer(self._timed, stats)
 
     def rest(self) -> None:
         """Give back what estimating holds; the next question takes it again."""
@@ -204,6 +213,7 @@ class ModelSession:
                 answer = self.estimate(model, plain, machine)
                 _add_notice(self._engine)
             self._last = (model, settings)
+            self._timed = _timed(answer, chosen, machine) if answer else None
             self._compare(answer, machine)
 
     def _compare(self, predicted: Estimate | None, before: Machine) -> None:
@@ -279,6 +289,15 @@ def fit_settings(settings: LoadSettings, trained_context: int) -> FitSettings:
         kv_type_k=settings.kv_type_k,
         kv_type_v=settings.kv_type_v,
     )
+
+
+def _timed(answer: Estimate, chosen: LoadSettings, machine: Machine) -> speed_history.Subject | None:
+    """Return what the speed of answers is kept under."""
+    subject = answer.subject
+    if subject.shape is None or subject.file is None:
+        return None
+    model = TimedModel(subject.shape, subject.weights, subject.quant)
+    return speed_history.Subject(machine, subject.file.name, model, answer.placement, chosen)
 
 
 def _placing(settings: LoadSettings, layers: int) -> Placing | None:

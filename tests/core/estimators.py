@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from localllm.core.estimate import Estimator
+from localllm.core.speed import SpeedHistory
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 def estimator_in(folder: Path) -> Estimator:
-    return Estimator(folder / "limits.json", folder / "dry-runs.db", folder / "loads.db")
+    speeds = SpeedHistory(folder / "speeds.db")
+    return Estimator(folder / "limits.json", folder / "dry-runs.db", folder / "loads.db", speeds)

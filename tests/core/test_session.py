@@ -10,7 +10,7 @@ from localllm.core.library import describe
 from localllm.core.machine import EngineBuild, EngineDevice, Gpu
 from localllm.core.session import ModelSession
 from localllm.engine.client import Engine
-from localllm.engine.protocol import LoadSettings
+from localllm.engine.protocol import LoadSettings, Stats
 from localllm.errors import BadModelFile, EngineDied, EngineError, NotEnoughMemory
 from localllm.progress import Progress
 from tests import gguf_files
@@ -155,3 +155,19 @@ def test_unload_gives_the_engine_up(session, starter):
     assert session.loaded is None
     with pytest.raises(EngineError, match="No model is loaded"):
         session.engine()
+
+
+def test_an_answer_teaches_the_speed_of_this_computer(session, starter):
+    session.load(describe(starter), SMALL, Progress())
+    assert session.estimate(describe(starter), SMALL).speed.basis == "table"
+    for _ in range(3):
+        session.note_answer(
+            Stats(
+                prompt_tokens=100, prompt_ms=500, completion_tokens=101, completion_ms=2000, context_used=201
+            )
+        )
+    after = session.estimate(describe(starter), SMALL).speed
+    assert after.basis == "measured"
+    assert after.tokens_per_second == pytest.approx(50, rel=0.1)
+    other = session.estimate(describe(starter), replace(SMALL, threads=64)).speed
+    assert other.basis == "table", "nothing was measured with so many threads"

@@ -18,7 +18,9 @@ from localllm.core.estimate.places import ExactPlaces
 from localllm.core.estimate.records import HOST, DeviceMemory, Estimate, Question
 from localllm.core.fit import budgets_of, place_as, place_within
 from localllm.core.fit.placement import driver_share
-from localllm.core.speed import predict_speed
+from localllm.core.speed import SpeedHistory, predict_speed
+from localllm.core.speed.history import key_of
+from localllm.engine.protocol import LoadSettings
 from localllm.errors import NeedsHeader
 from localllm.texts import text
 
@@ -35,15 +37,19 @@ if TYPE_CHECKING:
 class Estimator:
     """May be used from any thread; keeps an inspector child between questions, `rest` ends it."""
 
-    def __init__(self, limits_file: Path, dry_runs_file: Path, loads_file: Path) -> None:
+    def __init__(
+        self, limits_file: Path, dry_runs_file: Path, loads_file: Path, speeds: SpeedHistory
+    ) -> None:
         self.limits_file = limits_file
+        self.speeds = speeds
         self._dry_runs = DryRuns(dry_runs_file)
         self._loads = LoadHistory(loads_file)
 
     @classmethod
     def for_paths(cls, paths: Paths) -> Estimator:
         """Return the estimator of this user."""
-        return cls(paths.engine_limits_file, paths.dry_runs_file, paths.loads_file)
+        speeds = SpeedHistory(paths.speeds_file)
+        return cls(paths.engine_limits_file, paths.dry_runs_file, paths.loads_file, speeds)
 
     def estimate(self, question: Question, progress: Progress | None = None) -> Estimate:
         """Answer a question.
@@ -57,7 +63,7 @@ class Estimator:
         ask = question.here and (question.exact or question.subject.shape is None)
         answer = self._exact(question, progress) if ask and question.subject.file else None
         answer = answer or self._formula(question)
-        return replace(answer, speed=_speed(question, answer), last_load=self._last_load(question))
+        return replace(answer, speed=self._speed(question, answer), last_load=self._last_load(question))
 
     def rest(self) -> None:
         """End the inspector child, and give back what it holds."""
@@ -119,6 +125,29 @@ class Estimator:
         driver = driver_share(budgets.gpus, subject.shape, question.settings)
         return cpu, host_overhead(loads, subject.key, subject.vocabulary), learned or driver
 
+    def _speed(self, question: Question, answer: Estimate) -> SpeedEstimate | None:
+        subject, settings, placement = question.subject, question.settings, answer.placement
+        if subject.shape is None:
+            return None
+        measured = None
+        if question.here and subject.file is not None:
+            as_loaded = LoadSettings(
+                kv_type_k=settings.kv_type_k,
+                kv_type_v=settings.kv_type_v,
+                flash_attention=settings.flash_attention,
+            )
+            measured = key_of(subject.file.name, placement, as_loaded)
+        return predict_speed(
+            question.machine,
+            subject.shape,
+            subject.weights,
+            placement,
+            settings,
+            self.speeds.fits(question.machine, question.threads or None) if question.here else None,
+            quant=subject.quant,
+            measured=measured,
+        )
+
     def _last_load(self, question: Question) -> Load | None:
         if not question.here or not question.subject.key:
             return None
@@ -157,12 +186,3 @@ def _formula_estimate(
     else:
         devices = (DeviceMemory(HOST, placement.host_bytes), DeviceMemory("GPU", placement.gpu_bytes))
     return Estimate(question.subject, question.settings, memory, devices, placement, verdict, budgets)
-
-
-def _speed(question: Question, answer: Estimate) -> SpeedEstimate | None:
-    shape = question.subject.shape
-    if shape is None:
-        return None
-    return predict_speed(
-        question.machine, shape, question.subject.weights, answer.placement, question.settings
-    )

@@ -22,6 +22,7 @@ class Question:
     Attributes:
         machine: The computer at this moment.
         placing: A place that somebody has chosen; None finds the best one.
+        threads: For the speed; 0 takes all cores that may be used.
         extra_buffers: Whether weights may be repacked for the processor.
         here: Whether it is this computer, which llama.cpp can be asked about.
         exact: Whether it should be asked where the closed form has an answer too.
@@ -31,6 +32,7 @@ class Question:
     settings: FitSettings
     machine: Machine
     placing: Placing | None = None
+    threads: int = 0
     extra_buffers: bool = True
     here: bool = True
     exact: bool = True

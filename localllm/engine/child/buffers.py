@@ -24,10 +24,12 @@ if TYPE_CHECKING:
 HOST = "CPU"
 _BREAKDOWN = "_Z26llama_get_memory_breakdownPK13llama_context"
 _MIB = 2**20
-_LOGIT_BYTES = 4
+_FLOAT_BYTES = 4
 
 
-def read_buffers(model: Any, context: Any, log: NativeLog) -> tuple[DeviceBuffers, ...]:
+def read_buffers(
+    model: Any, context: Any, log: NativeLog, *, embeddings: bool = False
+) -> tuple[DeviceBuffers, ...]:
     """Return bytes per device, main memory first; `log` holds what was said since the context was made."""
     gpus = [device["name"] for device in list_devices() if device["kind"] in ("gpu", "igpu")]
     found = {name: [0, 0, 0, 0] for name in (HOST, *gpus)}
@@ -38,9 +40,20 @@ def read_buffers(model: Any, context: Any, log: NativeLog) -> tuple[DeviceBuffer
                 found[_device_of(name, gpus)][place] += size
     else:
         _read_log(found, gpus, model, log)
-    vocabulary = llama.llama_vocab_n_tokens(llama.llama_model_get_vocab(model))
-    found[HOST][3] = _LOGIT_BYTES * llama.llama_n_seq_max(context) * vocabulary  # not in the table
+    found[HOST][3] = _output(model, context, embeddings=embeddings)
     return tuple(DeviceBuffers(name, *sizes) for name, sizes in found.items())
+
+
+def _output(model: Any, context: Any, *, embeddings: bool) -> int:
+    """Return the bytes of the output buffer, which the table leaves out (llama-context.cpp, output_reserve).
+
+    One row of logits for each sequence; with embeddings a row of both for every token of a batch.
+    """
+    vocabulary = llama.llama_vocab_n_tokens(llama.llama_model_get_vocab(model))
+    if embeddings:
+        rows = min(llama.llama_n_batch(context), llama.llama_n_ctx(context))
+        return _FLOAT_BYTES * rows * (vocabulary + llama.llama_model_n_embd(model))
+    return _FLOAT_BYTES * llama.llama_n_seq_max(context) * vocabulary
 
 
 def own_weights(context: Any) -> int | None:

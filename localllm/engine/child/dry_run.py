@@ -42,7 +42,7 @@ class DryRunner:
         if not context:
             raise context_error(self._log.errors())
         try:
-            return read_buffers(self._model, context, self._log)
+            return read_buffers(self._model, context, self._log, embeddings=settings.embeddings)
         finally:
             llama.llama_free(context)
 
