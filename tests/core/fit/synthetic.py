@@ -50,7 +50,7 @@ def write_header(path: Path, shape: ModelShape) -> None:
             writer.add_array(name, value)
     size = 0
     for name, dimensions in tensors(shape):
-        plain = len(dimensions) == 1 or any(part in name for part in PLAIN_PARTS)
+        plain = len(dimensions) == 1 or name.endswith(".bias") or any(part in name for part in PLAIN_PARTS)
         kind = gguf.GGMLQuantizationType.F32 if plain else gguf.GGMLQuantizationType.Q8_0
         count = 1
         for dimension in dimensions:
