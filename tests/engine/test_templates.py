@@ -1,7 +1,7 @@
 import psutil
 import pytest
 
-from localllm.engine.child.templates import ChatTemplate
+from localllm.engine.templates import ChatTemplate
 from localllm.errors import EngineError
 
 HELLO = [{"role": "user", "content": "Hello"}]

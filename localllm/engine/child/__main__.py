@@ -16,7 +16,6 @@ from localllm.engine.child.bench import Bench
 from localllm.engine.child.dry_run import DryRunner
 from localllm.engine.child.generation import Generator
 from localllm.engine.child.model import Model, StopFlag
-from localllm.engine.child.templates import ChatTemplate
 from localllm.engine.protocol import (
     BenchTest,
     ChatMessage,
@@ -29,6 +28,7 @@ from localllm.engine.protocol import (
     model_to_record,
     to_record,
 )
+from localllm.engine.templates import ChatTemplate
 from localllm.errors import Cancelled, EngineError, LocalLLMError
 from localllm.gguf import check_header, read_header
 from localllm.processes import ParentLink
