@@ -1,4 +1,4 @@
-"""Takes files into the library on wish: listed in their place, linked, or copied; the source never changes."""
+"""Takes files into the library on wish: listed in place, linked, or copied; the source never changes."""
 
 from __future__ import annotations
 

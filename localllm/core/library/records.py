@@ -164,6 +164,8 @@ def _as_model(row: tuple[Any, ...], projectors: dict[str, Path]) -> LibraryModel
     model.__dict__.update(zip(_FIELDS, row[2:], strict=True))
     model.__dict__.update(
         path=path,
+        starter=bool(model.starter),
+        favourite=bool(model.favourite),
         problem=unpack_text(json.loads(problem)) if problem else None,
         projector=projectors.get(str(path.parent)) if projectors else None,
     )
