@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtWidgets import (
+    QCheckBox,
     QComboBox,
     QDoubleSpinBox,
     QGridLayout,
@@ -40,6 +41,7 @@ class Row:
     decimals: int = 2
     choices: tuple[str, ...] = ()
     shown: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])  # words for choices
+    least: Text | str = ""  # what the lowest number is called, where it means something of its own
 
 
 class PatientSpinBox(QSpinBox):
@@ -138,6 +140,8 @@ class Form(QObject):
         match control:
             case QComboBox():
                 control.setCurrentIndex(max(0, control.findData(value)))
+            case QCheckBox():
+                control.setChecked(bool(value))
             case QSpinBox() | QDoubleSpinBox():
                 control.setValue(cast("Any", value))
             case QPlainTextEdit():
@@ -157,6 +161,8 @@ class Form(QObject):
         value = self._values[name]
         if row.choices:
             return self._make_choice(name, row, value)
+        if isinstance(value, bool):
+            return self._make_switch(name, value=value)
         if isinstance(value, float):
             return self._make_fraction(name, row, value)
         if isinstance(value, int):
@@ -175,10 +181,17 @@ class Form(QObject):
         combo.currentIndexChanged.connect(lambda: self.edited.emit(name, combo.currentData()))
         return combo
 
+    def _make_switch(self, name: str, *, value: bool) -> QWidget:
+        box = QCheckBox()
+        box.setChecked(value)
+        box.toggled.connect(lambda: self.edited.emit(name, box.isChecked()))
+        return box
+
     def _make_number(self, name: str, row: Row, value: int) -> QWidget:
         spin = PatientSpinBox()
         spin.setRange(int(row.low), int(row.high))
         spin.setSingleStep(int(row.step))
+        spin.setSpecialValueText(say(row.least))
         spin.setValue(value)
         spin.setKeyboardTracking(False)
         spin.setAlignment(Qt.AlignmentFlag.AlignRight)

@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QFrame, QLabel, QPushButton, QSizePolicy, QToolBut
 if TYPE_CHECKING:
     from localllm.ui.theme import Theme
 
-LabelRole = Literal["body", "title", "heading", "strong", "muted", "small", "caption"]
+LabelRole = Literal["body", "title", "heading", "strong", "muted", "small", "caption", "code"]
 PillKind = Literal["good", "tight", "bad", "plain", "accent"]
 
 
@@ -63,6 +63,13 @@ def make_button(words: str, *, primary: bool = False, name: str = "") -> QPushBu
     button.setAccessibleName(name or words)
     button.setCursor(Qt.CursorShape.PointingHandCursor)
     button.setAutoDefault(False)
+    return button
+
+
+def make_link(words: str, *, name: str = "") -> QPushButton:
+    """Return a push button that looks like a link."""
+    button = make_button(words, name=name)
+    button.setProperty("kind", "link")
     return button
 
 
