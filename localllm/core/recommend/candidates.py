@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from localllm.core.fit import FitSettings, place_within
+from localllm.core.fit import FitSettings, budgets_of, place_within
 from localllm.core.quality import Quality, after_quantization
 from localllm.core.speed import SpeedEstimate, predict_speed
 
@@ -37,6 +37,13 @@ class Situation:
     catalogue: Catalogue
     wish: Wish
     fits: SpeedFits | None = None
+
+    @classmethod
+    def of(
+        cls, machine: Machine, catalogue: Catalogue, wish: Wish, fits: SpeedFits | None = None
+    ) -> Situation:
+        """Describe what is asked; `fits` is what was measured of the machine's speed."""
+        return cls(machine, budgets_of(machine), catalogue, wish, fits)
 
 
 class Candidate(NamedTuple):

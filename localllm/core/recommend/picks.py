@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from localllm.core.fit import budgets_of
 from localllm.core.recommend import sentences
 from localllm.core.recommend.candidates import Situation, candidate_of, candidates_of, obstacle, timed
 from localllm.core.recommend.choice import Choice, Recommendation
@@ -44,7 +43,7 @@ def recommend(
     machine: Machine, catalogue: Catalogue, wish: Wish, fits: SpeedFits | None = None
 ) -> Recommendation:
     """Recommend models for a machine; `fits` is what was measured of its speed."""
-    situation = Situation(machine, budgets_of(machine), catalogue, wish, fits)
+    situation = Situation.of(machine, catalogue, wish, fits)
     of_models = [candidates_of(situation, model) for model in catalogue.models if suits(model, wish.use)]
     writer = Writer(situation)
     every = [candidate for candidates in of_models for candidate in candidates]
@@ -73,7 +72,7 @@ def choices_of(
     fits: SpeedFits | None = None,
 ) -> tuple[Choice, ...]:
     """Return one model in every quantization, the largest file first."""
-    situation = Situation(machine, budgets_of(machine), catalogue, wish, fits)
+    situation = Situation.of(machine, catalogue, wish, fits)
     writer = Writer(situation)
     found = sorted(candidates_of(situation, model), key=lambda candidate: -candidate.file.size)
     return tuple(writer.choice(candidate) for candidate in found)

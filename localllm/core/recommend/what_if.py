@@ -122,7 +122,8 @@ def near_names(table: GpuTable, name: str) -> tuple[str, ...]:
 
 def _plain(name: str) -> str:
     """Return what makes out a card: "rtx 4090"."""
-    return " ".join(word for word in name.lower().split() if split_name(word)[0])
+    words = split_name(name)[0]
+    return " ".join(word for word in name.lower().split() if word in words)
 
 
 def _own_memory(row: GpuRow) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from localllm.core.fit import budgets_of, estimate_memory
+from localllm.core.fit import estimate_memory
 from localllm.core.recommend.candidates import VERDICTS, Situation, with_cache
 from localllm.core.recommend.needs import hardware_needed
 from localllm.core.recommend.picks import choice_of, recommend
@@ -15,13 +15,13 @@ from localllm.core.recommend.wish import suits
 from localllm.texts import Bytes, Number, Text, text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from localllm.core.catalogue import Catalogue
     from localllm.core.hardware.gpu_table import GpuTable
-    from localllm.core.machine import Machine
     from localllm.core.quality import Evaluation
     from localllm.core.recommend.choice import Choice
     from localllm.core.recommend.wish import Wish
-    from localllm.core.speed import SpeedFits
 
 NeighbourKind = Literal["larger_file", "smaller_file", "better_model", "smaller_model"]
 ChangeKind = Literal["context", "kv_type", "close_programs", "memory", "gpu"]
@@ -77,33 +77,24 @@ class Why:
 
 
 def explain_choice(
-    machine: Machine,
-    catalogue: Catalogue,
-    choice: Choice,
-    wish: Wish,
-    *,
-    fits: SpeedFits | None = None,
-    table: GpuTable | None = None,
+    situation: Situation, choice: Choice, *, table: GpuTable | None = None, ranked: Sequence[Choice] = ()
 ) -> Why:
-    """Explain a choice that `recommend` or `choices_of` made for the same machine and wish.
+    """Explain a choice that `recommend` or `choices_of` made.
 
     Args:
-        machine: The computer, real or imagined.
-        catalogue: The models.
+        situation: The computer and the wish that it was made for.
         choice: What is to be explained.
-        wish: What was wished for.
-        fits: What was measured of this machine's speed.
         table: Where GPUs are looked for that would hold it; None names none.
+        ranked: The rows of the recommendation that it is from, to save making them again.
     """
-    situation = Situation(machine, budgets_of(machine), catalogue, wish, fits)
     return Why(
         choice,
         _parts(choice),
-        tuple(_quality(catalogue, choice, wish)),
+        tuple(_quality(situation.catalogue, choice, situation.wish)),
         choice.model.quality,
         _speed(choice),
-        tuple(_settings(choice, wish)),
-        tuple(_neighbours(situation, choice)),
+        tuple(_settings(choice, situation.wish)),
+        tuple(_neighbours(situation, choice, ranked)),
         tuple(_changes(situation, choice, table)),
     )
 
@@ -195,7 +186,7 @@ def _settings(choice: Choice, wish: Wish) -> list[Text]:
     return found
 
 
-def _neighbours(situation: Situation, choice: Choice) -> list[Neighbour]:
+def _neighbours(situation: Situation, choice: Choice, ranked: Sequence[Choice]) -> list[Neighbour]:
     found: list[Neighbour] = []
     files = sorted(choice.model.quants, key=lambda file: file.size)
     place = next((n for n, file in enumerate(files) if file.name == choice.quant), None)
@@ -205,12 +196,12 @@ def _neighbours(situation: Situation, choice: Choice) -> list[Neighbour]:
             other = choice_of(situation, choice.model, files[place + step].name)
             if other:
                 found.append(Neighbour(kind, other, _step(choice, other)))
-    return found + _other_models(situation, choice)
+    rows = ranked or recommend(situation.machine, situation.catalogue, situation.wish, situation.fits).ranked
+    return found + _other_models(choice, rows)
 
 
-def _other_models(situation: Situation, choice: Choice) -> list[Neighbour]:
+def _other_models(choice: Choice, ranked: Sequence[Choice]) -> list[Neighbour]:
     """Return the next better model, usable or not, and the next smaller one that is usable."""
-    ranked = recommend(situation.machine, situation.catalogue, situation.wish, situation.fits).ranked
     others = [row for row in ranked if row.model.shape != choice.model.shape]
     better = [row for row in others if row.quality.score > choice.quality.score + 0.5]
     smaller = [
