@@ -6,6 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from localllm.cli.output import Column
+from localllm.cli.this_machine import this_machine
 from localllm.core.hub.offers import Offer, Offers, offers_of, recommended
 from localllm.core.quants import QuantTable
 from localllm.errors import LocalLLMError
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from localllm.cli.output import Context
     from localllm.core.estimate import Estimate
+    from localllm.core.fit import Verdict
     from localllm.core.hub.addresses import Address
     from localllm.core.hub.client import Hub
     from localllm.core.hub.offers import CompanionKind, Group
@@ -30,7 +32,14 @@ COMPANIONS: dict[CompanionKind, Text] = {
     "importance": text("importance matrix: for making quantizations"),
     "vocabulary": text("vocabulary only"),
 }
-_FITTING = ("fits", "tight", "partly_on_cpu")
+VERDICTS: dict[Verdict, Text] = {
+    "fits": text("fits"),
+    "tight": text("fits tightly"),
+    "partly_on_cpu": text("fits, partly on the processor"),
+    "needs_closing_apps": text("fits after closing programs"),
+    "does_not_fit": text("does not fit"),
+}
+_FITTING: tuple[Verdict, ...] = ("fits", "tight", "partly_on_cpu")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +74,6 @@ def show(hub: Hub, address: Address, arguments: argparse.Namespace, context: Con
 
 def _judge(hub: Hub, repository: Repository, offers: Offers, context: Context) -> list[_Judged]:
     """Read every header, and estimate what it takes."""
-    from localllm.cli.recommend import this_machine
     from localllm.core.estimate import Estimator, Question, subject_of_file
     from localllm.core.fit import FitSettings
     from localllm.core.hub.headers import read_remote_headers
@@ -132,8 +140,6 @@ def _print_table(judged: list[_Judged], pick: Offer | None, context: Context) ->
 
 
 def _row(entry: _Judged, pick: Offer | None, *, estimated: bool) -> list[Text | str]:
-    from localllm.cli.recommend import VERDICTS
-
     offer, estimate = entry.offer, entry.estimate
     bits = Number(offer.bits or 0, 2)
     row: list[Text | str] = [

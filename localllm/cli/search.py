@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from localllm.cli import offers
 from localllm.cli.output import Column
+from localllm.cli.this_machine import this_machine
 from localllm.core.catalogue import Catalogue
 from localllm.core.hub.addresses import is_address, parse_address
-from localllm.core.hub.tokens import Tokens
 from localllm.core.quality import USES
 from localllm.errors import HubOffline, ModelNotFound, UsageError
 from localllm.paths import resources_folder
@@ -54,13 +54,15 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace, context: Context) -> int:
     """Print hits, or what a repository offers; the catalogue's models where there is no network."""
+    from localllm.core.hub.client import Hub
+
     if not 1 <= arguments.limit <= MOST:
         message = text(
             "{count} results make no sense: 1 to {most} can be shown.", count=arguments.limit, most=MOST
         )
         raise UsageError(message)
     query = " ".join(arguments.query)
-    hub = open_hub(context)
+    hub = Hub.for_settings(context.settings)
     try:
         if is_address(query, hub.endpoint):
             address = parse_address(query, hub.endpoint)
@@ -70,13 +72,6 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     except HubOffline as error:
         _show_catalogue(query, error, arguments, context)
     return 0
-
-
-def open_hub(context: Context) -> Hub:
-    """Return the Hub as the settings, the environment and the keyring have it."""
-    from localllm.core.hub.client import Hub
-
-    return Hub(token=Tokens().get, offline=context.settings.network == "off")
 
 
 def _search(hub: Hub, query: str, arguments: argparse.Namespace, context: Context) -> list[SearchHit]:
@@ -97,7 +92,6 @@ def _filters(arguments: argparse.Namespace, budget: int | None) -> Filters:
 
 
 def _budget(context: Context) -> int:
-    from localllm.cli.recommend import this_machine
     from localllm.core.fit.budgets import budgets_of
 
     return budgets_of(this_machine(context)).whole(closed=False)

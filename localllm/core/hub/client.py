@@ -20,6 +20,7 @@ from localllm import __version__
 from localllm.core.hub.names import checked_files
 from localllm.core.hub.records import RemoteFile, Repository, SearchHit
 from localllm.core.hub.session import LOOPBACK, Call, HubSession, calling, origin_of
+from localllm.core.hub.tokens import Tokens
 from localllm.errors import HubError, HubOffline, UsageError
 from localllm.texts import text
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from huggingface_hub.hf_api import ModelInfo
 
     from localllm.progress import Progress
+    from localllm.settings import Settings
 
 ENDPOINT = "https://huggingface.co"
 MAX_FILES = 20_000  # of one repository
@@ -84,6 +86,11 @@ class Hub:
         self._token = token
         self.offline = offline or os.environ.get("HF_HUB_OFFLINE", "").lower() in _ANSWERS
         self._api = HfApi(self.endpoint, token=False, library_name="localllm", library_version=__version__)
+
+    @classmethod
+    def for_settings(cls, settings: Settings, tokens: Tokens | None = None) -> Hub:
+        """Return the Hub of HF_ENDPOINT with the kept token, offline where the settings say so."""
+        return cls(token=(tokens or Tokens()).get, offline=settings.network == "off")
 
     @property
     def host(self) -> str:

@@ -20,7 +20,12 @@ def clean_environment(monkeypatch):
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
-    huggingface_hub.close_session()  # it read the proxies of the test before
+
+
+@pytest.fixture
+def fresh_session():
+    """A session reads proxies and time limits when it is made; making one costs 60 ms."""
+    huggingface_hub.close_session()
     yield
     huggingface_hub.close_session()
 
@@ -29,7 +34,6 @@ def clean_environment(monkeypatch):
 def server():
     with HubServer() as server:
         yield server
-        huggingface_hub.close_session()
 
 
 @pytest.fixture

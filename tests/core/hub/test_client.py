@@ -58,7 +58,6 @@ def test_search_asks_for_a_size_and_follows_pages():
         assert len(Hub(server.url).search("m", filters=Filters(most_parameters=8_000_000_000))) == 5
         assert "num_parameters=max%3A8000M" in server.log[0].path
         assert len(server.log) == 3
-        huggingface_hub.close_session()
 
 
 def test_a_repository_is_pinned_to_its_commit(server, hub):
@@ -129,13 +128,16 @@ def test_a_next_page_elsewhere_gets_no_token(server):
         handler._page = with_link
         Hub(server.url, lambda host: TOKEN).search("m")
         assert [asked.token for asked in elsewhere.log] == [""]
-        huggingface_hub.close_session()
+
+
+def read_something(hub, repository):
+    found = hub.repository(repository)
+    return hub.read_range(found, found.file("m-Q4_K_M.gguf"), 0, 1)
 
 
 def refused(hub, repository="u/m"):
-    with pytest.raises(HubError) as caught:
-        found = hub.repository(repository)
-        hub.read_range(found, found.file("m-Q4_K_M.gguf"), 0, 1)
+    with pytest.raises(HubRefused) as caught:
+        read_something(hub, repository)
     return caught.value
 
 
@@ -145,7 +147,6 @@ def test_gated_private_and_unknown_repositories(server):
     nobody, somebody = Hub(server.url), Hub(server.url, lambda host: TOKEN)
     for hub, needs_token in ((nobody, True), (somebody, False)):
         error = refused(hub)
-        assert isinstance(error, HubRefused)
         assert (error.page, error.needs_token) == (f"{server.url}/u/m", needs_token)
         assert error.page in " ".join(map(str, error.sentences()))
     for repository in ("u/private", "u/unknown"):
@@ -214,11 +215,11 @@ def test_an_answer_without_end(server, hub, monkeypatch):
         hub.search("m")
 
 
-def test_silence_is_noticed(server, hub, monkeypatch):
-    monkeypatch.setattr(session, "SILENCE_SECONDS", 0.2)
-    huggingface_hub.close_session()
+def test_silence_is_noticed(server, hub, monkeypatch, fresh_session):
     server.add(model())
     repository = hub.repository("u/m")
+    monkeypatch.setattr(session, "SILENCE_SECONDS", 0.2)
+    huggingface_hub.close_session()
     server.fault = Fault("stall", where="?signed", at=10)
     with pytest.raises(HubError, match="stopped answering"):
         hub.read_range(repository, repository.file("m-Q4_K_M.gguf"), 0, 100)
@@ -234,7 +235,7 @@ def test_nobody_listens_and_no_such_name():
         Hub("http://hub.invalid").search("m")
 
 
-def test_a_proxy_that_wants_a_password(monkeypatch):
+def test_a_proxy_that_wants_a_password(monkeypatch, fresh_session):
     class Proxy(http.server.BaseHTTPRequestHandler):
         def do_CONNECT(self):
             self.send_error(407)

@@ -1,0 +1,20 @@
+"""This computer, as commands that judge models need it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from localllm.cli.output import Context
+    from localllm.core.machine import Machine
+
+
+def this_machine(context: Context) -> Machine:
+    """Return this computer as the engine would use it now."""
+    from localllm.core.engine_build import read_engine_build
+    from localllm.core.engine_limits import as_used
+    from localllm.core.hardware import probe
+
+    paths = context.paths
+    machine = probe(paths.models, engine=read_engine_build(), measurements=paths.measurements_file)
+    return as_used(paths.engine_limits_file, machine)
