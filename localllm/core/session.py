@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, cast
 from localllm.core.engine_build import read_engine_build
 from localllm.core.engine_limits import remember_crash, weight_layout_works
 from localllm.core.estimate import Question, subject_of_file
-from localllm.core.estimate.comparison import compare
+from localllm.core.estimate.advice import advise
+from localllm.core.estimate.comparison import compare, given_back
 from localllm.core.fit import FitSettings, Placing
 from localllm.core.hardware import with_engine
 from localllm.core.speed import TimedModel
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from localllm.core.estimate import Estimate, Estimator, Subject
+    from localllm.core.estimate.advice import Advice
     from localllm.core.estimate.loads import Load
     from localllm.core.library import LibraryModel
     from localllm.core.machine import EngineBuild, Machine
@@ -163,6 +165,27 @@ class ModelSession:
         except (NeedsHeader, BadModelFile, EngineError) as error:
             _log.info("No estimate of “%s”: %s", model.name, error)
             return None
+
+    def advise(
+        self,
+        model: LibraryModel,
+        settings: LoadSettings,
+        answer: Estimate,
+        machine: Machine,
+        progress: Progress | None = None,
+    ) -> tuple[Advice, ...]:
+        """Return what could be done about an answer of `estimate` for the same settings and machine."""
+        try:
+            question = self._question(self._subject(model), settings, machine, exact=True)
+            return advise(self._estimator, question, answer, progress)
+        except (NeedsHeader, BadModelFile, EngineError) as error:
+            _log.info("No advice on “%s”: %s", model.name, error)
+            return ()
+
+    def probe_without_model(self) -> Machine:
+        """Describe this computer as it will be when the model that is loaded now has given way to another."""
+        machine, loaded = self.probe(), self.loaded
+        return given_back(machine, loaded) if loaded else machine
 
     def _question(
         self, subject: Subject, settings: LoadSettings, machine: Machine | None, *, exact: bool

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import psutil
@@ -12,7 +13,7 @@ from localllm.core.estimate.records import HOST
 
 if TYPE_CHECKING:
     from localllm.core.estimate.records import Estimate
-    from localllm.core.machine import Machine
+    from localllm.core.machine import Gpu, Machine
     from localllm.engine.protocol import LoadedModel
 
 
@@ -52,6 +53,24 @@ def compare(
         host_overhead=overhead,
         gpu_overhead=drivers,
     )
+
+
+def given_back(machine: Machine, loaded: LoadedModel) -> Machine:
+    """Count as free what a model that is loaded there would give back.
+
+    Weights in main memory are left out: where they are mapped from the file they count as available already.
+    """
+    on_host = sum(e.kv + e.compute + e.output for e in loaded.buffers if e.device == HOST) + loaded.overhead
+    on_gpus = sum(e.weights + e.kv + e.compute + e.output for e in loaded.buffers if e.device != HOST)
+    memory = machine.memory
+    available = min(memory.available + on_host, memory.limit or memory.total)
+    gpus: list[Gpu] = []
+    for gpu in machine.gpus:
+        taken = (gpu.memory_total or 0) - (gpu.memory_free or 0) if gpu.kind == "discrete" else 0
+        back = min(taken, on_gpus) if gpu.memory_free is not None else 0
+        on_gpus -= back
+        gpus.append(replace(gpu, memory_free=gpu.memory_free + back) if gpu.memory_free is not None else gpu)
+    return replace(machine, memory=replace(memory, available=available), gpus=tuple(gpus))
 
 
 def _free_on_gpus(machine: Machine) -> int:
