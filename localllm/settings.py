@@ -47,7 +47,7 @@ class Settings:
     network: str = _choice(
         "allowed",
         "Network",
-        "Whether searches and downloads may ask the Hugging Face Hub; nothing else uses the network.",
+        "Whether searches and downloads may ask the Hugging Face Hub.",
         "allowed",
         "off",
     )

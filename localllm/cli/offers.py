@@ -28,7 +28,7 @@ GROUPS: dict[Group, Text] = {"small": text("Small"), "balanced": text("Balanced"
 COMPANIONS: dict[CompanionKind, Text] = {
     "projector": text("vision projector: needed to read pictures"),
     "draft": text("draft model: predicts several tokens at once"),
-    "adapter": text("LoRA adapter: changes a model, is none by itself"),
+    "adapter": text("LoRA adapter: changes a model, is not one by itself"),
     "importance": text("importance matrix: for making quantizations"),
     "vocabulary": text("vocabulary only"),
 }
