@@ -62,7 +62,6 @@ def run_refresh(arguments: argparse.Namespace, context: Context) -> int:
     from localllm.core.catalogue_hub import HubSource
     from localllm.core.catalogue_refresh import refresh_catalogue
     from localllm.core.hub.client import Hub
-    from localllm.core.hub.tokens import Tokens
 
     catalogue = Catalogue.for_user(context.paths)
     for name in arguments.models:
@@ -76,7 +75,7 @@ def run_refresh(arguments: argparse.Namespace, context: Context) -> int:
     def show(done: float, total: float, note: Text | None) -> None:
         output.status(f"{done:.0f}/{total:.0f} {output.translate(note) if note else ''}")
 
-    source = HubSource(Hub(token=Tokens().get), context.paths.cache, Progress())
+    source = HubSource(Hub.for_settings(context.settings), context.paths.cache, Progress())
     try:
         found = refresh_catalogue(
             catalogue, source, context.paths.catalogue_file, Progress(show), only=arguments.models

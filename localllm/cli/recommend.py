@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from localllm.cli import recommend_json as as_json
 from localllm.cli.output import Column
+from localllm.cli.this_machine import this_machine
 from localllm.core.catalogue import Catalogue
 from localllm.core.machine import Machine
 from localllm.core.quality import USES
@@ -157,17 +158,10 @@ def _wish(arguments: argparse.Namespace) -> Wish:
 def _machine(arguments: argparse.Namespace, context: Context) -> tuple[Machine, SpeedFits | None]:
     if arguments.machine:
         return _described(arguments.machine), None
-    from localllm.core.engine_build import read_engine_build
-    from localllm.core.engine_limits import as_used
-    from localllm.core.hardware import probe, with_engine
     from localllm.core.speed import SpeedHistory
 
-    paths = context.paths
-    machine = probe(paths.models, measurements=paths.measurements_file)
-    build = read_engine_build() if machine.gpus else None  # an engine's process takes most of a second
-    machine = with_engine(machine, build) if build else machine
-    machine = as_used(paths.engine_limits_file, machine)
-    return machine, SpeedHistory(paths.speeds_file).fits(machine)
+    machine = this_machine(context)
+    return machine, SpeedHistory(context.paths.speeds_file).fits(machine)
 
 
 def _described(name: str) -> Machine:
@@ -248,7 +242,7 @@ def _print(recommendation: Recommendation, context: Context, *, every: bool) -> 
 
 
 def _print_pick(title: Text, choice: Choice, context: Context) -> None:
-    say, memory, speed = context.output.say, choice.memory, choice.speed
+    say, memory = context.output.say, choice.memory
     heading = text(
         "{title}: {model} ({quant}, {size})",
         title=title,
@@ -267,7 +261,20 @@ def _print_pick(title: Text, choice: Choice, context: Context) -> None:
         overhead=Bytes(memory.overhead),
     )
     say(parts)
-    evidence = text(
+    say(_evidence(choice))
+
+
+def _evidence(choice: Choice) -> Text:
+    speed, prompt = choice.speed, choice.speed.prompt_tokens_per_second
+    if choice.settings.embeddings and prompt:
+        return text(
+            "    Speed: reads {speed} tokens/s, {basis}. Quality: {source}. Licence: {license}.",
+            speed=Number(prompt),
+            basis=BASES[speed.basis],
+            source=choice.quality.source,
+            license=choice.model.license,
+        )
+    return text(
         "    Speed: {low} to {high} tokens/s, {basis}. Quality: {source}. Licence: {license}.",
         low=Number(speed.low),
         high=Number(speed.high),
@@ -275,7 +282,6 @@ def _print_pick(title: Text, choice: Choice, context: Context) -> None:
         source=choice.quality.source,
         license=choice.model.license,
     )
-    say(evidence)
 
 
 def _print_why(why: Why, context: Context) -> None:

@@ -228,7 +228,7 @@ def _step(choice: Choice, other: Choice) -> Text:
     if other.model.id == choice.model.id:
         name = text("{quant}", quant=other.quant)
     sentence = text(
-        "{name}: {points} points, {memory}, {speed} instead of {now} tokens/s.",
+        "{name}: {points}, {memory}, {speed} instead of {now} tokens/s.",
         name=name,
         points=_signed(points),
         memory=_more(memory),
@@ -240,8 +240,8 @@ def _step(choice: Choice, other: Choice) -> Text:
 
 def _signed(points: float) -> Text:
     if points < 0:
-        return text("{points} fewer", points=Number(-points, 1))
-    return text("{points} more", points=Number(points, 1))
+        return text("{points} points fewer", points=Number(-points, 1))
+    return text("{points} points more", points=Number(points, 1))
 
 
 def _more(memory: int) -> Text:
