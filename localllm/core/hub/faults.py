@@ -188,7 +188,9 @@ def _answered(response: httpx2.Response, said: str) -> HubError:
             if wait is None
             else text("{host} asks us to wait {seconds} s.", host=host, seconds=round(wait))
         )
-        error = HubError(message, hint=text("A token of your own raises this limit."), detail=detail)
+        known = "Authorization" in response.request.headers
+        hint = None if known else text("A token of your own raises this limit.")
+        error = HubError(message, hint=hint, detail=detail)
         error.wait, error.passing = wait, True
         return error
     error = HubError(
