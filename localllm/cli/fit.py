@@ -86,9 +86,8 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
 def _subject(words: str, context: Context) -> Subject:
     from localllm.core.estimate.naming import find_subject
     from localllm.core.hub.client import Hub
-    from localllm.core.hub.tokens import Tokens
 
-    hub = Hub(token=Tokens().get)
+    hub = Hub.for_settings(context.settings)
     return find_subject(words, context.paths, context.settings, hub, Progress())
 
 
