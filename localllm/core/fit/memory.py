@@ -80,8 +80,7 @@ def estimate_memory(shape: ModelShape, weights: int, settings: FitSettings) -> M
         weights: Bytes of its tensors (the size of the file will do: its header is 1 % or less).
         settings: The context.
     """
-    cells = _pad(-(-settings.context_length // settings.sequences))
-    ubatch = min(settings.ubatch, settings.batch, cells * settings.sequences)
+    cells, ubatch = _cells_and_ubatch(settings)
     window = _window_cells(shape, cells, ubatch, swa_full=settings.swa_full)
     return MemoryEstimate(
         weights,
@@ -98,12 +97,18 @@ def work_bytes(shape: ModelShape, settings: FitSettings) -> int:
     Their second operand is copied in the type of the first: activations in about 8 bits, and without flash
     attention all scores in 16 bits (measured: 32.4 MiB beside the buffers where this gives 32.0).
     """
-    cells = _pad(-(-settings.context_length // settings.sequences))
-    ubatch = min(settings.ubatch, settings.batch, cells * settings.sequences)
+    cells, ubatch = _cells_and_ubatch(settings)
     experts = shape.experts_used * shape.expert_feed_forward
     widest = max(shape.embedding_width, shape.heads * shape.key_length, shape.feed_forward, experts)
     scores = 0 if settings.flash_attention else 2 * shape.heads * cells
     return int(ubatch * max(widest * CACHE_BYTES["q8_0"], scores))
+
+
+def input_bytes(shape: ModelShape, settings: FitSettings) -> int:
+    """Return what each device is handed for a batch: the masks and one row of `embedding_width` per token."""
+    cells, ubatch = _cells_and_ubatch(settings)
+    window = _window_cells(shape, cells, ubatch, swa_full=settings.swa_full)
+    return _mask(cells, window, ubatch, settings) + 4 * ubatch * shape.embedding_width
 
 
 def cache_bytes_per_token(shape: ModelShape, kv_type_k: str = "f16", kv_type_v: str = "f16") -> float:
@@ -121,6 +126,16 @@ def _output(shape: ModelShape, cells: int, settings: FitSettings) -> int:
 
 def _pad(count: int) -> int:
     return -(-count // CELL_STEP) * CELL_STEP
+
+
+def _cells_and_ubatch(settings: FitSettings) -> tuple[int, int]:
+    """Return the cells of one sequence, and the tokens of one physical batch."""
+    cells = _pad(-(-settings.context_length // settings.sequences))
+    return cells, min(settings.ubatch, settings.batch, cells * settings.sequences)
+
+
+def _mask(cells: int, window: int, ubatch: int, settings: FitSettings) -> int:
+    return (2 if settings.flash_attention else 4) * (cells + window) * ubatch
 
 
 def _window_cells(shape: ModelShape, cells: int, ubatch: int, *, swa_full: bool) -> int:
@@ -156,7 +171,7 @@ def _cache(shape: ModelShape, cells: int, window: int, settings: FitSettings) ->
 
 def _compute(shape: ModelShape, cells: int, window: int, ubatch: int, settings: FitSettings) -> int:
     """Return the peak of the prompt's graph: logits, activations or attention scores."""
-    mask = (2 if settings.flash_attention else 4) * (cells + window) * ubatch
+    mask = _mask(cells, window, ubatch, settings)
     peak = max(_logits(shape, ubatch, mask, settings), 4 * ubatch * _activations(shape, settings) + mask)
     queries, keys = shape.heads * shape.key_length, shape.kv_heads * shape.key_length
     rows = 3 * shape.embedding_width + 2 * queries + 2 * keys

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from localllm.core.fit.budgets import Budgets, budgets_of
-from localllm.core.fit.memory import MIB, RUNTIME, estimate_memory
+from localllm.core.fit.memory import MIB, RUNTIME, estimate_memory, input_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,8 +25,9 @@ Verdict = Literal["fits", "tight", "needs_closing_apps", "partly_on_cpu", "does_
 
 TIGHT = 0.92  # of a budget
 HOST_RUNTIME_WITH_GPU = 300 * MIB  # measured 230 (dense) to 340 MiB private on an H100
-OFFLOAD_BUFFER = 160 * MIB  # measured 20 to 154 MiB more compute buffer when weights stay on the CPU
+LARGER_TYPE = 1.4  # Q6_K against the mean of a Q4_K_M file, which has it for half of the down projections
 AMX_8_BIT, AMX_4_BIT = 38 / 34, 148 / 144
+PIPELINE_COPIES = 3  # besides the first: several GPUs work on four batches at a time (GGML_SCHED_MAX_COPIES)
 LEAST_SHARE = 0.1  # of the layers on the GPU, or it is not worth the trouble
 PLAIN_CACHE = ("f32", "f16", "bf16")
 METAL_CONTEXT, OTHER_CONTEXT, LARGEST_CONTEXT = 64 * MIB, 200 * MIB, 527 * MIB
@@ -52,12 +53,14 @@ class Placing:
 
 @dataclass(frozen=True)
 class _Job:
-    """One question: a model, its parts and what the drivers take."""
+    """One question: a model, its parts, what the drivers take, and what a batch brings to each device."""
 
     shape: ModelShape
     base: MemoryEstimate
     budgets: Budgets
     driver: int
+
+    inputs: int
 
     @property
     def embedding(self) -> int:
@@ -84,7 +87,8 @@ def place_within(
 ) -> tuple[Placement, MemoryEstimate, Verdict]:
     """Do what `place` does, for budgets that are already known."""
     base = estimate_memory(shape, weights, settings)
-    job = _Job(shape, base, budgets, driver_share(budgets.gpus, shape, settings))
+    drivers = driver_share(budgets.gpus, shape, settings)
+    job = _Job(shape, base, budgets, drivers, input_bytes(shape, settings))
     last: tuple[Placement, MemoryEstimate] | None = None
     for closed in (False, True):
         gpu = budgets.gpu.closed if closed else budgets.gpu.now
@@ -103,7 +107,8 @@ def place_as(
 ) -> tuple[Placement, MemoryEstimate, Verdict]:
     """Do what `place_within` does, for a place that somebody has chosen."""
     base = estimate_memory(shape, weights, settings)
-    job = _Job(shape, base, budgets, driver_share(budgets.gpus, shape, settings))
+    drivers = driver_share(budgets.gpus, shape, settings)
+    job = _Job(shape, base, budgets, drivers, input_bytes(shape, settings))
     placement, memory = _as_wished(job, wish)
     return placement, memory, verdict_of(budgets, placement)
 
@@ -116,7 +121,7 @@ def _as_wished(job: _Job, wish: Placing) -> tuple[Placement, MemoryEstimate]:
     full, memory = _all_on_gpu(job)
     if wish.gpu_layers > job.shape.layers and not wish.experts_on_cpu:
         return full, memory
-    memory = replace(memory, compute=memory.compute + OFFLOAD_BUFFER)
+    memory = replace(memory, compute=_compute_beside_cpu(job))
     if wish.experts_on_cpu and job.shape.experts:
         return _experts_on_cpu(job, full, memory), memory
     return _with_layers(job, wish.gpu_layers - 1, full, memory), memory
@@ -165,7 +170,7 @@ def _candidates(job: _Job, gpu: int) -> Iterator[tuple[Placement, MemoryEstimate
     elif job.budgets.gpus:
         full, memory = _all_on_gpu(job)
         yield full, memory
-        memory = replace(memory, compute=memory.compute + OFFLOAD_BUFFER)
+        memory = replace(memory, compute=_compute_beside_cpu(job))
         if job.shape.experts:
             yield _experts_on_cpu(job, full, memory), memory
         partly = _partly(job, gpu, full, memory)
@@ -207,7 +212,7 @@ def _all_on_gpu(job: _Job) -> tuple[Placement, MemoryEstimate]:
     memory = replace(
         base,
         weights=base.weights + copy,
-        compute=base.compute * devices,
+        compute=(base.compute + (PIPELINE_COPIES if devices > 1 else 0) * job.inputs) * devices,
         overhead=HOST_RUNTIME_WITH_GPU + job.driver,
     )
     host = job.embedding + base.output + HOST_RUNTIME_WITH_GPU
@@ -217,6 +222,17 @@ def _all_on_gpu(job: _Job) -> tuple[Placement, MemoryEstimate]:
 def _experts_on_cpu(job: _Job, full: Placement, memory: MemoryEstimate) -> Placement:
     host = full.host_bytes + job.experts
     return Placement("experts_on_cpu", job.shape.layers + 1, memory.total - host, host)
+
+
+def _compute_beside_cpu(job: _Job) -> int:
+    """Return the compute buffers with room for copies of what stays on the host: a matrix, a layer's cache.
+
+    Measured on an H100: 20 to 36 MiB (dense), 134 to 154 MiB (experts) more than with all of it on the GPU.
+    """
+    shape = job.shape
+    widest = max(shape.feed_forward, LARGER_TYPE * shape.experts * shape.expert_feed_forward)
+    matrix = shape.embedding_width * widest * job.base.weights / max(1, shape.parameters)
+    return job.base.compute * len(job.budgets.gpus) + int(matrix + job.base.kv / shape.layers)
 
 
 def _partly(job: _Job, gpu: int, full: Placement, memory: MemoryEstimate) -> Placement | None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from localllm.core.fit import FitSettings, budgets_of, estimate_memory, place
+from localllm.core.fit import FitSettings, Placing, budgets_of, estimate_memory, place, place_as
 from localllm.core.machine import Gpu
 from tests.core import machines
 from tests.core.machines import GIB, cpu, memory, nvidia
@@ -168,3 +168,17 @@ def test_what_is_said_to_fit_fits(catalogue, total, used, gpu, context, size):
         assert placement.host_bytes <= budgets.host.now <= machine.memory.available
         assert placement.gpu_bytes <= budgets.gpu.now
     assert memory_of.total >= estimate_memory(shape, size, settings).total - memory_of.overhead
+
+
+def test_several_gpus_hold_four_batches_at_a_time_unless_the_cpu_takes_part(catalogue):
+    shape = catalogue.model("llama-3.3-70b-instruct").shape
+    settings = FitSettings(32768)
+    two = budgets_of(machines.TWO_3090)
+    one = replace(two, gpus=two.gpus[:1])
+    whole, alone = (
+        place_as(budgets, shape, 40 * GIB, settings, Placing(99))[1].compute for budgets in (two, one)
+    )
+    mask, hidden = 2 * 32768 * 512, 4 * 8192 * 512
+    assert whole == 2 * (alone + 3 * (mask + hidden))
+    partly = place_as(two, shape, 40 * GIB, settings, Placing(40))[1].compute
+    assert 2 * alone < partly < whole
