@@ -1,0 +1,239 @@
+"""The queue of downloads on disk: SQLite, shared by every program of this user."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+import threading
+import time
+import uuid
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from localllm.core.downloads.records import Download, Request
+from localllm.core.hub.records import RemoteFile
+from localllm.engine.protocol import pack_text, unpack_text
+from localllm.errors import StoreError
+from localllm.texts import text
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from localllm.core.downloads.records import State, Wish
+
+_VERSION = 1
+_SCHEMA = """
+    CREATE TABLE downloads (
+        id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, title TEXT NOT NULL, repo TEXT NOT NULL,
+        commit_id TEXT NOT NULL, folder TEXT NOT NULL, replace_files INTEGER NOT NULL,
+        state TEXT NOT NULL, wish TEXT NOT NULL, position REAL NOT NULL, done INTEGER NOT NULL DEFAULT 0,
+        speed REAL NOT NULL DEFAULT 0, note TEXT, added REAL NOT NULL);
+    CREATE TABLE files (
+        download INTEGER NOT NULL REFERENCES downloads(id) ON DELETE CASCADE, number INTEGER NOT NULL,
+        name TEXT NOT NULL, size INTEGER NOT NULL, sha256 TEXT, xet INTEGER NOT NULL,
+        PRIMARY KEY (download, number));
+    CREATE TABLE folders (folder TEXT PRIMARY KEY);
+"""
+
+
+class DownloadStore:
+    """All entries of the queue; may be used from any thread, and by several programs at once.
+
+    A damaged file is kept beside the new one as `downloads.invalid-<time>.db`.
+
+    Raises, from every method:
+        StoreError: The disk is full, or the file cannot be used.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._lock = threading.RLock()
+        self._path = path
+        with self._translated():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                self._db = self._open()
+            except sqlite3.DatabaseError as error:
+                if isinstance(error, sqlite3.OperationalError):  # locked, or no space: it is not damaged
+                    raise
+                for ending in ("", "-wal", "-shm"):
+                    broken = path.with_name(path.name + ending)
+                    if broken.exists():
+                        stamp = time.strftime("%Y%m%d-%H%M%S")
+                        broken.replace(path.with_name(f"{path.stem}.invalid-{stamp}.db{ending}"))
+                self._db = self._open()
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._db.close()
+
+    def add(self, request: Request) -> Download:
+        """Put a request at the end of the queue; one that is there already is returned instead."""
+        with self._write() as db:
+            if (found := self.find(request)) is not None:
+                return found
+            cursor = db.execute(
+                "INSERT INTO downloads"
+                " (key, title, repo, commit_id, folder, replace_files, state, wish, position, added)"
+                " VALUES (?, ?, ?, ?, ?, ?, 'queued', 'run',"
+                " (SELECT coalesce(max(position), 0) + 1 FROM downloads), ?)",
+                (
+                    uuid.uuid4().hex, request.title, request.repo, request.commit, str(request.folder),
+                    request.replace, time.time(),
+                ),
+            )  # fmt: skip
+            number = cast("int", cursor.lastrowid)
+            rows = [
+                (number, place, file.name, file.size, file.sha256, file.xet)
+                for place, file in enumerate(request.files)
+            ]
+            db.executemany("INSERT INTO files VALUES (?, ?, ?, ?, ?, ?)", rows)
+            db.execute("INSERT OR IGNORE INTO folders VALUES (?)", (str(request.folder),))
+        return cast("Download", self.get(number))
+
+    def find(self, request: Request) -> Download | None:
+        """Return the unfinished entry of the same files into the same folder."""
+        with self._read():
+            same_version = self._select(
+                "state != 'done' AND wish != 'cancel' AND repo = ? AND commit_id = ?",
+                request.repo,
+                request.commit,
+            )
+        wanted = (request.files, request.folder)
+        return next((d for d in same_version if (d.request.files, d.request.folder) == wanted), None)
+
+    def all(self) -> list[Download]:
+        """Return the entries in the order of the queue."""
+        with self._read():
+            return self._select("1")
+
+    def get(self, number: int) -> Download | None:
+        """Return one entry."""
+        with self._read():
+            return next(iter(self._select("id = ?", number)), None)
+
+    def change(self, number: int, **values: object) -> None:
+        """Set columns of an entry."""
+        if "note" in values:
+            values["note"] = json.dumps(pack_text(values["note"])) if values["note"] else None
+        names = ", ".join(f"{name} = ?" for name in values)
+        with self._write() as db:
+            db.execute(f"UPDATE downloads SET {names} WHERE id = ?", (*values.values(), number))  # noqa: S608
+
+    def wish(self, number: int, wish: Wish) -> None:
+        """Note what somebody wants of an entry; wanting it to run again forgets why it stopped."""
+        with self._write() as db:
+            db.execute("UPDATE downloads SET wish = ? WHERE id = ? AND wish != 'cancel'", (wish, number))
+            if wish == "run":
+                db.execute(
+                    "UPDATE downloads SET state = 'queued', note = NULL"
+                    " WHERE id = ? AND state IN ('paused', 'failed')",
+                    (number,),
+                )
+            elif wish == "pause":
+                db.execute(
+                    "UPDATE downloads SET state = 'paused' WHERE id = ? AND state = 'queued'", (number,)
+                )
+
+    def move(self, number: int, before: int | None) -> None:
+        """Put an entry before another one, or at the end."""
+        with self._write() as db:
+            if before is None:
+                place = db.execute("SELECT coalesce(max(position), 0) + 1 FROM downloads").fetchone()[0]
+            else:
+                there = db.execute("SELECT position FROM downloads WHERE id = ?", (before,)).fetchone()
+                if there is None:
+                    return
+                ahead = db.execute(
+                    "SELECT max(position) FROM downloads WHERE position < ? AND id != ?", (there[0], number)
+                ).fetchone()[0]
+                place = (there[0] + (there[0] - 1 if ahead is None else ahead)) / 2
+            db.execute("UPDATE downloads SET position = ? WHERE id = ?", (place, number))
+
+    def remove(self, number: int) -> None:
+        """Forget an entry."""
+        with self._write() as db:
+            db.execute("DELETE FROM downloads WHERE id = ?", (number,))
+
+    def folders(self) -> list[Path]:
+        """Return every folder that was ever downloaded into."""
+        with self._read():
+            return [Path(row["folder"]) for row in self._db.execute("SELECT folder FROM folders")]
+
+    def changed_outside(self) -> int:
+        """Return a number that changes when another program changes the queue."""
+        with self._read():
+            return self._db.execute("PRAGMA data_version").fetchone()[0]
+
+    def _select(self, condition: str, *values: object) -> list[Download]:
+        rows = self._db.execute(
+            f"SELECT * FROM downloads WHERE {condition} ORDER BY position, id",  # noqa: S608 - ours
+            values,
+        ).fetchall()
+        return [self._download(row) for row in rows]
+
+    def _download(self, row: sqlite3.Row) -> Download:
+        files = self._db.execute("SELECT * FROM files WHERE download = ? ORDER BY number", (row["id"],))
+        request = Request(
+            row["title"],
+            row["repo"],
+            row["commit_id"],
+            tuple(RemoteFile(f["name"], f["size"], f["sha256"], bool(f["xet"])) for f in files),
+            Path(row["folder"]),
+            bool(row["replace_files"]),
+        )
+        note = unpack_text(json.loads(row["note"])) if row["note"] else None
+        return Download(
+            row["id"], row["key"], request, cast("State", row["state"]), cast("Wish", row["wish"]),
+            row["position"], row["done"], row["speed"], note,
+        )  # fmt: skip
+
+    def _open(self) -> sqlite3.Connection:
+        db = sqlite3.connect(self._path, timeout=10.0, isolation_level=None, check_same_thread=False)
+        try:
+            db.row_factory = sqlite3.Row
+            for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "trusted_schema=OFF"):
+                db.execute(f"PRAGMA {pragma}")
+            db.execute("BEGIN IMMEDIATE")
+            if db.execute("PRAGMA user_version").fetchone()[0] < _VERSION:
+                for statement in _SCHEMA.split(";"):
+                    db.execute(statement)
+                db.execute(f"PRAGMA user_version = {_VERSION}")
+            db.execute("COMMIT")
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    @contextmanager
+    def _read(self) -> Generator[None]:
+        with self._lock, self._translated():
+            yield
+
+    @contextmanager
+    def _write(self) -> Generator[sqlite3.Connection]:
+        with self._lock, self._translated():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    @contextmanager
+    def _translated(self) -> Generator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise StoreError(
+                text(
+                    "The list of downloads “{path}” cannot be used: {reason}.",
+                    path=str(self._path),
+                    reason=str(error),
+                ),
+                safe=text("Models that are on this disk are not concerned."),
+            ) from error
