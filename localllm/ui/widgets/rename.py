@@ -1,4 +1,4 @@
-"""Asks for another title."""
+"""Asks for another title or name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from localllm.ui.widgets.basics import make_label
 
 
 class RenameDialog(QDialog):
-    """One line of text.
+    """One line of text; without words of its own it asks for the title of a chat.
 
     Signals:
         named: arg: the title, never empty.
@@ -17,15 +17,16 @@ class RenameDialog(QDialog):
 
     named = Signal(str)
 
-    def __init__(self, title: str, parent: QWidget) -> None:
+    def __init__(self, title: str, parent: QWidget, heading: str = "", name: str = "") -> None:
         super().__init__(parent)
-        self.setWindowTitle(self.tr("Rename the chat"))
+        name = name or self.tr("Title")
+        self.setWindowTitle(heading or self.tr("Rename the chat"))
         self.setMinimumWidth(380)
         self._edit = QLineEdit(title)
         self._edit.setMaxLength(200)
         self._edit.selectAll()
-        self._edit.setAccessibleName(self.tr("Title"))
-        label = make_label(self.tr("Title"))
+        self._edit.setAccessibleName(name)
+        label = make_label(name)
         label.setBuddy(self._edit)
         buttons = QDialogButtonBox(
             QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
