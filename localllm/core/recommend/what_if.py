@@ -90,6 +90,8 @@ def _row(table: GpuTable, name: str) -> GpuRow:
     """Return the row of a name; of revisions that share it the slowest, so that nothing is promised."""
     cores = _cores(name)
     rows = table.find(name.partition("(")[0] if cores else name, gpu_cores=cores)
+    size = split_name(name)[1]
+    rows = tuple(row for row in rows if size in {None, row.memory, _own_memory(row)}) or rows
     if rows:
         return min(rows, key=lambda row: row.bandwidth)
     near = near_names(table, name)
@@ -116,7 +118,7 @@ def near_names(table: GpuTable, name: str) -> tuple[str, ...]:
     wanted = split_name(name)[0]
     sharing = [shown for shown in names if wanted and wanted <= split_name(shown)[0]]
     plain = {_plain(shown): shown for shown in names}
-    close = difflib.get_close_matches(_plain(name), plain, n=NEAR, cutoff=0.6)
+    close = difflib.get_close_matches(_plain(name), plain, n=NEAR, cutoff=0.5)
     return tuple(dict.fromkeys([*sharing, *(plain[match] for match in close)]))[:NEAR]
 
 
