@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import gguf
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from localllm.core.shape import ModelShape
@@ -32,8 +33,15 @@ ROTATED = 64
 PLAIN_PARTS = ("gate_inp", "conv1d", "position_embd", "token_types")
 
 
-def write_header(path: Path, shape: ModelShape) -> None:
-    """Write the header of a Q8_0 file; the file has its full length and takes a few KB of disk."""
+def all_q8_0(_name: str, _row: int, _shape: ModelShape) -> str:
+    """Return the type of every matrix of a Q8_0 file."""
+    return "Q8_0"
+
+
+def write_header(
+    path: Path, shape: ModelShape, type_of: Callable[[str, int, ModelShape], str] = all_q8_0
+) -> None:
+    """Write the header of a file, by default Q8_0; it has its full length and takes a few KB of disk."""
     writer = gguf.GGUFWriter(path, shape.architecture)
     writer.add_tokenizer_model("no_vocab")
     for key, value in metadata(shape).items():
@@ -51,11 +59,9 @@ def write_header(path: Path, shape: ModelShape) -> None:
     size = 0
     for name, dimensions in tensors(shape):
         plain = len(dimensions) == 1 or name.endswith(".bias") or any(part in name for part in PLAIN_PARTS)
-        kind = gguf.GGMLQuantizationType.F32 if plain else gguf.GGMLQuantizationType.Q8_0
-        count = 1
-        for dimension in dimensions:
-            count *= dimension
-        nbytes = count * 4 if plain else count // 32 * 34
+        kind = gguf.GGMLQuantizationType["F32" if plain else type_of(name, dimensions[0], shape)]
+        block, block_bytes = gguf.GGML_QUANT_SIZES[kind]
+        nbytes = math.prod(dimensions) // block * block_bytes
         stored = tuple(reversed(dimensions))
         if not plain:
             stored = gguf.quant_shape_to_byte_shape(stored, kind)
