@@ -14,7 +14,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from localllm import __version__
-from localllm.cli import catalog, chat, fit, hardware, hub_token, models, recommend, search, start
+from localllm.cli import catalog, chat, fit, hardware, hub_token, models, pull, recommend, search, start
 from localllm.cli.output import Context, Output
 from localllm.errors import Cancelled, LocalLLMError
 from localllm.logs import start_logging
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from localllm.settings import Settings
 
-_COMMANDS = (chat, models, fit, search, recommend, catalog, hardware, hub_token)
+_COMMANDS = (chat, models, fit, search, pull, recommend, catalog, hardware, hub_token)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -119,6 +119,11 @@ class DownloadQueue:
         self._stop_running(number)
         self._clear_cancelled()
 
+    def works_on(self, number: int) -> bool:
+        """Return whether this program is the one that works on it."""
+        with self._lock:
+            return number in self._running
+
     def move(self, number: int, before: int | None) -> None:
         """Put it before another one, or at the end."""
         self._store.move(number, before)

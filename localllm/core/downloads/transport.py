@@ -169,8 +169,8 @@ class Transport:
             "retries": False,
             "maxsize": connections + 1,
             "socket_options": _socket_options(),
-            "ssl_context": httpx2.create_ssl_context(),
         }
+        self._certificates: ssl.SSLContext | None = None
         self._lock = threading.Lock()
         self._pools: dict[str, urllib3.PoolManager] = {}
 
@@ -240,13 +240,17 @@ class Transport:
         proxy = _proxy_for(url)
         with self._lock:
             if proxy not in self._pools:
-                options = self._options
-                self._pools[proxy] = (
-                    urllib3.ProxyManager(proxy, proxy_headers=_proxy_headers(proxy), **options)
-                    if proxy
-                    else urllib3.PoolManager(**options)
-                )
-            return self._pools[proxy]
+                self._pools[proxy] = self._new_pool(proxy)
+            pool = self._pools[proxy]
+            if self._certificates is None and "https:" in (url[:6], proxy[:6]):
+                self._certificates = httpx2.create_ssl_context()
+            pool.connection_pool_kw["ssl_context"] = self._certificates
+            return pool
+
+    def _new_pool(self, proxy: str) -> urllib3.PoolManager:
+        if proxy:
+            return urllib3.ProxyManager(proxy, proxy_headers=_proxy_headers(proxy), **self._options)
+        return urllib3.PoolManager(**self._options)
 
     def _check_located(
         self, response: urllib3.BaseHTTPResponse, path: RemotePath, url: str, headers: Mapping[str, str]

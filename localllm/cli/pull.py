@@ -1,0 +1,254 @@
+"""`localllm pull`: download a model, go on with it, or follow its download in the window."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from localllm.core.catalogue import Catalogue
+from localllm.core.downloads.records import Request
+from localllm.core.hub.addresses import Address, parse_address
+from localllm.core.hub.offers import chosen, offers_of
+from localllm.core.hub.tokens import Tokens
+from localllm.errors import DownloadError, UsageError
+from localllm.paths import resources_folder
+from localllm.progress import Progress
+from localllm.texts import Bytes, Text, text
+
+if TYPE_CHECKING:
+    import argparse
+
+    from localllm.cli.output import Context, Output
+    from localllm.core.downloads.queue import DownloadQueue
+    from localllm.core.downloads.records import Download, Provenance
+    from localllm.core.hub.client import Hub
+    from localllm.core.hub.records import RemoteFile, Repository
+
+_PATIENCE = 900.0  # seconds without a byte, after which the command gives up
+_MOST_LIMIT = 100_000  # MiB per second
+
+
+def add_parser(subparsers: Any) -> None:
+    """Describe the command."""
+    parser = subparsers.add_parser("pull", help="download a model, or go on with a download")
+    parser.add_argument(
+        "model",
+        metavar="REPO[:QUANT | /FILE]",
+        help="owner/name, owner/name:Q4_K_M, owner/name/file.gguf, the address of a page of the Hub, "
+        "or a model of the catalogue (qwen3-8b:Q4_K_M)",
+    )
+    parser.add_argument("--to", metavar="FOLDER", help="where to (default: the models folder)")
+    parser.add_argument("--limit", type=float, metavar="MIB/S", help="bandwidth at most; 0: no limit")
+    parser.add_argument("--replace", action="store_true", help="replace other files of the same name")
+    parser.add_argument("--json", action="store_true", help="print JSON lines: progress, then the files")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace, context: Context) -> int:
+    """Download; Ctrl+C pauses it."""
+    from localllm.core.downloads.queue import DownloadQueue
+    from localllm.core.hub.client import Hub
+
+    limit = context.settings.download_limit if arguments.limit is None else arguments.limit
+    if not 0 <= limit <= _MOST_LIMIT:
+        raise UsageError(text("A limit of {limit} MiB/s makes no sense.", limit=limit))
+    hub = Hub(token=Tokens().get, offline=context.settings.network == "off")
+    request = _request(arguments, hub, context)
+    files: list[tuple[Path, Provenance]] = []
+    queue = DownloadQueue(
+        context.paths.downloads_file,
+        hub,
+        lambda path, origin: files.append((path, origin)),
+        patience=_PATIENCE,
+    )
+    try:
+        queue.set_limit(limit)
+        queue.sweep()
+        return _Pull(queue, request, context, as_json=arguments.json).run(files)
+    finally:
+        queue.close()
+
+
+class _Pull:
+    """One download with its progress in the terminal."""
+
+    def __init__(self, queue: DownloadQueue, request: Request, context: Context, *, as_json: bool) -> None:
+        self._queue = queue
+        self._request = request
+        self._output: Output = context.output
+        self._as_json = as_json
+        self._shown: Download | None = None
+        self._said: Text | None = None
+        queue.observe(self._keep)
+
+    def run(self, files: list[tuple[Path, Provenance]]) -> int:
+        entry = self._queue.add(self._request)
+        number, total = entry.id, Bytes(self._request.size)
+        if not self._as_json:
+            title = self._request.title
+            self._output.note(
+                text("Downloading {model}, {size}", model=title, size=total)
+                if not entry.done
+                else text(
+                    "Going on with {model}: {done} of {size} are there",
+                    model=title,
+                    done=Bytes(entry.done),
+                    size=total,
+                )
+            )
+        progress = Progress(lambda done, total, note: self._show(number, int(done), int(total), note))
+        try:
+            last = self._wait(number, progress)
+        except KeyboardInterrupt:
+            return self._paused(number)
+        self._output.status("")
+        if last is None or last.state != "done":
+            if last and last.state == "failed" and last.note:
+                raise DownloadError(last.note)
+            self._output.note(text("The download was stopped in another window; what arrived is kept."))
+            return 1
+        self._done(files)
+        return 0
+
+    def _wait(self, number: int, progress: Progress) -> Download | None:
+        """Work in a thread, so that Ctrl+C is heard at once."""
+        results: list[Download | BaseException | None] = []
+
+        def work() -> None:
+            try:
+                results.append(self._queue.run(number, progress))
+            except Exception as error:  # noqa: BLE001 - raised again below
+                results.append(error)
+
+        thread = threading.Thread(target=work, name="pull", daemon=True)
+        thread.start()
+        try:
+            while thread.is_alive():
+                thread.join(0.2)
+        except KeyboardInterrupt:
+            if self._queue.works_on(number):
+                self._queue.pause(number)
+            progress.cancel()
+            thread.join()
+            raise
+        result = results[0]
+        if isinstance(result, BaseException):
+            raise result
+        return result
+
+    def _paused(self, number: int) -> int:
+        self._output.status("")
+        entry = next((entry for entry in self._queue.downloads() if entry.id == number), None)
+        if self._as_json:
+            self._output.json(
+                {"event": "paused", "done": entry.done if entry else 0, "total": self._request.size}
+            )
+        elif entry and entry.state == "running":
+            self._output.note(text("Another window of LocalLLM goes on with this download."))
+        else:
+            self._output.note(
+                text(
+                    "Paused at {done} of {size}. The same command goes on with it.",
+                    done=Bytes(entry.done if entry else 0),
+                    size=Bytes(self._request.size),
+                )
+            )
+        return 130
+
+    def _done(self, files: list[tuple[Path, Provenance]]) -> None:
+        for path, origin in files:
+            if self._as_json:
+                record = {
+                    "repo": origin.repo,
+                    "commit": origin.commit,
+                    "sha256": origin.sha256,
+                    "size": origin.size,
+                }
+                self._output.json({"event": "file", "path": str(path), "file": origin.file, **record})
+            else:
+                self._output.say(str(path))
+        if self._as_json:
+            self._output.json({"event": "done", "total": self._request.size})
+
+    def _keep(self, entries: list[Download]) -> None:
+        self._shown = next((entry for entry in entries if entry.state == "running"), None)
+
+    def _show(self, number: int, done: int, total: int, note: Text | None) -> None:
+        live = self._shown if self._shown and self._shown.id == number else None
+        speed, left = (live.speed, live.seconds_left) if live else (0.0, None)
+        if self._as_json:
+            said = self._output.translate(note) if note else None
+            record = {
+                "done": done,
+                "total": total,
+                "bytes_per_second": round(speed),
+                "seconds_left": left and round(left),
+            }
+            self._output.json({"event": "progress", **record, "note": said})
+            return
+        if note != self._said and note is not None and self._is_trouble(note):
+            self._output.status("")
+            self._output.note(note)
+        self._said = note
+        self._output.status(self._output.translate(_progress_line(done, total, speed, left)))
+
+    def _is_trouble(self, note: Text) -> bool:
+        return "problem" in note.values and (self._said is None or "problem" not in self._said.values)
+
+
+def _progress_line(done: int, total: int, speed: float, left: float | None) -> Text:
+    percent = int(100 * done / total) if total else 100
+    if left is None:
+        return text("{percent} % of {size}", percent=percent, size=Bytes(total))
+    minutes, seconds = divmod(round(left), 60)
+    hours, minutes = divmod(minutes, 60)
+    time_left = f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+    return text(
+        "{percent} % of {size}, {speed}/s, {time} left",
+        percent=percent,
+        size=Bytes(total),
+        speed=Bytes(speed),
+        time=time_left,
+    )
+
+
+def _request(arguments: argparse.Namespace, hub: Hub, context: Context) -> Request:
+    address = _address(arguments.model, hub.endpoint)
+    context.output.status("…")
+    repository = hub.repository(address.repository, address.revision)
+    context.output.status("")
+    files = _files(address, repository)
+    if arguments.to:
+        folder = Path(arguments.to).expanduser().absolute()
+    else:
+        folder = context.paths.models.joinpath(*repository.id.split("/"))
+    title = (
+        f"{repository.id.rsplit('/', 1)[-1]} {address.quant}".strip() if not address.file else files[0].name
+    )
+    return Request(title, repository.id, repository.commit, files, folder, arguments.replace)
+
+
+def _address(words: str, endpoint: str) -> Address:
+    """Read a Hub address, or the id of a model of the catalogue with or without a quantization."""
+    name, _, quant = words.partition(":")
+    if "/" not in words:
+        model = Catalogue.load(resources_folder() / "catalogue.json").model(name.lower())
+        if model is not None:
+            wanted = next((q for q in model.quants if q.name.upper() == quant.upper() and q.file), None)
+            return Address(model.repo, file=wanted.file) if wanted else Address(model.repo, quant=quant)
+    return parse_address(words, endpoint)
+
+
+def _files(address: Address, repository: Repository) -> tuple[RemoteFile, ...]:
+    """Return the files of what was asked for, all parts, and the projector that belongs to the model."""
+    offers = offers_of(repository)
+    exact = repository.file(address.file) if address.file else None
+    if exact and not any(exact in offer.files for offer in offers.models):
+        return (exact,)
+    offer = chosen(offers, address, Catalogue.load(resources_folder() / "catalogue.json").quants)
+    projectors = sorted((c.file for c in offers.of_kind("projector")), key=lambda file: file.size)
+    usual = next((file for file in projectors if "f16" in file.name.lower()), None) or next(
+        iter(projectors), None
+    )
+    return (*offer.files, *((usual,) if usual else ()))
