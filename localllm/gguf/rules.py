@@ -1,8 +1,8 @@
 """What must hold in a header so that llama.cpp neither asserts nor throws on it.
 
-llama.cpp 0c1e570 ends the process on two equal vocabulary entries (llama-vocab.cpp:2544), on a missing
-byte token at the first text that needs it, on a block count of 0 or above 512 (llama-model.cpp:1328),
-and on a NaN epsilon at the first decode (ops.cpp:4132).
+llama.cpp 0c1e570 ends the process on a block count of 0 or above 512, on numbers of experts that do not
+agree and on an unknown position scaling (llama-model.cpp:1328 to 1420), and on a NaN epsilon at the first
+decode (ops.cpp:4132).
 """
 
 from __future__ import annotations
@@ -10,17 +10,19 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from localllm.gguf.header import MAX_KEPT_TOKENS, refuse
+from localllm.gguf.header import refuse
+from localllm.gguf.vocabulary import broken_vocabulary
 from localllm.texts import Text, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from localllm.gguf.header import GgufHeader
+    from localllm.gguf.header import GgufHeader, Value
 
 MAX_BLOCKS = 512
-MAX_VOCABULARY = MAX_KEPT_TOKENS  # the largest published one has 262,144
-_TOKEN_IDS = ("bos", "eos", "eot", "eom", "unknown", "separator", "padding", "cls", "mask")
+MAX_EXPERTS = 1024
+MAX_SPLITS = 999  # files of one model
+_ROPE_SCALINGS = ("none", "linear", "yarn", "longrope")
 
 
 def check_header(header: GgufHeader) -> None:
@@ -36,15 +38,24 @@ def check_header(header: GgufHeader) -> None:
 def _broken_rules(header: GgufHeader) -> Iterator[Text]:
     yield from _broken_dimensions(header)
     yield from _broken_numbers(header)
-    yield from _broken_vocabulary(header)
+    yield from _broken_experts(header)
+    yield from broken_vocabulary(header)
 
 
 def _broken_dimensions(header: GgufHeader) -> Iterator[Text]:
-    if not header.architecture:
+    if not header.architecture or "\0" in header.architecture:
         yield text("it does not say which architecture it has")
     blocks = header.of_architecture("block_count")
     if blocks is not None and not (isinstance(blocks, int) and 1 <= blocks <= MAX_BLOCKS):
         yield text("it claims {count} layers; 1 to {limit} are possible", count=str(blocks), limit=MAX_BLOCKS)
+    ahead = header.of_architecture("nextn_predict_layers")
+    if isinstance(ahead, int) and isinstance(blocks, int) and ahead > blocks:
+        yield text("it claims {count} layers that look ahead, of {limit}", count=ahead, limit=blocks)
+    parts, part = header.metadata.get("split.count"), header.metadata.get("split.no")
+    if isinstance(parts, int) and parts > MAX_SPLITS:
+        yield text("it claims {count} parts, more than {limit}", count=parts, limit=MAX_SPLITS)
+    if isinstance(parts, int) and isinstance(part, int) and part >= max(parts, 1):
+        yield text("it claims to be part {number} of {count}", number=part + 1, count=parts)
     heads, width = header.of_architecture("attention.head_count"), header.of_architecture("embedding_length")
     if isinstance(heads, int) and isinstance(width, int) and heads > 0 and width <= 0:
         yield text("its embedding width is {width}", width=width)
@@ -55,56 +66,33 @@ def _broken_dimensions(header: GgufHeader) -> Iterator[Text]:
         )
 
 
+def _broken_experts(header: GgufHeader) -> Iterator[Text]:
+    count, used, groups, groups_used = (
+        _largest(header.of_architecture(key))
+        for key in ("expert_count", "expert_used_count", "expert_group_count", "expert_group_used_count")
+    )
+    if count > MAX_EXPERTS:
+        yield text("it claims {count} experts, more than {limit}", count=count, limit=MAX_EXPERTS)
+    if used > count or (count and not used):
+        yield text("it claims to use {used} of {count} experts", used=used, count=count)
+    if groups > 1 and (groups >= count or count % groups or not 0 < groups_used < groups):
+        yield text("its {count} experts cannot form {groups} groups", count=count, groups=groups)
+    if groups and groups >= count:
+        yield text("its {count} experts cannot form {groups} groups", count=count, groups=groups)
+
+
+def _largest(value: Value | None) -> int:
+    numbers = value if isinstance(value, list) else [value]
+    return max((number for number in numbers if isinstance(number, int)), default=0)
+
+
 def _broken_numbers(header: GgufHeader) -> Iterator[Text]:
     for key, value in header.metadata.items():
         numbers = value if isinstance(value, list) else [value]
         if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
-            yield text("the number “{key}” is {value}", key=key[:100], value=str(value))
+            yield text("the number “{key}” is {value}", key=key[:100], value=str(value)[:40])
         if isinstance(value, float) and key.endswith("_epsilon") and value < 0:
             yield text("the number “{key}” is {value}", key=key[:100], value=str(value))
-
-
-def _broken_vocabulary(header: GgufHeader) -> Iterator[Text]:
-    listed = header.arrays.get("tokenizer.ggml.tokens")
-    if listed is not None and listed.count > MAX_VOCABULARY:
-        sentence = "its vocabulary has {count} entries, more than {limit}"
-        yield text(sentence, count=listed.count, limit=MAX_VOCABULARY)
-        return
-    tokens = header.strings("tokenizer.ggml.tokens")
-    if not tokens:
-        return
-    known = set(tokens)
-    if len(known) < len(tokens):
-        yield from _equal_tokens(tokens)
-    for name in ("scores", "token_type"):
-        array = header.arrays.get(f"tokenizer.ggml.{name}")
-        if array is not None and array.count != len(tokens):
-            yield text(
-                "its vocabulary has {count} entries but {other} “{name}”",
-                count=len(tokens),
-                other=array.count,
-                name=name,
-            )
-    if header.metadata.get("tokenizer.ggml.model") == "llama":
-        missing = [f"<0x{byte:02X}>" for byte in range(256) if f"<0x{byte:02X}>".encode() not in known]
-        if missing:
-            yield text("its vocabulary lacks the byte “{byte}”", byte=missing[0])
-    for name in _TOKEN_IDS:
-        number = header.metadata.get(f"tokenizer.ggml.{name}_token_id")
-        if isinstance(number, int) and number != 0xFFFFFFFF and not 0 <= number < len(tokens):
-            yield text(
-                "its “{name}” token is no. {number} of {count}", name=name, number=number, count=len(tokens)
-            )
-
-
-def _equal_tokens(tokens: list[bytes]) -> Iterator[Text]:
-    seen: dict[bytes, int] = {}
-    for number, token in enumerate(tokens):
-        if token in seen:
-            yield text(
-                "it has two identical vocabulary entries (“{token}”, no. {first} and {second})",
-                token=token.decode("utf-8", "replace")[:40],
-                first=seen[token],
-                second=number,
-            )
-        seen.setdefault(token, number)
+    scaling = header.of_architecture("rope.scaling.type")
+    if isinstance(scaling, str) and scaling.partition("\0")[0] not in _ROPE_SCALINGS:
+        yield text("its position scaling is of the unknown type “{type}”", type=scaling[:40])
