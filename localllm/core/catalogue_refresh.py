@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from localllm.progress import Progress
 
 OFFERED = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_1", "IQ4_XS", "Q3_K_M", "IQ3_XXS", "Q2_K", "MXFP4")
+MOST_CORRECTED = 0.05  # of the weights
 THE_HUB = "the Hub's API of {day}"
 
 
@@ -128,7 +129,7 @@ def _row(model: CatalogueModel, source: Source, day: str) -> dict[str, Any] | Te
     smallest = min(offered, key=lambda quant: quant.size)
     header = source.header(model.repo, smallest)
     shape = shape_from_gguf(header.metadata, header.tensors)
-    if shape is None or shape.architecture != model.shape.architecture:
+    if shape is None or not _same_model(shape, model.shape):
         return text("The file {file} is not this model.", file=smallest.files[0])
     row: dict[str, Any] = {
         "commit": found.commit,
@@ -139,6 +140,12 @@ def _row(model: CatalogueModel, source: Source, day: str) -> dict[str, Any] | Te
     if model.gated is None:
         row |= {"gated": source.gated(model.base_repo), "gated_source": THE_HUB.format(day=day)}
     return row
+
+
+def _same_model(shape: ModelShape, known: ModelShape) -> bool:
+    """Tell whether a header can be that of the model; its maker may have corrected a dimension."""
+    alike = abs(shape.parameters / known.parameters - 1) <= MOST_CORRECTED
+    return shape.architecture == known.architecture and alike
 
 
 def _sorted(quants: Sequence[HubQuant]) -> list[HubQuant]:
