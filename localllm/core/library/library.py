@@ -27,7 +27,7 @@ from localllm.progress import Progress
 from localllm.texts import text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from localllm.core.library.model import FileFacts, LoadProfile, Provenance, Source
     from localllm.core.library.scan import ScanResult
@@ -49,11 +49,16 @@ class Library:
     def __init__(self, paths: Paths, settings: Settings, around: Surroundings | None = None) -> None:
         self.folder = paths.models
         self.index = Index(paths.library_file)
-        self._folders = [Path(folder).expanduser() for folder in settings.model_folders]
+        self._folders: list[Path] = []
+        self.use_folders(settings.model_folders)
         self._around = around or Surroundings.here()
         self._listed: tuple[object, list[LibraryModel]] = (None, [])
         self._searched: tuple[object, list[str]] = (None, [])
         self._mended = False
+
+    def use_folders(self, folders: Iterable[str]) -> None:
+        """Look for models in these folders from the next scan on."""
+        self._folders = [Path(folder).expanduser() for folder in folders]
 
     def models(self, progress: Progress | None = None) -> list[LibraryModel]:
         """Return what is on this disk now, the starter model first, then by name.
