@@ -312,7 +312,7 @@ class _Header:
             "tied_embeddings": "output.weight" not in self._tensors,
             "experts": experts,
             "experts_used": self.number("expert_used_count", 0),
-            "expert_feed_forward": self.number("expert_feed_forward_length", 0),
+            "expert_feed_forward": self._expert_feed_forward() if experts else 0,
             "expert_layers": (layers if patterned else layers - dense) if experts else 0,
             "dense_layers": dense,
             "shared_feed_forward": self.rows(f"blk.{layers - 1}.ffn_up_shexp.weight"),
@@ -326,6 +326,10 @@ class _Header:
                 f"attention.{key}", None if key == "head_count" else self.number("attention.head_count")
             )
         ]
+
+    def _expert_feed_forward(self) -> int:
+        """Return its own number, or, as in Mixtral's files, that of the feed-forward."""
+        return self.number("expert_feed_forward_length", 0) or self._feed_forward()
 
     def _feed_forward(self) -> int:
         several = self.numbers("feed_forward_length")

@@ -122,7 +122,8 @@ class Estimator:
         loads = self._loads.last(place, backend_of(names))
         budgets = budgets_of(machine)
         learned = gpu_overhead(loads, subject.key)
-        driver = driver_share(budgets.gpus, subject.shape, question.settings)
+        plain = replace(question.settings, kv_type_k="f16", kv_type_v="f16")  # a dry run counts unpacking
+        driver = driver_share(budgets.gpus, subject.shape, plain)
         return cpu, host_overhead(loads, subject.key, subject.vocabulary), learned or driver
 
     def _speed(self, question: Question, answer: Estimate) -> SpeedEstimate | None:

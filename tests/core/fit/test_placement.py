@@ -115,7 +115,10 @@ def test_a_tied_output_is_stored_twice_with_a_gpu(catalogue):
         ("llama-3.1-8b-instruct", "Q4_K_M", FitSettings(32768, kv_type_k="q8_0", kv_type_v="q8_0"), 7380.8),
         ("llama-3.1-8b-instruct", "Q4_K_M", FitSettings(32768, outputs_max=0), 9366.8),
         ("llama-3.1-8b-instruct", "Q4_K_M", FitSettings(32768, ubatch=2048), 9688.8),
-        ("llama-3.1-8b-instruct", "Q4_K_M", FitSettings(32768, flash_attention=False), 11412.8),
+        ("llama-3.1-8b-instruct", "Q4_K_M", FitSettings(32768), 9249.0),
+        ("llama-3.1-8b-instruct", "Q4_K_M", FitSettings(32768, kv_type_k="q4_0", kv_type_v="q4_0"), 6357.0),
+        ("llama-3.1-8b-instruct", "Q4_K_M", FitSettings(8192, flash_attention=False), 6933.0),
+        ("qwen3-30b-a3b", "Q4_K_M", FitSettings(32768), 21421.0),
     ],
 )
 def test_never_under_the_peak_measured_on_an_h100(catalogue, name, quant, settings, measured):
