@@ -74,10 +74,16 @@ class Candidate(NamedTuple):
         return self.score + speed - self.crowded
 
 
-def candidates_of(situation: Situation, model: CatalogueModel) -> list[Candidate]:
-    """Return a model in every quantization."""
+def candidates_of(situation: Situation, model: CatalogueModel, *, hopeless: bool) -> list[Candidate]:
+    """Return a model in every quantization; without `hopeless` ones, not those that are larger than memory.
+
+    The smallest is always there.
+    """
     quality = situation.catalogue.quality(model, situation.wish.use)
-    return [candidate_of(situation, model, file, quality) for file in model.quants]
+    room = situation.budgets.whole(closed=True)
+    smallest = min(file.size for file in model.quants)
+    files = [file for file in model.quants if hopeless or file.size <= max(room, smallest)]
+    return [candidate_of(situation, model, file, quality) for file in files]
 
 
 def candidate_of(situation: Situation, model: CatalogueModel, file: QuantFile, quality: Quality) -> Candidate:

@@ -44,7 +44,11 @@ def recommend(
 ) -> Recommendation:
     """Recommend models for a machine; `fits` is what was measured of its speed."""
     situation = Situation.of(machine, catalogue, wish, fits)
-    of_models = [candidates_of(situation, model) for model in catalogue.models if suits(model, wish.use)]
+    of_models = [
+        candidates_of(situation, model, hopeless=False)
+        for model in catalogue.models
+        if suits(model, wish.use)
+    ]
     writer = Writer(situation)
     every = [candidate for candidates in of_models for candidate in candidates]
     best, balanced, fast = _pick(every, wish)
@@ -74,7 +78,7 @@ def choices_of(
     """Return one model in every quantization, the largest file first."""
     situation = Situation.of(machine, catalogue, wish, fits)
     writer = Writer(situation)
-    found = sorted(candidates_of(situation, model), key=lambda candidate: -candidate.file.size)
+    found = sorted(candidates_of(situation, model, hopeless=True), key=lambda candidate: -candidate.file.size)
     return tuple(writer.choice(candidate) for candidate in found)
 
 
