@@ -6,6 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from localllm.cli.output import Column
+from localllm.cli.this_machine import this_machine
 from localllm.core.fit import FitSettings, Placing
 from localllm.engine.protocol import KV_TYPES
 from localllm.errors import UsageError
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from localllm.core.estimate.advice import Advice
     from localllm.core.estimate.rules_of_thumb import Rule
     from localllm.core.fit import Verdict
-    from localllm.core.machine import Machine
 
 LEAST, MOST = 1, 1 << 24
 VERDICTS: dict[Verdict, str] = {
@@ -63,14 +63,15 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     settings = _settings(arguments, context)
     placing = _placing(arguments)
     subject = _subject(arguments.model, context)
-    if subject.trained_context:
-        settings = dataclasses.replace(
-            settings,
-            context_length=min(settings.context_length, subject.trained_context * settings.sequences),
+    most = subject.trained_context * settings.sequences
+    if 0 < most < settings.context_length:
+        context.output.note(
+            text("It was trained for {tokens} tokens: no longer context is counted.", tokens=most)
         )
+        settings = dataclasses.replace(settings, context_length=most)
     estimator = Estimator.for_paths(context.paths)
     try:
-        question = Question(subject, settings, _machine(context), placing)
+        question = Question(subject, settings, this_machine(context), placing)
         answer = estimator.estimate(question)
         advice = advise(estimator, question, answer)
     finally:
@@ -89,15 +90,6 @@ def _subject(words: str, context: Context) -> Subject:
 
     hub = Hub.for_settings(context.settings)
     return find_subject(words, context.paths, context.settings, hub, Progress())
-
-
-def _machine(context: Context) -> Machine:
-    from localllm.core.engine_build import read_engine_build
-    from localllm.core.hardware import probe, with_engine
-
-    machine = probe(context.paths.models, measurements=context.paths.measurements_file)
-    build = read_engine_build() if machine.gpus else None
-    return with_engine(machine, build) if build else machine
 
 
 def _settings(arguments: argparse.Namespace, context: Context) -> FitSettings:
