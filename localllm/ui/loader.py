@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from PySide6.QtCore import QModelIndex, QSortFilterProxyModel, Qt, QTimer
-from PySide6.QtWidgets import QDialog, QFileDialog, QHBoxLayout, QLineEdit, QListView, QVBoxLayout, QWidget
+from PySide6.QtCore import QModelIndex, QSize, QSortFilterProxyModel, Qt
+from PySide6.QtWidgets import (
+    QAbstractSpinBox,
+    QDialog,
+    QFileDialog,
+    QFrame,
+    QHBoxLayout,
+    QLineEdit,
+    QListView,
+    QPushButton,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
 
 from localllm.core.library import LibraryModel, inspect
-from localllm.engine.protocol import KV_TYPES
-from localllm.texts import Bytes, text
+from localllm.texts import text
 from localllm.ui.errors import sentences_of
-from localllm.ui.forms import Form, Row
+from localllm.ui.explain import ExplainDialog
 from localllm.ui.itemmodels.library import LibraryItemModel, describe_model
 from localllm.ui.jobs import Job, Reactions
+from localllm.ui.loader_answers import LoadAnswers
+from localllm.ui.loader_details import LoadDetails, needs_force
+from localllm.ui.loader_settings import LoadForm
 from localllm.ui.translation import say
-from localllm.ui.verdicts import tint_of, word_of
 from localllm.ui.widgets.banner import Banner
-from localllm.ui.widgets.basics import ElidedLabel, make_button, make_label, make_pill, set_pill
-from localllm.ui.widgets.memory_bar import MemoryBar
+from localllm.ui.widgets.basics import ElidedLabel, PageBody, make_button, make_label
 from localllm.ui.widgets.model_rows import ModelRowDelegate
 
 if TYPE_CHECKING:
@@ -32,29 +43,8 @@ if TYPE_CHECKING:
     from localllm.progress import Progress
     from localllm.ui.services import Services
 
-_ESTIMATE_MS = 150
-
-
-def load_rows() -> dict[str, Row]:
-    """Return how the settings of loading are shown; the rest is chosen for the computer."""
-    return {
-        "context_length": Row(
-            text("Context length"),
-            text("Tokens of chat that the model can look back at."),
-            256,
-            1_048_576,
-            1024,
-        ),
-        "threads": Row(
-            text("Threads"), text("0 takes the cores that this program may really use."), 0, 512, 1
-        ),
-        "gpu_layers": Row(text("GPU layers"), text("-1 puts as many on the GPU as fit."), -1, 999, 1),
-        "kv_type_k": Row(
-            text("Context memory type"),
-            text("Smaller types take less memory and lose a little precision."),
-            choices=KV_TYPES,
-        ),
-    }
+_LARGEST = QSize(1040, 680)
+_AROUND = QSize(56, 36)  # of the window that stays to be seen
 
 
 class ModelLoader(QDialog):
@@ -62,72 +52,75 @@ class ModelLoader(QDialog):
 
     def __init__(self, services: Services, parent: QWidget) -> None:
         super().__init__(parent)
+        self._window = parent
         self.setObjectName("loader")
         self.setWindowTitle(self.tr("Choose a model"))
         self._services = services
-        self._settings = services.preferences.load_settings()
         self._models = LibraryItemModel(self)
         self._matches = QSortFilterProxyModel(self)
         self._matches.setSourceModel(self._models)
         self._matches.setFilterCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
         self._listing: Job | None = None
-        self._estimating: Job | None = None
-        self._form = Form(self._settings, load_rows(), self)
-        self._delay = QTimer(self)
-        self._delay.setSingleShot(True)
-        self._delay.setInterval(_ESTIMATE_MS)
+        self._answer: Estimate | None = None
+        self._answers = LoadAnswers(services.session, services.jobs, self)
+        self._form = LoadForm(services.preferences.load_settings())
         self._build()
         self._connect()
         self._show_model(None)
 
     def open(self) -> None:
         """Show the palette and read the disk again; the settings are those of the Settings page again."""
-        self._settings = self._services.preferences.load_settings()
-        self._form.set_record(self._settings)
-        self.resize(820, 500)
+        self._form.set_settings(self._services.preferences.load_settings())
+        self.resize(_LARGEST.boundedTo(self._window.size() - _AROUND))
         self._search.clear()
         self._search.setFocus()
         if self._listing is None:
-            library, session, settings = self._services.library, self._services.session, self._settings
-
-            def work(progress: Progress) -> Iterator[object]:
-                models = library.models()
-                yield models
-                machine = session.probe()  # takes longer than all estimates together
-                for model in models:
-                    progress.raise_if_cancelled()
-                    if model.problem is None:
-                        yield model, session.estimate(model, settings, machine)
-
-            reactions = Reactions(
-                yielded=self._on_listed, failed=self._on_failed, finished=self._on_listing_ended
-            )
-            self._listing = self._services.jobs.run(work, reactions)
+            self._list_models()
         super().open()
 
     def done(self, result: int) -> None:
-        """Close the palette and give up what it is still finding out."""
-        for job in (self._listing, self._estimating):
-            if job is not None:
-                job.cancel()
+        """Close the palette, give up what it is still finding out, and end the inspector."""
+        if self._listing is not None:
+            self._listing.cancel()
+        self._answers.rest()
         super().done(result)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Move in the list from the search field; Enter loads."""
+        """Move in the list from the search field; Enter presses a button, or loads."""
+        focus = self.focusWidget()
         if event.key() in (Qt.Key.Key_Down, Qt.Key.Key_Up):
             step = 1 if event.key() == Qt.Key.Key_Down else -1
             self._select_row(self._view.currentIndex().row() + step)
-        elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
-            self._on_load()
-        else:
+        elif event.key() not in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
             super().keyPressEvent(event)
+        elif isinstance(focus, QPushButton):
+            focus.click()
+        elif not isinstance(focus, QAbstractSpinBox):  # there it ends the typing of a number
+            self._on_load()
+
+    def _list_models(self) -> None:
+        library, session, settings = self._services.library, self._services.session, self._form.settings
+
+        def work(progress: Progress) -> Iterator[object]:
+            models = library.models()
+            yield models
+            machine = self._answers.machine()  # takes longer than all estimates together
+            for model in models:
+                progress.raise_if_cancelled()
+                if model.problem is None:
+                    yield model, session.estimate(model, settings, machine, exact=False)
+
+        reactions = Reactions(
+            yielded=self._on_listed, failed=self._on_failed, finished=self._on_listing_ended
+        )
+        self._listing = self._services.jobs.run(work, reactions)
 
     def _build(self) -> None:
         row = QHBoxLayout(self)
         row.setContentsMargins(18, 18, 18, 18)
         row.setSpacing(18)
         row.addLayout(self._build_list(), 5)
-        row.addLayout(self._build_details(), 4)
+        row.addLayout(self._build_details(), 6)
 
     def _build_list(self) -> QVBoxLayout:
         self._search = QLineEdit()
@@ -155,22 +148,29 @@ class ModelLoader(QDialog):
         theme = self._services.theme
         self._name = ElidedLabel(role="heading")
         self._detail = make_label(role="muted", wrap=True)
-        self._pill = make_pill("", "plain")
-        self._bar = MemoryBar(theme)
+        self._details = LoadDetails(theme)
         self._banner = Banner(theme)
         self._load = make_button(self.tr("Load"), primary=True)
         self._eject = make_button(self.tr("Eject"))
-        self._panel = self._form.lay_out(narrow=True)
+        body = PageBody()
+        inner = QVBoxLayout(body)
+        inner.setContentsMargins(0, 0, 10, 0)
+        inner.setSpacing(12)
+        for widget in (self._details, self._form, self._details.advice):
+            inner.addWidget(widget)
+        inner.addStretch(1)
+        self._area = QScrollArea()
+        self._area.setWidgetResizable(True)
+        self._area.setFrameShape(QFrame.Shape.NoFrame)
+        self._area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._area.setAccessibleName(self.tr("What it takes, and how to load it"))
+        self._area.setWidget(body)
         column = QVBoxLayout()
-        column.setSpacing(10)
+        column.setSpacing(8)
         for widget in (self._name, self._detail):
             column.addWidget(widget)
-        column.addWidget(self._pill, 0, Qt.AlignmentFlag.AlignLeft)
-        column.addWidget(self._bar)
-        column.addSpacing(4)
-        column.addWidget(self._panel)
+        column.addWidget(self._area, 1)
         column.addWidget(self._banner)
-        column.addStretch(1)
         buttons = QHBoxLayout()
         buttons.addWidget(self._eject)
         buttons.addStretch(1)
@@ -182,8 +182,12 @@ class ModelLoader(QDialog):
         self._search.textChanged.connect(self._on_searched)
         self._view.selectionModel().currentChanged.connect(self._on_current_changed)
         self._view.doubleClicked.connect(self._on_load)
-        self._form.edited.connect(self._on_edited)
-        self._delay.timeout.connect(self._estimate)
+        self._form.edited.connect(self._ask)
+        self._details.advice_taken.connect(self._form.apply)
+        self._details.explaining_asked.connect(self._on_explain)
+        self._answers.answered.connect(self._show_answer)
+        self._answers.advised.connect(self._details.show_advice)
+        self._answers.failed.connect(self._on_failed)
         self._load.clicked.connect(self._on_load)
         self._eject.clicked.connect(self._on_eject)
         self._services.model.changed.connect(self._show_eject)
@@ -223,11 +227,12 @@ class ModelLoader(QDialog):
 
     def _show_model(self, model: LibraryModel | None) -> None:
         usable = model is not None and model.problem is None
+        self._answers.stop()
         self._banner.hide()
-        self._pill.setVisible(False)
-        self._bar.setVisible(False)
-        self._panel.setVisible(usable)
+        self._area.verticalScrollBar().setValue(0)
+        self._form.setVisible(usable)
         self._load.setEnabled(usable)
+        self._show_answer(None, unknown=False)
         self._name.set_words(model.name if model is not None else self.tr("No model chosen"))
         if model is None:
             self._detail.setText("")
@@ -239,40 +244,29 @@ class ModelLoader(QDialog):
         if model.trained_context:
             lines.append(say(text("trained for {tokens} tokens of context", tokens=model.trained_context)))
         self._detail.setText(" · ".join(lines))
-        self._delay.start()
+        self._ask()
 
-    def _on_edited(self, name: str, value: object) -> None:
-        changes = {name: value}
-        if name == "kv_type_k":
-            changes["kv_type_v"] = value
-        self._settings = dataclasses.replace(self._settings, **changes)
-        self._delay.start()
+    def _ask(self) -> None:
+        model = self._chosen()
+        if model is not None and model.problem is None and self.isVisible():
+            self._answers.ask(model, self._form.settings)
 
-    def _estimate(self) -> None:
-        model, settings, session = self._chosen(), self._settings, self._services.session
-        if model is None or not self.isVisible():
-            return
-        if self._estimating is not None:
-            self._estimating.cancel()
+    def _show_answer(self, answer: Estimate | None, *, unknown: bool = True) -> None:
+        model = self._chosen()
+        self._answer = answer
+        self._details.show_answer(answer, unknown=unknown)
+        trained = model.trained_context if model is not None else None
+        self._form.show_for(trained or (answer.subject.trained_context if answer else None), answer)
+        loaded = self._services.model.loaded
+        is_loaded = model is not None and loaded is not None and loaded.path == str(model.path)
+        earlier = answer.last_load if answer is not None else None
+        comparison = self._services.session.comparison if is_loaded else earlier
+        self._details.show_comparison(comparison, loaded=is_loaded)
+        self._load.setText(self.tr("Load anyway") if needs_force(answer) else self.tr("Load"))
 
-        def show(answer: Estimate | None) -> None:
-            if self._chosen() is model:
-                self._show_fit(answer)
-
-        reactions = Reactions(succeeded=show, failed=self._on_failed)
-        self._estimating = self._services.jobs.run(
-            lambda _progress: session.estimate(model, settings), reactions
-        )
-
-    def _show_fit(self, answer: Estimate | None) -> None:
-        self._pill.setVisible(True)
-        self._bar.setVisible(answer is not None)
-        if answer is None:
-            set_pill(self._pill, self.tr("Memory not known before loading"), "plain")
-            return
-        words = text("{verdict}: {need}", verdict=word_of(answer.verdict), need=Bytes(answer.memory.total))
-        set_pill(self._pill, say(words), tint_of(answer.verdict))
-        self._bar.show_estimate(answer.memory, answer.available)
+    def _on_explain(self) -> None:
+        if self._answer is not None:
+            ExplainDialog(self._answer, self).open()
 
     def _on_browse(self) -> None:
         dialog = QFileDialog(self, self.tr("Open a GGUF file"), str(Path.home()))
@@ -298,7 +292,7 @@ class ModelLoader(QDialog):
     def _on_load(self) -> None:
         model = self._chosen()
         if model is not None and model.problem is None:
-            self._services.model.load(model, self._settings)
+            self._services.model.load(model, self._form.settings, anyway=needs_force(self._answer))
             self.accept()
 
     def _on_eject(self) -> None:

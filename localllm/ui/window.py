@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from PySide6.QtCore import QByteArray, QSettings, QSize, Qt, QTimer, Signal
@@ -10,19 +12,23 @@ from PySide6.QtGui import QCloseEvent, QGuiApplication, QKeySequence, QShortcut
 from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
 from localllm.texts import text
+from localllm.ui.errors import errors_shown
 from localllm.ui.loader import ModelLoader
+from localllm.ui.loader_details import comparison_of
 from localllm.ui.pages.chat import ChatPage
 from localllm.ui.pages.home import HomePage
+from localllm.ui.pages.library import LibraryPage
 from localllm.ui.pages.settings import SettingsPage
 from localllm.ui.rail import Rail
 from localllm.ui.translation import say
 from localllm.ui.widgets.basics import ElidedLabel, make_button, make_label
 
 if TYPE_CHECKING:
-    from localllm.core.library import LibraryModel
+    from localllm.core.library import LibraryModel, LoadProfile
     from localllm.engine.protocol import LoadSettings
     from localllm.ui.services import Services
 
+_PAGES = ("home", "chat", "library", "settings")
 _STATUS_MS = 6000
 _SMALLEST = QSize(860, 560)
 _FIRST_SIZE = QSize(1280, 800)
@@ -47,6 +53,7 @@ class Window(QWidget):
         self._state = QSettings(str(services.paths.window_state_file), QSettings.Format.IniFormat)
         self._pages: dict[str, QWidget] = {}
         self._page = ""
+        self._used = ""
         self._loader: ModelLoader | None = None
         self._closed = False
         self.setWindowTitle("LocalLLM")
@@ -63,8 +70,8 @@ class Window(QWidget):
         self._restore_state()
 
     def show_page(self, name: str) -> None:
-        """Show "home", "chat" or "settings"."""
-        if name not in ("home", "chat", "settings"):
+        """Show a page by its name; Home for one that is not known."""
+        if name not in _PAGES:
             name = "home"
         page = self._page_widget(name)
         self._page = name
@@ -167,6 +174,7 @@ class Window(QWidget):
         self._rail.page_chosen.connect(self.show_page)
         self._model_button.clicked.connect(self.open_loader)
         services.model.changed.connect(self._show_model)
+        services.model.changed.connect(self._remember_use)
         services.model.progressed.connect(self._show_model)
         services.model.failed.connect(self._on_model_failed)
         services.theme.changed.connect(self._show_model)
@@ -174,6 +182,7 @@ class Window(QWidget):
         shortcuts = {
             "Ctrl+1": lambda: self.show_page("home"),
             "Ctrl+2": lambda: self.show_page("chat"),
+            "Ctrl+4": lambda: self.show_page("library"),
             "Ctrl+,": lambda: self.show_page("settings"),
             "Ctrl+L": self.open_loader,
             "Ctrl+N": self._on_new_chat,
@@ -202,6 +211,11 @@ class Window(QWidget):
             chat.model_asked.connect(self.open_loader)
             chat.said.connect(self.say_status)
             return chat
+        if name == "library":
+            library = LibraryPage(self._services)
+            library.chat_asked.connect(self._on_profile_chat_asked)
+            library.said.connect(self.say_status)
+            return library
         return SettingsPage(self._services)
 
     def _show_model(self, fraction: float = 0.0) -> None:
@@ -217,16 +231,50 @@ class Window(QWidget):
         metrics = self._model_button.fontMetrics()
         short = metrics.elidedText(words, Qt.TextElideMode.ElideMiddle, _MODEL_WORDS_WIDTH)
         self._model_button.setText("  " + short)
-        self._model_button.setToolTip(words)
+        self._model_button.setToolTip(self._with_comparison(words))
         self._model_button.setAccessibleName(words)
         ready = model.loaded is not None
         self._model_button.setIcon(self._services.theme.icon("model", "accent" if ready else "muted"))
+
+    def _with_comparison(self, words: str) -> str:
+        """Add what the model took beside what was predicted."""
+        load = self._services.session.comparison
+        if self._services.model.loaded is None or load is None:
+            return words
+        return words + "\n" + say(text("Memory: {comparison}", comparison=comparison_of(load)))
 
     def _on_chat_asked(self, model: LibraryModel, settings: LoadSettings) -> None:
         loaded = self._services.model.loaded
         if loaded is None or loaded.path != str(model.path):
             self._services.model.load(model, settings)
         self.show_page("chat")
+
+    def _on_profile_chat_asked(self, model: LibraryModel, profile: LoadProfile | None) -> None:
+        if profile is None:
+            self._on_chat_asked(model, self._services.preferences.load_settings())
+            return
+        self._services.model.load(model, profile.load)
+        self.show_page("chat")
+        if profile.sampling is not None or profile.system_prompt:
+            with errors_shown(lambda error: self.say_status(say(error.message))):
+                self._open_chat_with(profile)
+
+    def _open_chat_with(self, profile: LoadProfile) -> None:
+        store = self._services.store
+        chat = store.create_chat()
+        store.set_system_prompt(chat.id, profile.system_prompt)
+        if profile.sampling is not None:
+            store.set_sampling(chat.id, profile.sampling)
+        self.chat_page.open_chat(chat.id)
+
+    def _remember_use(self) -> None:
+        """Note in the library when a model was loaded."""
+        loaded = self._services.model.loaded
+        path = loaded.path if loaded is not None else ""
+        if path and path != self._used:
+            library = self._services.library
+            self._services.jobs.run(lambda _progress: library.mark_used(Path(path), time.time()))
+        self._used = path
 
     def _on_model_failed(self, _error: Exception) -> None:
         if self._page != "chat":

@@ -5,17 +5,22 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from localllm.core.chat_store import ChatStore
+from localllm.core.estimate import DeviceMemory, Estimate, Subject
+from localllm.core.estimate.advice import Advice
+from localllm.core.fit import Budgets, MemoryEstimate, Placement
+from localllm.core.fit.budgets import Amount
 from localllm.core.library import LibraryModel
 from localllm.core.machine import Cpu, Disk, EngineBuild, EngineDevice, Gpu, Machine, Memory
+from localllm.core.session import fit_settings
+from localllm.core.speed import SpeedEstimate
 from localllm.engine.protocol import Finished, LoadedModel, LoadSettings, Piece, PromptProgress, Stats
 from localllm.errors import EngineError
 from localllm.paths import Paths
 from localllm.settings import Settings
-from localllm.texts import text
+from localllm.texts import Bytes, text
 from localllm.ui.jobs import JobRunner
 from localllm.ui.model_state import ModelState
 from localllm.ui.preferences import Preferences
@@ -23,6 +28,7 @@ from localllm.ui.services import Services
 from localllm.ui.this_computer import ThisComputer
 
 if TYPE_CHECKING:
+    from localllm.core.estimate.loads import Load
     from localllm.progress import Progress
     from localllm.ui.theme import Theme
 
@@ -37,6 +43,7 @@ STARTER = LibraryModel(
     8192,
     starter=True,
 )
+SUBJECT = Subject(STARTER.name, "Q4_1", None, STARTER.size, STARTER.size, 8192, 30, False, 49152)
 BROKEN = LibraryModel("broken", Path("/models/broken.gguf"), 10, problem=text("This is not a GGUF file."))
 MACHINE = Machine(
     system="Linux 6.1 (Debian 12)",
@@ -114,7 +121,9 @@ class FakeSession:
         self.refusals: list[Exception] = []
         self.loads: list[tuple[LibraryModel, LoadSettings, bool]] = []
         self.closed = False
-        self.probes = 0
+        self.probes = self.rests = 0
+        self.asked: list[tuple[str, LoadSettings, bool]] = []
+        self.comparison: Load | None = None
         self.gate = threading.Event()
         self.gate.set()
 
@@ -151,19 +160,49 @@ class FakeSession:
         self.probes += 1
         return MACHINE
 
-    def estimate(self, model, settings, machine=None):
+    def probe_without_model(self) -> Machine:
+        return self.probe()
+
+    def estimate(self, model, settings, machine=None, *, exact=True) -> Estimate:
         if machine is None:
             self.probe()
-        memory = SimpleNamespace(
-            weights=model.size,
-            kv=settings.context_length * 20_000,
-            compute=22 << 20,
-            output=1 << 20,
-            overhead=120 << 20,
+        self.asked.append((model.name, settings, exact))
+        memory = MemoryEstimate(
+            model.size,
+            settings.context_length * 20_000 // (2 if settings.kv_type_k == "q8_0" else 1),
+            22 << 20,
+            1 << 20,
+            120 << 20,
+            "exact" if exact else "formula",
         )
-        memory.total = memory.weights + memory.kv + memory.compute + memory.output + memory.overhead
-        verdict = "fits" if memory.total < 2 * GIB else "does_not_fit"
-        return SimpleNamespace(memory=memory, verdict=verdict, available=2 * GIB, placement=None)
+        devices = (
+            DeviceMemory(
+                "CPU", memory.total, memory.weights, memory.kv, memory.compute, memory.output, memory.overhead
+            ),
+        )
+        return Estimate(
+            SUBJECT,
+            fit_settings(settings, model.trained_context or 0),
+            memory,
+            devices,
+            Placement("cpu", 0, 0, memory.total),
+            "fits" if memory.total < 2 * GIB else "does_not_fit",
+            Budgets(Amount(2 * GIB, 3 * GIB), kept=Amount(GIB // 2, GIB)),
+            SpeedEstimate(42.0, 30.0, 54.0, "table", 300.0),
+        )
+
+    def advise(self, model, settings, answer, machine, progress=None) -> tuple[Advice, ...]:
+        del model, answer, machine, progress
+        if settings.kv_type_k != "f16":
+            return ()
+        changes = {"kv_type_k": "q8_0", "kv_type_v": "q8_0"}
+        return (Advice(text("KV cache as {kind}: saves {saved}.", kind="q8_0", saved=Bytes(GIB)), changes),)
+
+    def note_answer(self, stats: Stats) -> None:
+        del stats
+
+    def rest(self) -> None:
+        self.rests += 1
 
 
 class FakeLibrary:
@@ -174,6 +213,9 @@ class FakeLibrary:
 
     def models(self) -> list[LibraryModel]:
         return list(self.found)
+
+    def mark_used(self, path: Path, when: float) -> None:
+        self.used = (path, when)
 
     def usual(self, path: str | None = None) -> LibraryModel | None:
         del path

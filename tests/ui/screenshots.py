@@ -177,10 +177,18 @@ class Photographer:
         self._save("settings")
 
     def _shoot_loader(self):
+        from localllm.ui.explain import ExplainDialog
+
         self._window.open_loader()
         loader = self._window._loader
-        self._wait(loader._bar.isVisible)
+        self._wait(loader._details.advice.isVisible)
         self._save("loader", loader)
+        loader._form.context.slider.setFocus()
+        loader._area.verticalScrollBar().setValue(10_000)
+        self._save("loader-foot", loader)
+        loader._on_explain()
+        self._save("explain", loader.findChild(ExplainDialog))
+        loader.findChild(ExplainDialog).reject()
         loader.reject()
 
     def _open_chat(self):

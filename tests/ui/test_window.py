@@ -8,15 +8,16 @@ from pathlib import Path
 import pytest
 from PySide6.QtCore import QCoreApplication, Qt, QTranslator, qWarning
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QPushButton, QWidget
+from PySide6.QtWidgets import QApplication, QLabel, QPushButton
 
 from localllm.engine.protocol import LoadSettings
 from localllm.errors import BadModelFile, StoreError
 from localllm.settings import Settings, load_settings
 from localllm.texts import Translator, text
 from localllm.ui.crash import CrashDialog, CrashReporter
-from localllm.ui.translation import InterfaceTranslator, chosen_language, install_translation, say
+from localllm.ui.translation import chosen_language, install_translation, say
 from localllm.ui.window import Window
+from tests.ui.checks import PseudoTranslator, PseudoWords, check_names, cut_labels
 from tests.ui.fakes import STARTER, make_services
 
 PAGES = ["home", "chat", "settings"]
@@ -41,29 +42,6 @@ def open_everything(window, page, qtbot):
 def test_everything_the_keyboard_reaches_has_a_name(window, page, qtbot):
     open_everything(window, page, qtbot)
     check_names(window)
-
-
-def test_the_loader_can_be_read_aloud(window, qtbot):
-    window.open_loader()
-    qtbot.waitUntil(lambda: window._loader._models.rowCount() == 2)
-    check_names(window._loader)
-    window._loader.reject()
-
-
-def check_names(root):
-    def reachable(widget):
-        inner = widget.objectName().startswith("qt_") or isinstance(widget.parent(), QAbstractButton)
-        return (
-            widget.isVisible()
-            and widget.isEnabled()
-            and widget.focusPolicy() != Qt.FocusPolicy.NoFocus
-            and not inner
-        )
-
-    found = [widget for widget in root.findChildren(QWidget) if reachable(widget)]
-    assert len(found) > 3
-    nameless = [widget for widget in found if not widget.accessibleName()]
-    assert not nameless, nameless
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -206,48 +184,6 @@ def test_download_address_is_copied_and_said(window, qtbot):
     assert "copied" in window._status.text()
 
 
-def test_loader_loads_with_the_chosen_settings(window, services, qtbot):
-    window.open_loader()
-    loader = window._loader
-    qtbot.waitUntil(lambda: loader._models.rowCount() == 2 and loader._bar.isVisible())
-    small = loader._pill.text()
-    loader._form.controls["context_length"].setValue(131_072)
-    qtbot.waitUntil(lambda: loader._pill.text() not in ("", small))
-    assert loader._pill.text().startswith("Does not fit")
-    loader._form.controls["context_length"].setValue(4096)
-    loader._load.click()
-    qtbot.waitUntil(lambda: services.model.loaded is not None)
-    model, settings, _ = services.session.loads[0]
-    assert (model, settings.context_length) == (STARTER, 4096)
-    assert not loader.isVisible()
-
-
-def test_loader_refuses_a_broken_file_in_words(window, services, qtbot, tmp_path):
-    window.open_loader()
-    loader = window._loader
-    qtbot.waitUntil(lambda: loader._models.rowCount() == 2)
-    loader._select_row(1)
-    assert "This is not a GGUF file." in loader._detail.text()
-    assert not loader._load.isEnabled()
-    bad = tmp_path / "bad.gguf"
-    bad.write_bytes(b"not a model")
-    loader.open_file(str(bad))
-    qtbot.waitUntil(loader._banner.isVisible)
-    assert loader._banner.sentences
-    loader.reject()
-
-
-def test_loader_search_and_keys(window, services, qtbot):
-    window.open_loader()
-    loader = window._loader
-    qtbot.waitUntil(lambda: loader._models.rowCount() == 2)
-    loader._search.setText("nothing like this")
-    assert loader._nothing.isVisible()
-    loader._search.setText("smol")
-    qtbot.keyClick(loader._search, Qt.Key.Key_Return)
-    qtbot.waitUntil(lambda: services.model.loaded is not None)
-
-
 def test_ejecting(window, services, qtbot):
     services.model.load(STARTER, LoadSettings())
     qtbot.waitUntil(lambda: services.model.loaded is not None)
@@ -277,16 +213,6 @@ def test_a_model_stays_when_the_next_one_does_not_come(window, services, qtbot, 
     window.open_loader()
     assert window._loader._eject.isVisible()
     window._loader.reject()
-
-
-def test_the_loader_probes_the_computer_once_for_its_list(window, services, qtbot):
-    services.library.found = [STARTER, OTHER]
-    window.open_loader()
-    loader = window._loader
-    loader._delay.setInterval(60_000)  # the estimate of the chosen model is another question
-    qtbot.waitUntil(lambda: loader._models.rowCount() == 2 and loader._listing is None)
-    assert services.session.probes == 1
-    loader.reject()
 
 
 def test_settings_are_saved_at_once(window, services, qtbot):
@@ -330,26 +256,6 @@ def test_language_is_the_setting_or_the_systems():
     assert chosen_language("system") in ("en", "es")
 
 
-class PseudoTranslator(InterfaceTranslator):
-    """Makes every sentence 40 % longer."""
-
-    def translate(self, _context, source, _disambiguation=None, _n=-1):
-        return longer(source)
-
-
-class PseudoWords(Translator):
-    def translate(self, sentence):
-        return super().translate(sentence) if not isinstance(sentence, str) else longer(sentence)
-
-
-def longer(words):
-    return (
-        words + "~" * max(1, round(0.4 * len(words)) - 1)
-        if len(words) < 12
-        else words + " lo" * round(0.14 * len(words))
-    )
-
-
 @pytest.mark.parametrize("page", PAGES)
 def test_no_label_is_cut_in_a_longer_language(qapp, services, show, qtbot, page):
     translator = PseudoTranslator(PseudoWords("en"), qapp)
@@ -362,16 +268,6 @@ def test_no_label_is_cut_in_a_longer_language(qapp, services, show, qtbot, page)
     finally:
         qapp.removeTranslator(translator)
         translator.setParent(None)
-
-
-def cut_labels(window):
-    def needed(widget):
-        if isinstance(widget, QLabel) and widget.wordWrap():
-            return widget.heightForWidth(widget.width()) > widget.height() + 1
-        return widget.minimumSizeHint().width() > widget.width() + 1
-
-    kinds = [*window.findChildren(QLabel), *window.findChildren(QPushButton)]
-    return [widget.text() for widget in kinds if widget.isVisible() and widget.text() and needed(widget)]
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -99,7 +99,7 @@ class PickCard(QFrame):
         self._reason.setText(say(choice.reason))
         self._bar.show_estimate(choice.memory, room)
         self._speed.setText(say(speed_of(choice)))
-        self._source.setText(say(source_of_speed(choice)))
+        self._source.setText(say(source_of_speed(choice.speed)))
         self._show_button(choice)
 
     def _build(self, theme: Theme) -> None:

@@ -115,7 +115,7 @@ class RankingPanel(QFrame):
             lines = [
                 say(choice.reason),
                 say(choice.why_not) if choice.why_not else "",
-                say(source_of_speed(choice)),
+                say(source_of_speed(choice.speed)),
             ]
             self._reason.setText(" ".join(line for line in lines if line))
 

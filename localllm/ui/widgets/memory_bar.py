@@ -14,10 +14,12 @@ from localllm.ui.translation import say
 from localllm.ui.widgets.basics import make_label
 
 if TYPE_CHECKING:
+    from localllm.core.estimate import DeviceMemory
     from localllm.core.fit import MemoryEstimate
     from localllm.ui.theme import Theme
 
-_HEIGHT = 10
+BAR_HEIGHT = 10
+PART_TOKENS = ("part_weights", "part_kv", "part_compute", "part_overhead")
 
 
 @dataclass(frozen=True)
@@ -29,17 +31,15 @@ class MemoryPart:
     size: float
 
 
-def parts_of(estimate: MemoryEstimate) -> list[MemoryPart]:
+def parts_of(estimate: MemoryEstimate | DeviceMemory) -> list[MemoryPart]:
     """Return the parts that a person is told about; together they are the total."""
-    return [
-        MemoryPart(text("Weights"), "part_weights", estimate.weights),
-        MemoryPart(text("Context (KV)"), "part_kv", estimate.kv),
-        MemoryPart(text("Compute"), "part_compute", estimate.compute + estimate.output),
-        MemoryPart(text("Overhead"), "part_overhead", estimate.overhead),
-    ]
+    names = (text("Weights"), text("Context (KV)"), text("Compute and output"), text("Overhead"))
+    work = (estimate.compute or 0) + (estimate.output or 0)
+    sizes = (estimate.weights or 0, estimate.kv or 0, work, estimate.overhead or 0)
+    return [MemoryPart(*part) for part in zip(names, PART_TOKENS, sizes, strict=True)]
 
 
-class _Stack(QWidget):
+class Stack(QWidget):
     """The bar alone."""
 
     def __init__(self, theme: Theme) -> None:
@@ -57,7 +57,7 @@ class _Stack(QWidget):
 
     def sizeHint(self) -> QSize:
         """Return a thin bar."""
-        return QSize(120, _HEIGHT)
+        return QSize(120, BAR_HEIGHT)
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         """Draw the parts side by side."""
@@ -77,7 +77,7 @@ class _Stack(QWidget):
             left += width
 
 
-class _Swatch(QWidget):
+class Swatch(QWidget):
     """A square in a token's colour."""
 
     def __init__(self, theme: Theme, token: str) -> None:
@@ -95,42 +95,58 @@ class _Swatch(QWidget):
         painter.drawRoundedRect(self.rect(), 2, 2)
 
 
+class Legend(QWidget):
+    """What each colour stands for, with its number."""
+
+    def __init__(self, theme: Theme, *, columns: int = 2) -> None:
+        super().__init__()
+        self._labels = [make_label(role="small") for _ in PART_TOKENS]
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setHorizontalSpacing(14)
+        grid.setVerticalSpacing(2)
+        for number, (token, label) in enumerate(zip(PART_TOKENS, self._labels, strict=True)):
+            entry = QHBoxLayout()
+            entry.setSpacing(6)
+            entry.addWidget(Swatch(theme, token))
+            entry.addWidget(label, 1)
+            grid.addLayout(entry, number // columns, number % columns)
+
+    def show_parts(self, parts: list[MemoryPart]) -> None:
+        """Show other numbers."""
+        for part, label in zip(parts, self._labels, strict=True):
+            label.setText(say(text("{name}: {size}", name=part.name, size=Bytes(part.size))))
+
+    def describe(self) -> str:
+        """Return everything it shows in words."""
+        return ", ".join(label.text() for label in self._labels)
+
+
 class MemoryBar(QWidget):
     """The bar, what it adds up to, and a legend with every number."""
 
     def __init__(self, theme: Theme, *, columns: int = 2) -> None:
         super().__init__()
-        self._bar = _Stack(theme)
+        self._bar = Stack(theme)
         self._summary = make_label(role="small", wrap=True)
-        self._labels = [make_label(role="small") for _ in range(4)]
+        self._legend = Legend(theme, columns=columns)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(6)
         column.addWidget(self._summary)
         column.addWidget(self._bar)
-        grid = QGridLayout()
-        grid.setHorizontalSpacing(14)
-        grid.setVerticalSpacing(2)
-        tokens = ("part_weights", "part_kv", "part_compute", "part_overhead")
-        for number, (token, label) in enumerate(zip(tokens, self._labels, strict=True)):
-            entry = QHBoxLayout()
-            entry.setSpacing(6)
-            entry.addWidget(_Swatch(theme, token))
-            entry.addWidget(label, 1)
-            grid.addLayout(entry, number // columns, number % columns)
-        column.addLayout(grid)
+        column.addWidget(self._legend)
 
     def show_estimate(self, estimate: MemoryEstimate, room: float) -> None:
-        """Show an estimate against the bytes that can be had now; 0 where that is not known."""
+        """Show an estimate against the bytes that a model may have now; 0 where that is not known."""
         parts = parts_of(estimate)
         self._bar.show_parts(parts, room)
+        self._legend.show_parts(parts)
         total = Bytes(estimate.total)
-        needs = text("Memory: {total} of {room} free", total=total, room=Bytes(room))
+        needs = text("Memory: {total} of {room} free for models", total=total, room=Bytes(room))
         self._summary.setText(say(needs if room else text("Memory: {total}", total=total)))
-        for part, label in zip(parts, self._labels, strict=True):
-            label.setText(say(text("{name}: {size}", name=part.name, size=Bytes(part.size))))
         self._bar.setAccessibleDescription(self.describe())
 
     def describe(self) -> str:
         """Return everything it shows in words."""
-        return ", ".join([self._summary.text(), *(label.text() for label in self._labels)])
+        return f"{self._summary.text()}, {self._legend.describe()}"

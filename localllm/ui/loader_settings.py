@@ -1,0 +1,158 @@
+"""The settings of loading in the loader: a slider for the context, and what else there is for this model."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any, cast
+
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QVBoxLayout, QWidget
+
+from localllm.engine.protocol import KV_TYPES, LoadSettings
+from localllm.texts import text
+from localllm.ui.forms import Form, Row
+from localllm.ui.translation import say
+from localllm.ui.widgets.basics import make_label
+from localllm.ui.widgets.context_slider import MOST_TOKENS, ContextSlider
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from localllm.core.estimate import Estimate
+
+PLAIN_TYPES = ("f16", "bf16", "f32")
+_OF_GPU = ("gpu_layers", "experts_on_cpu")
+
+
+def load_rows() -> dict[str, Row]:
+    """Return how the settings beside the context are shown; the rest is chosen for the computer."""
+    automatic = text("automatic")
+    return {
+        "kv_type_k": Row(
+            text("KV cache type"),
+            text("Smaller types take less memory and lose a little precision."),
+            choices=KV_TYPES,
+        ),
+        "ubatch": Row(
+            text("Physical batch"),
+            text("Tokens of a prompt that are read at once: more is faster and takes more memory."),
+            32,
+            8192,
+            128,
+        ),
+        "threads": Row(
+            text("Threads"),
+            text("Automatic takes the cores that this program may really use."),
+            0,
+            512,
+            1,
+            least=automatic,
+        ),
+        "gpu_layers": Row(
+            text("GPU layers"), text("Automatic puts as many on the GPU as fit."), -1, 999, 1, least=automatic
+        ),
+        "flash_attention": Row(
+            text("Flash attention"), text("Takes less memory; a quantized KV cache needs it.")
+        ),
+        "experts_on_cpu": Row(
+            text("Experts in main memory"),
+            text("Leaves the GPU to what every token needs; for models with experts."),
+        ),
+    }
+
+
+def made_consistent(settings: LoadSettings, changed: str) -> LoadSettings:
+    """Return settings that llama.cpp takes, after one of them was changed."""
+    if changed == "kv_type_k":
+        settings = dataclasses.replace(settings, kv_type_v=settings.kv_type_k)
+    quantized = settings.kv_type_v not in PLAIN_TYPES
+    if quantized and not settings.flash_attention:
+        if changed == "flash_attention":
+            return dataclasses.replace(settings, kv_type_k="f16", kv_type_v="f16")
+        return dataclasses.replace(settings, flash_attention=True)
+    return settings
+
+
+class LoadForm(QWidget):
+    """The controls.
+
+    Signals:
+        edited: Something was changed; `settings` has it.
+    """
+
+    edited = Signal()
+
+    def __init__(self, settings: LoadSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        self.context = ContextSlider()
+        self.form = Form(settings, load_rows(), self)
+        self._labels: dict[str, QWidget] = {}
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(8)
+        label = make_label(self.tr("Context length"))
+        label.setBuddy(self.context.spin)
+        context = QHBoxLayout()
+        context.setSpacing(12)
+        context.addWidget(label)
+        context.addWidget(self.context, 1)
+        column.addLayout(context)
+        column.addLayout(self._lay_out())
+        self.form.edited.connect(self._on_edited)
+        self.context.changed.connect(self._on_context_changed)
+        self.show_for(None, None)
+
+    def set_settings(self, settings: LoadSettings) -> None:
+        """Show other settings without telling anybody."""
+        self.settings = settings
+        self.form.set_record(settings)
+        self.context.set_value(settings.context_length or MOST_TOKENS)
+
+    def show_for(self, trained_context: int | None, answer: Estimate | None) -> None:
+        """Show what there is to choose for a model on this computer."""
+        self.context.set_most(trained_context or MOST_TOKENS)
+        self.context.set_value(self.settings.context_length or trained_context or MOST_TOKENS)
+        on_gpu = answer is not None and bool(answer.budgets.gpus)
+        experts = on_gpu and answer is not None and answer.subject.experts
+        for name, there in zip(_OF_GPU, (on_gpu, experts), strict=True):
+            self.form.controls[name].setVisible(there)
+            self._labels[name].setVisible(there)
+
+    def apply(self, changes: Mapping[str, object]) -> None:
+        """Change settings as an advice says, and tell."""
+        changed = dataclasses.replace(self.settings, **cast("dict[str, Any]", changes))
+        self.set_settings(changed)
+        self.edited.emit()
+
+    def _lay_out(self) -> QGridLayout:
+        """Put two settings side by side."""
+        grid = QGridLayout()
+        grid.setHorizontalSpacing(10)
+        grid.setVerticalSpacing(6)
+        grid.setColumnMinimumWidth(2, 8)
+        for column in (0, 3):
+            grid.setColumnStretch(column, 1)
+        for number, (name, row) in enumerate(load_rows().items()):
+            control = self.form.controls[name]
+            label = make_label(say(row.label), wrap=True)
+            label.setToolTip(say(row.help))
+            label.setBuddy(control)
+            self._labels[name] = label
+            line, side = divmod(number, 2)
+            grid.addWidget(label, line, 3 * side)
+            grid.addWidget(control, line, 3 * side + 1)
+            if not isinstance(control, QCheckBox):
+                control.setFixedWidth(116)
+        return grid
+
+    def _on_context_changed(self, tokens: int) -> None:
+        self._on_edited("context_length", tokens)
+
+    def _on_edited(self, name: str, value: object) -> None:
+        changed = dataclasses.replace(self.settings, **cast("dict[str, Any]", {name: value}))
+        consistent = made_consistent(changed, name)
+        self.settings = consistent
+        if consistent != changed:
+            self.form.set_record(consistent)
+        self.edited.emit()
