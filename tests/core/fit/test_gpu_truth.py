@@ -1,7 +1,8 @@
 """Figures for a GPU against the peaks that NVML saw on an H100 (llama-cpp-python 0.3.36, CUDA build).
 
 `dry` is the dry run's sum of weights, cache and compute on the GPU, `peak` the graphics memory of the process
-after prompts; both in MiB.
+after prompts; both in MiB. At 32768 tokens the prompt had 2048: without flash attention a full context takes
+more, for the scores are stored once more in half precision.
 """
 
 from dataclasses import dataclass
@@ -53,9 +54,10 @@ def test_never_under_the_peak_and_hardly_over_it(catalogue, seen):
     shape, budgets = catalogue.model(name).shape, budgets_of(machines.H100)
     weights = catalogue.quants.get(quant).weight_bytes(shape)
     drivers = driver_share(budgets.gpus, shape, seen.settings)
+    most = 1.03 if seen.settings.flash_attention else 1.1
     exact = (seen.dry * MIB + drivers) / (seen.peak * MIB)
-    assert 1.0 <= exact <= 1.03, "of the peak, by the dry run"
+    assert 1.0 <= exact <= most, "of the peak, by the dry run"
     placement, _, _ = place_as(budgets, shape, weights, seen.settings, seen.placing)
     formula = placement.gpu_bytes / (seen.peak * MIB)
-    assert 1.0 <= formula <= 1.03, "of the peak, by the closed form"
+    assert 1.0 <= formula <= most, "of the peak, by the closed form"
     assert placement.gpu_bytes - drivers == pytest.approx(seen.dry * MIB, rel=0.015)
