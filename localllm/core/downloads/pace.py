@@ -71,6 +71,7 @@ class Gate:
         self._lock = threading.Lock()
         self._random = random.Random()  # noqa: S311 - spreads retries, guards nothing
         self._opens = 0.0
+        self._next = 0.0  # when the next request may pass, so that they do not come all at once
         self._careful_until = 0.0
         self._failures = 0
         self._last_success = time.monotonic()
@@ -80,9 +81,9 @@ class Gate:
         """Wait until the next request may be made; return False if it shall not be made at all."""
         with self._lock:
             now = time.monotonic()
-            mine = max(self._opens, now)
+            mine = max(self._opens, self._next, now)
             spacing = 1.05 if mine < self._careful_until else 0.25 if self._failures else 0.0
-            self._opens = mine + spacing
+            self._next = mine + spacing
         return not self._stop.wait(max(0.0, mine - now))
 
     def succeeded(self) -> None:
@@ -96,7 +97,9 @@ class Gate:
         """Close for a while; of several connections that fail at once, the first counts."""
         with self._lock:
             now = time.monotonic()
-            if error.wait is None and now < self._opens and self._failures:
+            if now - self._last_success > self._patience:
+                raise error
+            if error.wait is None and now < self._opens:
                 return
             self._failures += 1
             longest = min(LONGEST_WAIT, _FIRST_WAIT * 2 ** min(self._failures - 1, 8))
@@ -105,8 +108,6 @@ class Gate:
                 wait = error.wait + self._random.uniform(0.0, 0.3)
                 self._last_success = max(self._last_success, now + error.wait)
                 self._careful_until = now + wait + _CAREFUL_SECONDS
-            if now - self._last_success > self._patience:
-                raise error
             self._opens = max(self._opens, now + wait)
             self.note = text(
                 "{problem} Trying again in {seconds} s.",

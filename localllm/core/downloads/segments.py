@@ -24,7 +24,7 @@ from localllm.errors import DownloadError, HubError
 from localllm.texts import text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
     from localllm.core.downloads.pace import Limiter
     from localllm.core.downloads.part_file import PartFile
@@ -65,16 +65,20 @@ class Hashes:
 class _Source:
     """Where the bytes are, asked for once for all connections."""
 
-    def __init__(self, part: PartFile, path: RemotePath, transport: Transport) -> None:
+    def __init__(self, part: PartFile, path: RemotePath, transport: Transport, gate: Gate) -> None:
         self._part = part
+        self._gate = gate
         self._path = path
         self._transport = transport
         self._lock = threading.Lock()
         self._known: Location | None = None
 
-    def current(self) -> Location:
+    def current(self) -> Location | None:
+        """Return it; None if the download is being stopped."""
         with self._lock:
             if self._known is None:
+                if not self._gate.pass_through():
+                    return None
                 found = self._transport.locate(self._path)
                 self._check(found)
                 self._known = found
@@ -104,7 +108,7 @@ class SegmentedFetch:
         self._stop = threading.Event()
         self._plan = Plan(part, means.connections, self._stop)
         self._gate = Gate(means.patience, self._stop)
-        self._source = _Source(part, path, means.transport)
+        self._source = _Source(part, path, means.transport, self._gate)
         self._lock = threading.Lock()
         self._answers: set[Answer] = set()
         self._stream_owner: int | None = None
@@ -170,22 +174,24 @@ class SegmentedFetch:
             while (run := self._plan.take(self._wished)) is not None:
                 try:
                     if self._stream_owner is None:
-                        self._until_done(lambda run=run: self._receive_run(run, file, number), run)
+                        self._until_done(
+                            lambda place, run=run: self._receive_run(run, file, number, place), run
+                        )
                 finally:
                     self._plan.give_back(run)
                 if self._stream_owner == number:
-                    self._until_done(lambda: self._receive_stream(file), None)
+                    self._until_done(lambda place: self._receive_stream(file, place), None)
                 elif self._stream_owner is not None:
                     return
 
-    def _until_done(self, receive: Callable[[], bool], run: Run | None) -> None:
+    def _until_done(self, receive: Callable[[Location], bool], run: Run | None) -> None:
         """Try until it is received, somebody else takes over, or it makes no sense."""
         failures, before = 0, run.position if run else 0
-        while self._gate.pass_through():
+        while not self._stop.is_set():
             location: Location | None = None
             try:
                 location = self._source.current()
-                if receive():
+                if location is None or not self._gate.pass_through() or receive(location):
                     return
             except OtherContent as other:
                 self._take_over(other)
@@ -204,10 +210,10 @@ class SegmentedFetch:
             elif failures > 1 and location is not None:
                 self._source.forget(location)
 
-    def _receive_run(self, run: Run, file: IO[bytes], number: int) -> bool:
+    def _receive_run(self, run: Run, file: IO[bytes], number: int, place: Location) -> bool:
         asked_to = run.end
         began = time.monotonic()
-        with self._opened(Span(run.position, asked_to, self._part.identity.size)) as answer:
+        with self._opened(place, Span(run.position, asked_to, self._part.identity.size)) as answer:
             if answer.whole:
                 with self._lock:
                     if self._stream_owner is None:
@@ -223,10 +229,10 @@ class SegmentedFetch:
         self._wished = watch.worth(run.position - start, self._latency)
         return run.position >= run.end
 
-    def _receive_stream(self, file: IO[bytes]) -> bool:
+    def _receive_stream(self, file: IO[bytes], place: Location) -> bool:
         """Receive the whole file from its beginning, for a host that cannot send parts."""
         size = self._part.identity.size
-        with self._opened(Span(0, size, size)) as answer:
+        with self._opened(place, Span(0, size, size)) as answer:
             watch = _Watch(self._means.stall, time.monotonic())
             for block in range(self._part.count):
                 run = self._plan.claim(block)
@@ -253,9 +259,8 @@ class SegmentedFetch:
         return len(piece)
 
     @contextlib.contextmanager
-    def _opened(self, span: Span):  # noqa: ANN202
-        location = self._source.current()
-        answer = self._means.transport.open_range(self._path, location, span, self._part.identity.etag)
+    def _opened(self, place: Location, span: Span) -> Generator[Answer]:
+        answer = self._means.transport.open_range(self._path, place, span, self._part.identity.etag)
         try:
             with self._lock:
                 self._keep_etag(answer.etag)
