@@ -6,6 +6,7 @@ Exit status: 0 done, 1 an error, 2 wrong arguments, 130 stopped by the user.
 from __future__ import annotations
 
 import argparse
+import importlib
 import io
 import locale
 import logging
@@ -14,7 +15,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from localllm import __version__
-from localllm.cli import catalog, chat, fit, hardware, hub_token, models, pull, recommend, search, start
+from localllm.cli import start
 from localllm.cli.output import Context, Output
 from localllm.errors import Cancelled, LocalLLMError
 from localllm.logs import start_logging
@@ -27,7 +28,19 @@ if TYPE_CHECKING:
 
     from localllm.settings import Settings
 
-_COMMANDS = (chat, models, fit, search, pull, recommend, catalog, hardware, hub_token)
+# the command and the module that has it; only the one that runs is imported, for people wait for it
+_COMMANDS = {
+    "chat": "chat",
+    "models": "models",
+    "fit": "fit",
+    "search": "search",
+    "pull": "pull",
+    "recommend": "recommend",
+    "catalog": "catalog",
+    "hardware": "hardware",
+    "calibrate": "calibrate",
+    "token": "hub_token",
+}
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -39,7 +52,7 @@ def run(arguments: Sequence[str]) -> int:
     settings = load_settings(paths.settings_file)
     output = Output(Translator.load(choose_language(settings), resources_folder() / "i18n"))
     context = Context(paths, settings, output)
-    parsed = make_parser().parse_args(arguments)
+    parsed = make_parser(arguments).parse_args(arguments)
     crash_file = start_logging(paths.logs, "localllm")
     try:
         return parsed.run(parsed, context)
@@ -63,16 +76,17 @@ def run(arguments: Sequence[str]) -> int:
             crash_file.close()
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """Return the parser of all commands."""
+def make_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """Return the parser of the command that the arguments begin with, else of all commands."""
     parser = argparse.ArgumentParser(
         prog="localllm", description="Run language models on your own computer.", allow_abbrev=False
     )
     parser.add_argument("--version", action="version", version=f"LocalLLM {__version__}")
     parser.set_defaults(run=start.run)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for command in _COMMANDS:
-        command.add_parser(commands)
+    named = [name for name in arguments[:1] if name in _COMMANDS]
+    for name in named or _COMMANDS:
+        importlib.import_module(f"localllm.cli.{_COMMANDS[name]}").add_parser(commands)
     return parser
 
 

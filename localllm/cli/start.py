@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from localllm.cli import chat, hardware, recommend
 from localllm.texts import text
 
 if TYPE_CHECKING:
@@ -18,9 +17,13 @@ def run(_arguments: argparse.Namespace, context: Context) -> int:
     from localllm.cli.main import make_parser
 
     parser = make_parser()
-    for command in (hardware, recommend):
-        name = command.__name__.rsplit(".", 1)[-1]
-        command.run(parser.parse_args([name]), context)
+    for name in ("hardware", "recommend"):
+        _run(parser, name, context)
         context.output.say()
     context.output.say(text("Chat with the starter model:"))
-    return chat.run(parser.parse_args(["chat"]), context)
+    return _run(parser, "chat", context)
+
+
+def _run(parser: argparse.ArgumentParser, name: str, context: Context) -> int:
+    parsed = parser.parse_args([name])
+    return parsed.run(parsed, context)

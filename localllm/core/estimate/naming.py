@@ -46,11 +46,11 @@ def find_subject(words: str, paths: Paths, settings: Settings, hub: Hub, progres
     try:
         here = Library(paths, settings).find(words)
     except ModelNotFound:
-        if "/" not in words and not _row_of(words):
+        if "/" not in words and not _row_of(words, paths):
             raise
     if here is not None and here.name.lower() == words.lower():
         return subject_of_file(here.path, here.name)
-    if row := _row_of(words):
+    if row := _row_of(words, paths):
         return subject_of_row(*row)
     return subject_of_file(here.path, here.name) if here else subject_on_hub(words, paths, hub, progress)
 
@@ -79,9 +79,9 @@ def subject_on_hub(words: str, paths: Paths, hub: Hub, progress: Progress) -> Su
     return subject_of_file(headers[0].sparse, f"{repository.id}:{offer.name}")
 
 
-def _row_of(words: str) -> tuple[CatalogueModel, QuantFile] | None:
+def _row_of(words: str, paths: Paths) -> tuple[CatalogueModel, QuantFile] | None:
     name, _, quant = words.partition(":")
-    model = Catalogue.load(resources_folder() / "catalogue.json").model(name.lower())
+    model = Catalogue.for_user(paths).model(name.lower())
     if model is None:
         return None
     wanted = (quant or USUAL_QUANT).upper()
