@@ -16,7 +16,7 @@ _REPETITIONS = 3
 _WRITING_SECONDS, _READING_SECONDS = 0.18, 0.25  # of one repetition
 _MOST_TOKENS = {"cpu": 24, "gpu": 128}
 _PROMPTS = {"cpu": (32, 128), "gpu": (512, 512)}  # tokens, fewest and most
-_DEPTH = {"cpu": 2048, "gpu": 8192}
+_DEPTH, _LONG_PROMPT = {"cpu": 2048, "gpu": 8192}, {"cpu": 1024, "gpu": 4096}
 _SIZES = {"cpu": (2**25, 2**28), "gpu": (2**27, 2**30)}  # bytes of a dense model
 _TOKEN_SECONDS = 0.025  # of a dense model on the CPU
 
@@ -62,7 +62,11 @@ def trials(role: Role, pace: Pace, room: int) -> tuple[Trial, ...]:
         Trial("dense Q4_K_M", small, _tests(role, small, pace)),
         Trial("dense Q8_0", wide, _tests(role, wide, pace)),
         Trial("experts Q4_K_M", experts(role), _tests(role, experts(role), pace)),
-        Trial("attention", attention(), (BenchTest(0, 16, _DEPTH[role], _REPETITIONS),)),
+        Trial(
+            "attention",
+            attention(),
+            (BenchTest(0, 16, _DEPTH[role], _REPETITIONS), BenchTest(_LONG_PROMPT[role], 0, 0, 1)),
+        ),
     )
 
 

@@ -44,6 +44,11 @@ class Figures:
         """Return the predicted time of one token."""
         return sum(rate * quantity for rate, quantity in zip(self.rates, joined(work), strict=True))
 
+    def of(self, role: str) -> Work:
+        """Return the seconds of each quantity on one device."""
+        start = ROLES.index(role) * _QUANTITIES
+        return Work(*self.rates[start : start + _QUANTITIES])
+
     def covers(self, work: Mapping[Role, Work]) -> bool:
         """Tell whether every device that this takes was measured."""
         return all(role in self.roles for role in ROLES if any(work[role]))

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_HOLD = 0.01  # weight of "as it was before" against one measurement
+_HOLD = 0.002  # weight of "as it was before" against one measurement
 _ROUNDS = 3
 _LEAST = 0.02  # of the value before: nothing takes less than no time
 _TOLERATED = 0.05  # relative error below which no measurement counts as wrong
 _WRONG = 3.5  # deviations of the others
 _LEVEL = 0.95
+_UNKNOWNS = 4  # that usually matter
 _ASSUMED = (0.05, 0.15, 0.25, 0.4, 0.6, 1.0)  # of the half-width before anything was measured
 
 
@@ -78,7 +79,10 @@ def fit(observations: Sequence[Observation], before: Sequence[float], block: int
         ]
         rates = _least_squares(observations, soft, rates)
     errors = [error(rates, seen) for seen in observations]
-    limit = _WRONG * max(_TOLERATED / 2, 1.4826 * statistics.median(abs(value) for value in errors))
+    spread = 1.4826 * statistics.median(abs(value) for value in errors)
+    count = len(observations)
+    spread *= math.sqrt(count / max(1, count - _UNKNOWNS))  # the fit has followed the errors a little
+    limit = _WRONG * max(_TOLERATED / 2, spread)
     kept = tuple(seen for seen, value in zip(observations, errors, strict=True) if abs(value) <= limit)
     dropped = tuple(seen for seen, value in zip(observations, errors, strict=True) if abs(value) > limit)
     weights = _group_weights(kept)
@@ -160,9 +164,10 @@ def half_width(errors: Sequence[float], expected: float) -> float:
     """Return the half-width, in logarithms, of an interval that holds 19 of 20 new errors.
 
     A few errors say little, so that assumed ones are counted in: `_ASSUMED` times `expected`, the half-width
-    before anything was measured.
+    before anything was measured. Few measurements also fix the rates badly: their errors count for more.
     """
-    sizes = sorted([abs(value) for value in errors] + [expected * share for share in _ASSUMED])
+    grown = 1 + _UNKNOWNS / max(1, len(errors))
+    sizes = sorted([grown * abs(value) for value in errors] + [expected * share for share in _ASSUMED])
     position = math.ceil(_LEVEL * (len(sizes) + 1)) - 1
     return sizes[min(position, len(sizes) - 1)]
 

@@ -27,6 +27,7 @@ _RATES = {
     "F16": 1.05, "BF16": 1.05,
 }  # fmt: skip
 _MIXTURE = {"Q4_K_M": 1.04, "Q3_K_L": 0.85, "Q3_K_M": 0.82}  # with tensors of more bits among them
+_SHORT_HEAD = 128  # elements
 # from llama.cpp's tools/quantize/README.md: Q3_K_M reaches 0.81, Q2_K 0.71 of the rate of Q4_K_M
 _EASY_BITS, _RATE_PER_BIT, _SLOWEST = 4.7, 0.2, 0.65
 
@@ -119,25 +120,29 @@ def decode_work(model: TimedModel, place: Place, depth: float) -> dict[Role, Wor
 
 
 def _cache(shape: ModelShape, place: Place, depth: float, role: Role) -> float:
-    """Return the bytes of cache that a token reads.
+    """Return the bytes of cache that a token reads, on a CPU times what each costs more than elsewhere.
 
-    A CPU goes through the cache once for each head that asks, but finds much of it in its own caches: its
-    time grows with the geometric mean of both numbers of heads (measured: 0.85 to 1.24 of that for 8 to 32
-    over 2 to 16 heads). A GPU reads it once.
+    A GPU reads them once.
     """
     kinds = place.kv_type_k, place.kv_type_v
-    heads = 1 if shape.mla_width else shape.kv_heads
-    size = _again(role, shape.heads, heads) * cache_bytes_per_token(shape, *kinds) * depth
+    heads, length = (1, shape.mla_width) if shape.mla_width else (shape.kv_heads, shape.key_length)
+    size = _again(role, shape.heads, heads, length) * cache_bytes_per_token(shape, *kinds) * depth
     if shape.window_layers:
         heads, length = shape.window_kv_heads or shape.kv_heads, shape.window_head_length or shape.key_length
         cell = heads * length * (CACHE_BYTES[kinds[0]] + CACHE_BYTES[kinds[1]])
         window = shape.window_layers * min(depth, shape.sliding_window)
-        size += _again(role, shape.heads, heads) * cell * window
+        size += _again(role, shape.heads, heads, length) * cell * window
     return size + 8 * shape.recurrent_layers * shape.recurrent_state
 
 
-def _again(role: Role, asking: int, kept: int) -> float:
-    return math.sqrt(asking / kept) if role == "cpu" else 1.0
+def _again(role: Role, asking: int, kept: int, length: int) -> float:
+    """Return how much more a CPU takes than for its bytes alone.
+
+    It goes through the cache once for each head that asks, but finds much of it in its own caches: the time
+    grows with the geometric mean of both numbers of heads, and heads of 64 take as long as those of 128
+    (0.7 to 1.05 of that, measured for 9 to 32 heads over 2 to 8 at depths of 512 and 2048).
+    """
+    return math.sqrt(asking / kept) * max(1.0, _SHORT_HEAD / length) if role == "cpu" else 1.0
 
 
 def prompt_work(model: TimedModel, place: Place, tokens: int, depth: float = 0.0) -> dict[Role, Work]:

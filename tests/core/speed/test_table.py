@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from localllm.core.fit import FitSettings, Placement, place
-from localllm.core.speed import Calibration, predict_speed
+from localllm.core.speed import predict_speed
 from tests.core import machines
 
 AT_ONCE = FitSettings(256)  # the start of a chat: hardly any cache to read
@@ -13,11 +13,11 @@ LLAMA = "llama-3.1-8b-instruct"
 MOE = "qwen3-30b-a3b"
 
 
-def predict(machine, catalogue, name, quant, placement=None, *, settings=AT_ONCE, calibration=None):
+def predict(machine, catalogue, name, quant, placement=None, *, settings=AT_ONCE):
     shape = catalogue.model(name).shape
     weights = catalogue.quants.get(quant).weight_bytes(shape)
     placement = placement or place(machine, shape, weights, settings)[0]
-    return predict_speed(machine, shape, weights, placement, settings, calibration)
+    return predict_speed(machine, shape, weights, placement, settings)
 
 
 # two cores of a Xeon with AVX512-VNNI; an H100 with eight threads, all and part of the layers on it
@@ -91,13 +91,3 @@ def test_what_is_not_known_widens_the_interval(catalogue):
     wide, narrow = (predict(machine, catalogue, LLAMA, "Q4_K_M") for machine in (unknown, machines.REFERENCE))
     assert wide.high / wide.low > narrow.high / narrow.low
     assert (wide.basis, narrow.basis) == ("table", "table")
-
-
-def test_a_calibration_is_taken_at_its_word(catalogue):
-    # measured on the reference machine: 1.6 ms + bytes / 12.55 GB/s
-    fit = Calibration(0.0016, 12.55e9, 0.1)
-    for name, quant, measured in (("smollm2-135m-instruct", "Q4_1", 109.5), ("qwen3-0.6b", "Q8_0", 19.95)):
-        speed = predict(machines.REFERENCE, catalogue, name, quant, calibration=fit)
-        assert speed.basis == "calibrated"
-        assert speed.tokens_per_second == pytest.approx(measured, rel=0.05)
-        assert speed.low <= measured <= speed.high
