@@ -6,13 +6,11 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from localllm.core.catalogue import Catalogue
-from localllm.core.downloads.records import Request
-from localllm.core.hub.addresses import Address, parse_address
-from localllm.core.hub.offers import chosen, offers_of
+from localllm.core.downloads.arrivals import Arrivals, removable_of
+from localllm.core.downloads.requests import Place, find_request
 from localllm.core.hub.tokens import Tokens
+from localllm.core.library import Library
 from localllm.errors import DownloadError, UsageError
-from localllm.paths import resources_folder
 from localllm.progress import Progress
 from localllm.texts import Bytes, Text, text
 
@@ -21,9 +19,7 @@ if TYPE_CHECKING:
 
     from localllm.cli.output import Context, Output
     from localllm.core.downloads.queue import DownloadQueue
-    from localllm.core.downloads.records import Download, Provenance
-    from localllm.core.hub.client import Hub
-    from localllm.core.hub.records import RemoteFile, Repository
+    from localllm.core.downloads.records import Download, Provenance, Request
 
 _PATIENCE = 900.0  # seconds without a byte, after which the command gives up
 _MOST_LIMIT = 100_000  # MiB per second
@@ -54,12 +50,23 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     if not 0 <= limit <= _MOST_LIMIT:
         raise UsageError(text("A limit of {limit} MiB/s makes no sense.", limit=limit))
     hub = Hub(token=Tokens().get, offline=context.settings.network == "off")
-    request = _request(arguments, hub, context)
+    folder = Path(arguments.to).expanduser().absolute() if arguments.to else None
+    context.output.status("…")
+    request = find_request(hub, arguments.model, Place(context.paths.models, folder, arguments.replace))
+    context.output.status("")
     files: list[tuple[Path, Provenance]] = []
+    library = Library(context.paths, context.settings)
+    arrivals = Arrivals(library, lambda _model: None)
+
+    def take(path: Path, origin: Provenance) -> None:
+        files.append((path, origin))
+        arrivals.take(path, origin)
+
     queue = DownloadQueue(
         context.paths.downloads_file,
         hub,
-        lambda path, origin: files.append((path, origin)),
+        take,
+        removable=lambda: removable_of(library),
         patience=_PATIENCE,
     )
     try:
@@ -114,23 +121,26 @@ class _Pull:
     def _wait(self, number: int, progress: Progress) -> Download | None:
         """Work in a thread, so that Ctrl+C is heard at once."""
         results: list[Download | BaseException | None] = []
+        finished = threading.Event()  # `join` may lose the thread when Ctrl+C comes in the midst of it
 
         def work() -> None:
             try:
                 results.append(self._queue.run(number, progress))
             except Exception as error:  # noqa: BLE001 - raised again below
                 results.append(error)
+            finally:
+                finished.set()
 
         thread = threading.Thread(target=work, name="pull", daemon=True)
         thread.start()
         try:
-            while thread.is_alive():
-                thread.join(0.2)
+            while not finished.wait(0.2):
+                continue
         except KeyboardInterrupt:
             if self._queue.works_on(number):
                 self._queue.pause(number)
             progress.cancel()
-            thread.join()
+            finished.wait()
             raise
         result = results[0]
         if isinstance(result, BaseException):
@@ -211,44 +221,3 @@ def _progress_line(done: int, total: int, speed: float, left: float | None) -> T
         speed=Bytes(speed),
         time=time_left,
     )
-
-
-def _request(arguments: argparse.Namespace, hub: Hub, context: Context) -> Request:
-    address = _address(arguments.model, hub.endpoint)
-    context.output.status("…")
-    repository = hub.repository(address.repository, address.revision)
-    context.output.status("")
-    files = _files(address, repository)
-    if arguments.to:
-        folder = Path(arguments.to).expanduser().absolute()
-    else:
-        folder = context.paths.models.joinpath(*repository.id.split("/"))
-    title = (
-        f"{repository.id.rsplit('/', 1)[-1]} {address.quant}".strip() if not address.file else files[0].name
-    )
-    return Request(title, repository.id, repository.commit, files, folder, arguments.replace)
-
-
-def _address(words: str, endpoint: str) -> Address:
-    """Read a Hub address, or the id of a model of the catalogue with or without a quantization."""
-    name, _, quant = words.partition(":")
-    if "/" not in words:
-        model = Catalogue.load(resources_folder() / "catalogue.json").model(name.lower())
-        if model is not None:
-            wanted = next((q for q in model.quants if q.name.upper() == quant.upper() and q.file), None)
-            return Address(model.repo, file=wanted.file) if wanted else Address(model.repo, quant=quant)
-    return parse_address(words, endpoint)
-
-
-def _files(address: Address, repository: Repository) -> tuple[RemoteFile, ...]:
-    """Return the files of what was asked for, all parts, and the projector that belongs to the model."""
-    offers = offers_of(repository)
-    exact = repository.file(address.file) if address.file else None
-    if exact and not any(exact in offer.files for offer in offers.models):
-        return (exact,)
-    offer = chosen(offers, address, Catalogue.load(resources_folder() / "catalogue.json").quants)
-    projectors = sorted((c.file for c in offers.of_kind("projector")), key=lambda file: file.size)
-    usual = next((file for file in projectors if "f16" in file.name.lower()), None) or next(
-        iter(projectors), None
-    )
-    return (*offer.files, *((usual,) if usual else ()))
