@@ -2,9 +2,9 @@
 
     python -m tests.bench.bench_memory_truth [--quick] [--threads N]
 
-Each case is allocated in a process of its own and its context filled to the last cell. `worst part` compares
-weights, cache, compute and output buffer one by one; `grown` is the process's own memory; `beside` what of it
-is in no buffer (graphs, work space of the CPU's matrix products).
+Each case is allocated in a process of its own and its context computed to the last cell (or, marked *, one
+batch). `worst part` compares weights, cache, compute and output buffer one by one; `grown` is the process's own
+memory; `beside` what of it is in no buffer (graphs, work space of the CPU's matrix products).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def row(answer: Answer) -> str:
     """Return one row of the table."""
     parts = " + ".join(f"{answer.real[part] / MIB:.1f}" for part in PARTS)
     return (
-        f"| {answer.case.title} | {parts} | {answer.worst_part:.3%} | {answer.buffers / MIB:.1f} "
+        f"| {answer.case.title}{'' if answer.case.filled else ' *'} | {parts} | {answer.worst_part:.3%} | {answer.buffers / MIB:.1f} "
         f"| {answer.real['grown'] / MIB:.1f} | {answer.beside / MIB:+.1f} ({answer.beside / answer.buffers:+.1%}) |"
     )
 
@@ -50,9 +50,10 @@ def main() -> None:
         for case in QUICK if arguments.quick else (*QUICK, *FULL):
             answers.append(compare(case, prepare(case, Path(folder), catalogue, starter), arguments.threads))
             print(row(answers[-1]), flush=True)
+    beside = [answer.beside / MIB for answer in answers if answer.case.filled]
     print(
-        f"\n{len(answers)} cases; worst part {max(answer.worst_part for answer in answers):.3%}; beside the buffers "
-        f"{min(answer.beside for answer in answers) / MIB:.1f} to {max(answer.beside for answer in answers) / MIB:.1f} MiB"
+        f"\n{len(answers)} cases; worst part {max(answer.worst_part for answer in answers):.3%}; "
+        f"beside the buffers {min(beside):.1f} to {max(beside):.1f} MiB"
     )
 
 

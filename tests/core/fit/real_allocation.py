@@ -1,8 +1,8 @@
 """Allocates a model and a context for real and fills the context: a module for a process of its own.
 
-Reads {"path", "settings", "threads"} from standard input; writes {"dry", "real"}: bytes of weights, kv, compute
+Reads {"path", "settings", "threads", "filled"} from standard input; writes {"dry", "real"}: bytes of weights, kv, compute
 and output in a dry run and as llama.cpp allocated them. `real` has `grown` too: by how much the process's own
-memory grew until every cell was written and every buffer used, and the `seconds` for that.
+memory grew until, if `filled`, every cell was computed, and the `seconds` for that.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def own_memory() -> int:
     return psutil.Process().memory_full_info().uss
 
 
-def fill(context: object, settings: dict[str, int], threads: int) -> None:
-    """Decode until every sequence has as many tokens as it may."""
+def fill(context: object, settings: dict[str, int], threads: int, *, wholly: bool) -> None:
+    """Decode one batch, or until every sequence has as many tokens as it may."""
     llama.llama_set_n_threads(context, threads, threads)
     size = min(settings["batch"], settings["ubatch"])
     batch = llama.llama_batch_init(size, 0, 1)
@@ -50,6 +50,8 @@ def fill(context: object, settings: dict[str, int], threads: int) -> None:
                 batch.logits[i] = i == len(positions) - 1
             if code := llama.llama_decode(context, batch):
                 raise SystemExit(f"llama_decode returned {code} at {positions.start}")
+            if not wholly:
+                return
     finally:
         llama.llama_batch_free(batch)
 
@@ -73,7 +75,7 @@ def main() -> None:
         raise SystemExit("".join(LOG)[-2000:])
     parts = exact_parts(context) or log_parts(model)
     parts["output"] = logged("output buffer size")
-    fill(context, question["settings"], question["threads"])
+    fill(context, question["settings"], question["threads"], wholly=question["filled"])
     grown = own_memory() - before
     real = {**parts, "grown": grown, "seconds": time.perf_counter() - started}
     llama.llama_free(context)

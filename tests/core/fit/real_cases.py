@@ -31,13 +31,19 @@ STARTER = "starter"
 
 @dataclass(frozen=True)
 class Case:
-    """A catalogue model cut down to so many layers, and the settings; a slim one is narrower inside too."""
+    """A catalogue model cut down to so many layers, and the settings.
+
+    Attributes:
+        slim: Narrower inside too.
+        filled: The whole context is computed, not only the first batch.
+    """
 
     model: str
     layers: int
     settings: FitSettings
     experts: int = 0
     slim: bool = False
+    filled: bool = True
 
     @property
     def title(self) -> str:
@@ -85,27 +91,28 @@ QUICK = (
 )
 FULL = (
     Case(STARTER, 30, FitSettings(2048)),
-    Case(STARTER, 30, FitSettings(4096, kv_type_k="q8_0", kv_type_v="q8_0")),
-    Case(STARTER, 30, FitSettings(2048, flash_attention=False)),
-    Case("qwen3-0.6b", 4, FitSettings(8192), slim=True),
-    Case("qwen3-0.6b", 1, FitSettings(32768), slim=True),
-    Case("qwen3-0.6b", 4, FitSettings(4096, flash_attention=False)),
-    Case("qwen3-8b", 1, FitSettings(4096, ubatch=2048)),
-    Case("llama-3.2-1b-instruct", 1, FitSettings(16384, kv_type_k="q8_0", kv_type_v="q8_0"), slim=True),
-    Case("llama-3.1-8b-instruct", 1, FitSettings(4096, sequences=4, outputs_max=4)),
-    Case("qwen2.5-7b-instruct", 1, FitSettings(4096)),
-    Case("gemma-3-270m-it", 12, FitSettings(4096)),
-    Case("gemma-3-1b-it", 6, FitSettings(4096, swa_full=True)),
-    Case("gemma-3-4b-it", 6, FitSettings(2048, kv_type_k="q8_0", kv_type_v="f16")),
-    Case("phi-4-mini-instruct", 2, FitSettings(4096, kv_type_v="q8_0")),
-    Case("qwen3.5-0.8b", 4, FitSettings(4096, sequences=2, outputs_max=2)),
-    Case("qwen3-30b-a3b", 2, FitSettings(4096), experts=16, slim=True),
-    Case("glm-4.7-flash", 3, FitSettings(4096), experts=8, slim=True),
-    Case("gpt-oss-20b", 2, FitSettings(4096, kv_type_k="q4_0", kv_type_v="q4_0"), experts=8, slim=True),
-    Case("granite-4.1-3b", 2, FitSettings(4096, ubatch=256)),
-    Case("exaone-4.0-1.2b", 2, FitSettings(4096, kv_type_k="bf16", kv_type_v="bf16")),
-    Case("olmo-2-0425-1b-instruct", 2, FitSettings(4096, ubatch=1024)),
-    Case("qwen3-vl-4b-instruct", 1, FitSettings(4096, ubatch=1024, outputs_max=0)),
+    Case(STARTER, 30, FitSettings(32768, kv_type_k="q8_0", kv_type_v="q8_0"), filled=False),
+    Case(STARTER, 30, FitSettings(8192, flash_attention=False), filled=False),
+    Case("qwen3-0.6b", 4, FitSettings(4096), slim=True),
+    Case("qwen3-0.6b", 28, FitSettings(32768), filled=False),
+    Case("qwen3-0.6b", 4, FitSettings(2048, flash_attention=False), slim=True),
+    Case("qwen3-8b", 1, FitSettings(2048, ubatch=2048), slim=True),
+    Case("llama-3.2-1b-instruct", 1, FitSettings(8192, kv_type_k="q8_0", kv_type_v="q8_0"), slim=True),
+    Case("llama-3.2-1b-instruct", 4, FitSettings(32768, flash_attention=False, ubatch=256), filled=False),
+    Case("llama-3.1-8b-instruct", 1, FitSettings(2048, sequences=4, outputs_max=4), slim=True),
+    Case("qwen2.5-7b-instruct", 1, FitSettings(2048), slim=True),
+    Case("gemma-3-270m-it", 12, FitSettings(4096), slim=True),
+    Case("gemma-3-1b-it", 6, FitSettings(2048, swa_full=True), slim=True),
+    Case("gemma-3-4b-it", 12, FitSettings(16384, kv_type_k="q8_0", kv_type_v="f16"), slim=True, filled=False),
+    Case("phi-4-mini-instruct", 2, FitSettings(2048, kv_type_v="q8_0"), slim=True),
+    Case("qwen3.5-0.8b", 4, FitSettings(2048, sequences=2, outputs_max=2), slim=True),
+    Case("qwen3-30b-a3b", 2, FitSettings(2048), experts=16, slim=True),
+    Case("glm-4.7-flash", 3, FitSettings(2048), experts=8, slim=True),
+    Case("gpt-oss-20b", 2, FitSettings(1024, kv_type_k="q4_0", kv_type_v="q4_0"), experts=4, slim=True),
+    Case("granite-4.1-3b", 2, FitSettings(2048, ubatch=256), slim=True),
+    Case("exaone-4.0-1.2b", 2, FitSettings(4096, kv_type_k="bf16", kv_type_v="bf16"), slim=True),
+    Case("olmo-2-0425-1b-instruct", 16, FitSettings(16384, ubatch=1024), slim=True, filled=False),
+    Case("qwen3-vl-4b-instruct", 2, FitSettings(2048, ubatch=1024, outputs_max=0), slim=True),
 )
 
 
@@ -165,7 +172,7 @@ def prepare(case: Case, folder: Path, catalogue: Catalogue, starter: Path) -> Pa
 def compare(case: Case, path: Path, threads: int) -> Answer:
     """Measure one case, in a process of its own."""
     question = {
-        "path": str(path), "settings": dataclasses.asdict(case.settings), "threads": threads,
+        "path": str(path), "settings": dataclasses.asdict(case.settings), "threads": threads, "filled": case.filled,
     }  # fmt: skip
     done = subprocess.run(
         [sys.executable, "-m", "tests.core.fit.real_allocation"],
