@@ -88,9 +88,10 @@ def run_scan(arguments: argparse.Namespace, context: Context) -> int:
         context.output.json(vars(result))
         return 0
     context.output.say(
-        text(
-            "{models} models: {added} new, {changed} changed, {gone} gone.",
-            models=result.models,
+        plural(
+            result.models,
+            "One model: {added} new, {changed} changed, {gone} gone.",
+            "{count} models: {added} new, {changed} changed, {gone} gone.",
             added=result.added,
             changed=result.changed,
             gone=result.gone,

@@ -51,23 +51,27 @@ def import_path(library: Library, path: Path, manner: Manner, progress: Progress
         except OSError as error:
             raise ModelNotFound(text("There is no file “{path}”.", path=str(path))) from error
     results: list[ImportResult] = []
-    for model in found:
-        try:
-            results.append(ImportResult(Path(model.path), _import_one(library, model, manner, progress)))
-        except LocalLLMError as error:
-            results.append(ImportResult(Path(model.path), problem=error.message))
+    with Inspector() as inspector:
+        for model in found:
+            path = Path(model.path)
+            try:
+                taken = _import_one(library, model, manner, inspector, progress)
+                results.append(ImportResult(path, taken))
+            except LocalLLMError as error:
+                results.append(ImportResult(path, problem=error.message))
     return results
 
 
-def _import_one(library: Library, found: FoundModel, manner: Manner, progress: Progress) -> LibraryModel:
+def _import_one(
+    library: Library, found: FoundModel, manner: Manner, inspector: Inspector, progress: Progress
+) -> LibraryModel:
     if manner == "place" or Path(found.path).is_relative_to(library.folder.absolute()):
-        return library.add(Path(found.path), progress)
-    with Inspector() as inspector:
-        verdict = inspect_model(found, inspector, progress)
-    if verdict.reason is not None:
-        raise refusal(verdict)
+        return library.add(Path(found.path), progress, inspector)
     targets = [safe_target(library.folder, name) for name in _names_of(found)]
     _refuse_overwriting(targets)
+    verdict = inspect_model(found, inspector, progress)
+    if verdict.reason is not None:
+        raise refusal(verdict)
     made: list[Path] = []
     try:
         for part, target in zip(found.parts, targets, strict=True):
@@ -77,7 +81,7 @@ def _import_one(library: Library, found: FoundModel, manner: Manner, progress: P
         for target in made:
             target.unlink(missing_ok=True)
         raise
-    return library.add(targets[0], progress)
+    return library.add(targets[0], progress, inspector)
 
 
 def _names_of(found: FoundModel) -> list[str]:

@@ -78,7 +78,7 @@ class Index:
             with closing(self._connect()) as db:
                 db.execute("SELECT count(*) FROM models").fetchone()
                 return
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             if not _is_damage(error):
                 return
         self._rebuild()
@@ -88,12 +88,11 @@ class Index:
         names = ", ".join(values)
         updates = ", ".join(f"{name} = excluded.{name}" for name in values)
         marks = ", ".join("?" * (len(values) + 1))
-        with self.writing() as db:
-            db.execute(
-                f"INSERT INTO marks (path, {names}) VALUES ({marks}) "  # noqa: S608 - names of our columns
-                f"ON CONFLICT (path) DO UPDATE SET {updates}",
-                (path, *values.values()),
-            )
+        statement = (
+            f"INSERT INTO marks (path, {names}) VALUES ({marks}) "  # noqa: S608 - names of our columns
+            f"ON CONFLICT (path) DO UPDATE SET {updates}"
+        )
+        self._change((statement, (path, *values.values())))
 
     def profiles(self, path: str) -> list[LoadProfile]:
         """Return the load profiles of a model, by name; one that cannot be read is left out."""
@@ -112,19 +111,15 @@ class Index:
             "system_prompt": profile.system_prompt,
             "template": profile.template,
         }
-        with self.writing() as db:
-            db.execute(
-                "INSERT OR REPLACE INTO profiles (path, name, profile) VALUES (?, ?, ?)",
-                (path, profile.name.strip()[:80], json.dumps(record)),
-            )
+        statement = "INSERT OR REPLACE INTO profiles (path, name, profile) VALUES (?, ?, ?)"
+        self._change((statement, (path, profile.name.strip()[:80], json.dumps(record))))
 
     def remove_profile(self, path: str, name: str) -> None:
         """Forget a load profile."""
-        with self.writing() as db:
-            db.execute("DELETE FROM profiles WHERE path = ? AND name = ?", (path, name))
-            db.execute(
-                "UPDATE marks SET default_profile = '' WHERE path = ? AND default_profile = ?", (path, name)
-            )
+        self._change(
+            ("DELETE FROM profiles WHERE path = ? AND name = ?", (path, name)),
+            ("UPDATE marks SET default_profile = '' WHERE path = ? AND default_profile = ?", (path, name)),
+        )
 
     def provenance(self, path: str) -> Provenance | None:
         """Return where the model of this path came from, None if that is not known."""
@@ -133,6 +128,21 @@ class Index:
         if row is None:
             return None
         return Provenance(row["repo"], row["revision"], row["file"], json.loads(row["sha256"]))
+
+    def _change(self, *statements: tuple[str, tuple[object, ...]]) -> None:
+        """Write what a person made, once more if the index was found damaged and made anew."""
+        before = self.rebuilt
+        try:
+            self._write(statements)
+        except StoreError:
+            if self.rebuilt is before:
+                raise
+            self._write(statements)
+
+    def _write(self, statements: tuple[tuple[str, tuple[object, ...]], ...]) -> None:
+        with self.writing() as db:
+            for statement, values in statements:
+                db.execute(statement, values)
 
     def _connect(self) -> sqlite3.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -178,7 +188,7 @@ class Index:
     def _translated(self) -> Generator[None]:
         try:
             yield
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
             if _is_damage(error):
                 self._rebuild()
                 message = text("The list of models was damaged and is made again from the files.")
@@ -198,6 +208,8 @@ class Index:
 
 
 def _is_damage(error: Exception) -> bool:
+    if isinstance(error, (UnicodeDecodeError, json.JSONDecodeError)):
+        return True
     return isinstance(error, sqlite3.DatabaseError) and any(words in str(error) for words in _DAMAGED)
 
 
@@ -205,11 +217,16 @@ def _salvage(path: Path, table: str) -> Iterator[tuple[Any, ...]]:
     """Yield the rows that can still be read: forwards to the damage, then backwards to it."""
     try:
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as db:
+            db.text_factory = _decode
             seen: set[int] = set()
             for order in ("ASC", "DESC"):
                 yield from _readable_rows(db, table, order, seen)
     except sqlite3.Error as error:
         _log.warning("Nothing of %s could be saved: %s", table, error)
+
+
+def _decode(content: bytes) -> str:
+    return content.decode("utf-8", "replace")
 
 
 def _readable_rows(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -147,7 +148,9 @@ class Library:
             )
         return matches[0]
 
-    def add(self, path: Path, progress: Progress | None = None, name: str = "") -> LibraryModel:
+    def add(
+        self, path: Path, progress: Progress | None = None, inspector: Inspector | None = None
+    ) -> LibraryModel:
         """Put a file on the list where it lies, after the inspector has seen it.
 
         Raises:
@@ -155,7 +158,7 @@ class Library:
             BadModelFile: It is not a usable model.
         """
         inside = path.absolute().is_relative_to(self.folder.absolute())
-        return self._take(path, "own" if inside else "added", progress or Progress(), name=name)
+        return self._take(path, "own" if inside else "added", progress or Progress(), inspector=inspector)
 
     def record_download(
         self, path: Path, origin: Provenance, sha256: Mapping[str, str], progress: Progress | None = None
@@ -201,14 +204,13 @@ class Library:
         source: Source,
         progress: Progress,
         *,
-        name: str = "",
+        inspector: Inspector | None = None,
         origin: Provenance | None = None,
         hashes: Mapping[str, str] | None = None,
     ) -> LibraryModel:
-        found = _look(path, source)
-        found = replace(found, name=name or found.name, provenance=origin)
-        with Inspector() as inspector:
-            verdict = inspect_model(found, inspector, progress)
+        found = replace(_look(path, source), provenance=origin)
+        with nullcontext(inspector) if inspector else Inspector() as chosen:
+            verdict = inspect_model(found, chosen, progress)
         if verdict.reason is not None:
             raise refusal(verdict)
         with self.index.writing() as db:

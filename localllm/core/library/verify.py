@@ -46,7 +46,9 @@ def verify(index: Index, path: Path, progress: Progress) -> Verification:
     """
     try:
         found = find_one(path, "folder")
-        before = _hashes_before(index, [part.path for part in found.parts])
+        origin = index.provenance(str(path))
+        known = origin is not None and bool(origin.sha256)  # then what it was before does not matter
+        before = {} if known else _hashes_before(index, [part.path for part in found.parts])
         sha256: dict[str, str] = {}
         done = 0
         for part in found.parts:
@@ -67,7 +69,7 @@ def verify(index: Index, path: Path, progress: Progress) -> Verification:
     if state == "checked" and any(before.get(file, value) != value for file, value in sha256.items()):
         sentence = text("“{name}” is not what it was when it was hashed before.", name=path.name)
         return Verification(path, "changed", sentence, named)
-    return Verification(path, state, _sentence(state, path, known=bool(before)), named)
+    return Verification(path, state, _sentence(state, path, known=known or bool(before)), named)
 
 
 def hash_part(part: Part, progress: Progress, done: int = 0, total: int = 0) -> str:
@@ -100,5 +102,5 @@ def _sentence(state: State, path: Path, *, known: bool) -> Text:
     if state == "damaged":
         return text("“{name}” is not the file that its source has: its hash differs.", name=path.name)
     if known:
-        return text("“{name}” is as it was.", name=path.name)
+        return text("“{name}” is as it should be.", name=path.name)
     return text("“{name}” was hashed; from now on a change will be noticed.", name=path.name)

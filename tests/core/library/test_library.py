@@ -14,8 +14,8 @@ def model_file(path, name="llama"):
 
 
 @pytest.fixture
-def library(tmp_path):
-    return Library(Paths.for_user(), Settings(model_folders=(str(tmp_path / "more"),)))
+def library(tmp_path, around):
+    return Library(Paths.for_user(), Settings(model_folders=(str(tmp_path / "more"),)), around)
 
 
 def test_the_starter_model_is_there_at_once(library, starter):
@@ -39,10 +39,13 @@ def test_finds_models_in_every_folder_at_any_depth(library, tmp_path):
 
 
 def test_a_split_model_is_one_model(library, tmp_path):
-    for part in ("00001", "00002", "00003"):
-        model_file(tmp_path / "more" / f"big-{part}-of-00003.gguf")
+    for part in range(1, 4):
+        pairs = [*g.LLAMA, g.uint_pair("split.count", 3), g.uint_pair("split.no", part - 1)]
+        path = tmp_path / "more" / f"big-{part:05d}-of-00003.gguf"
+        path.parent.mkdir(exist_ok=True)
+        g.write(path, g.container(pairs, [g.tensor("a")], b"\0" * 128))
     (model,) = library.models()[1:]
-    assert model.name == "big"
+    assert (model.name, model.parts, model.problem, model.parameters) == ("big", 3, None, 96)
     assert model.size == 3 * (tmp_path / "more" / "big-00001-of-00003.gguf").stat().st_size
 
 
@@ -50,6 +53,15 @@ def test_a_broken_file_is_listed_with_its_problem(library, tmp_path):
     (tmp_path / "more").mkdir()
     g.write(tmp_path / "more" / "bad.gguf", b"nothing")
     assert "does not begin" in str(library.models()[1].problem)
+
+
+def test_a_split_model_with_a_part_missing_or_foreign_says_so(library, tmp_path):
+    model_file(tmp_path / "more" / "lost-00001-of-00003.gguf")
+    model_file(tmp_path / "more" / "odd-00001-of-00002.gguf")
+    model_file(tmp_path / "more" / "odd-00002-of-00002.gguf")
+    lost, odd = library.models()[1:]
+    assert "2 of its parts are missing" in str(lost.problem)
+    assert "do not belong together" in str(odd.problem)
 
 
 def test_find_by_path_name_and_beginning(library, tmp_path):
