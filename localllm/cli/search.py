@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from localllm.cli import offers
 from localllm.cli.output import Column
 from localllm.cli.this_machine import this_machine
 from localllm.core.catalogue import Catalogue
+from localllm.core.discover import SORTS, Wanted, room_on, search_catalogue, search_hub
 from localllm.core.hub.addresses import is_address, parse_address
 from localllm.core.quality import USES
 from localllm.errors import HubOffline, ModelNotFound, UsageError
@@ -19,22 +21,10 @@ if TYPE_CHECKING:
 
     from localllm.cli.output import Context
     from localllm.core.catalogue import CatalogueModel
-    from localllm.core.hub.client import Filters, Hub, Sort
+    from localllm.core.hub.client import Hub
     from localllm.core.hub.records import SearchHit
-    from localllm.core.quality import Use
 
-SORTS = ("downloads", "likes", "date", "size")
 MOST = 200
-_USUAL_BITS = 4.9  # of a Q4_K_M file, per weight
-_REST = 512 << 20  # bytes beside the weights, at least
-_OF_USE: dict[Use, tuple[str, tuple[str, ...]]] = {  # the Hub's task, and tags
-    "chat": ("text-generation", ()),
-    "code": ("text-generation", ("code",)),
-    "reasoning": ("text-generation", ("reasoning",)),
-    "vision": ("image-text-to-text", ()),
-    "multilingual": ("text-generation", ("multilingual",)),
-    "embedding": ("feature-extraction", ()),
-}
 
 
 def add_parser(subparsers: Any) -> None:
@@ -74,35 +64,19 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     return 0
 
 
-def _search(hub: Hub, query: str, arguments: argparse.Namespace, context: Context) -> list[SearchHit]:
+def _search(hub: Hub, query: str, arguments: argparse.Namespace, context: Context) -> tuple[SearchHit, ...]:
     context.output.status("…")
-    budget = _budget(context) if arguments.fits else None
-    filters = _filters(arguments, budget)
-    hits = hub.search(query, sort=cast("Sort", arguments.sort), filters=filters, limit=arguments.limit)
+    room = room_on(this_machine(context)) if arguments.fits else None
+    hits = search_hub(hub, replace(_wanted(query, arguments), room=room), arguments.limit)
     context.output.status("")
-    return [hit for hit in hits if budget is None or _needed(hit.parameters) <= budget]
+    return hits
 
 
-def _filters(arguments: argparse.Namespace, budget: int | None) -> Filters:
-    from localllm.core.hub.client import Filters
-
-    task, tags = _OF_USE[arguments.use] if arguments.use else ("", ())
-    most = int(max(0, budget - _REST) * 8 / _USUAL_BITS) if budget is not None else None
-    return Filters(task, arguments.license, tags, most)
+def _wanted(query: str, arguments: argparse.Namespace) -> Wanted:
+    return Wanted(query, arguments.sort, arguments.use, arguments.license)
 
 
-def _budget(context: Context) -> int:
-    from localllm.core.fit.budgets import budgets_of
-
-    return budgets_of(this_machine(context)).whole(closed=False)
-
-
-def _needed(parameters: int | None) -> int:
-    """Return about what a model takes in the usual quantization, bytes; 0 where its size is not known."""
-    return int(parameters * _USUAL_BITS / 8) + _REST if parameters else 0
-
-
-def _show_hits(hits: list[SearchHit], arguments: argparse.Namespace, context: Context) -> None:
+def _show_hits(hits: tuple[SearchHit, ...], arguments: argparse.Namespace, context: Context) -> None:
     output = context.output
     if arguments.json:
         output.json({"source": "hub", "offline": None, "hits": [_hit_as_json(hit) for hit in hits]})
@@ -152,7 +126,8 @@ def _hit_as_json(hit: SearchHit) -> dict[str, Any]:
 def _show_catalogue(query: str, error: HubOffline, arguments: argparse.Namespace, context: Context) -> None:
     """Show what the catalogue knows of it, and that there is no network."""
     output = context.output
-    models = _known(query, arguments)[: arguments.limit]
+    catalogue = Catalogue.load(resources_folder() / "catalogue.json")
+    models = search_catalogue(catalogue, _wanted(query, arguments))[: arguments.limit]
     if arguments.json:
         hits = [_model_as_json(model) for model in models]
         output.json({"source": "catalogue", "offline": output.translate(error.message), "hits": hits})
@@ -178,17 +153,6 @@ def _show_catalogue(query: str, error: HubOffline, arguments: argparse.Namespace
         for model in models
     ]
     output.table(columns, rows)
-
-
-def _known(query: str, arguments: argparse.Namespace) -> list[CatalogueModel]:
-    words = query.lower().split()
-    return [
-        model
-        for model in Catalogue.load(resources_folder() / "catalogue.json").models
-        if all(word in f"{model.repo} {model.base_repo} {model.name}".lower() for word in words)
-        and (not arguments.use or arguments.use in model.uses)
-        and (not arguments.license or arguments.license.lower() == model.license.lower())
-    ]
 
 
 def _model_as_json(model: CatalogueModel) -> dict[str, Any]:

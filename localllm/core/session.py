@@ -160,11 +160,26 @@ class ModelSession:
             exact: Ask llama.cpp itself; otherwise the closed form where it has an answer, at once.
         """
         try:
-            subject = self._subject(model)
-            return self._estimator.estimate(self._question(subject, settings, machine, exact=exact))
+            return self.estimate_subject(self._subject(model), settings, machine, exact=exact)
         except (NeedsHeader, BadModelFile, EngineError) as error:
             _log.info("No estimate of “%s”: %s", model.name, error)
             return None
+
+    def estimate_subject(
+        self,
+        subject: Subject,
+        settings: LoadSettings,
+        machine: Machine | None = None,
+        *,
+        exact: bool = True,
+    ) -> Estimate:
+        """Return what loading something that need not be on this disk would take; else as `estimate`.
+
+        Raises:
+            NeedsHeader: There is no header, and the closed form does not cover this architecture.
+            BadModelFile, EngineError: llama.cpp refuses the file or the settings.
+        """
+        return self._estimator.estimate(self._question(subject, settings, machine, exact=exact))
 
     def advise(
         self,

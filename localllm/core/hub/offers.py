@@ -149,6 +149,13 @@ def chosen(offers: Offers, address: Address, table: QuantTable) -> Offer:
     )
 
 
+def files_of(offers: Offers, offer: Offer) -> tuple[RemoteFile, ...]:
+    """Return what belongs to an offer: all its parts, and the projector without which it sees no pictures."""
+    projectors = sorted((found.file for found in offers.of_kind("projector")), key=lambda file: file.size)
+    usual = [file for file in projectors if "f16" in file.name.lower()] or projectors
+    return (*offer.files, *usual[:1])
+
+
 def _matches(offer: Offer, address: Address) -> bool:
     if address.file:
         return any(file.name == address.file for file in offer.files)
