@@ -15,7 +15,7 @@ from localllm.core.fit.budgets import Amount
 from localllm.core.library import LibraryModel
 from localllm.core.machine import Cpu, Disk, EngineBuild, EngineDevice, Gpu, Machine, Memory
 from localllm.core.session import fit_settings
-from localllm.core.speed import SpeedEstimate
+from localllm.core.speed import SpeedEstimate, SpeedHistory
 from localllm.engine.protocol import Finished, LoadedModel, LoadSettings, Piece, PromptProgress, Stats
 from localllm.errors import EngineError
 from localllm.paths import Paths
@@ -225,8 +225,8 @@ class FakeLibrary:
 def make_services(theme: Theme, settings: Settings | None = None) -> Services:
     """Real store, jobs and theme; fake session and library; the computer is known already."""
     paths = Paths.for_user()
-    jobs, session = JobRunner(), FakeSession()
-    computer = ThisComputer(paths, jobs)
+    jobs, session, speeds = JobRunner(), FakeSession(), SpeedHistory(paths.speeds_file)
+    computer = ThisComputer(paths, jobs, speeds)
     computer.machine = MACHINE
     return Services(
         paths=paths,
@@ -235,6 +235,7 @@ def make_services(theme: Theme, settings: Settings | None = None) -> Services:
         jobs=jobs,
         library=FakeLibrary(),
         session=session,
+        speeds=speeds,
         store=ChatStore(paths.chats_file),
         model=ModelState(session, jobs),
         computer=computer,

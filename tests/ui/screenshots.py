@@ -2,7 +2,8 @@
 
 The computer, the recommendation and the look are real; the answer is written by the engine with the starter model,
 or, with `--scripted`, by a script, so that the pictures do not depend on what a small model happens to say.
-Further arguments: `--size 1024x640`, `--pages home,chat,loader,settings,options`.
+Further arguments: `--size 1024x640`, `--pages home,chat,loader,settings,options,library,…` (the Library page's
+pictures are the methods of `library_shots.py`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+from tests.ui.library_shots import LibraryShots
 
 ANSWERS = {
     "en": (
@@ -62,7 +65,12 @@ def main():
     for theme in ("light", "dark"):
         for language in ("en", "es"):
             with tempfile.TemporaryDirectory(prefix="LocalLLM-") as home:
-                environment = {"QT_QPA_PLATFORM": "offscreen", **os.environ, "LOCALLLM_HOME": home}
+                environment = {
+                    "QT_QPA_PLATFORM": "offscreen",
+                    **os.environ,
+                    "LOCALLLM_HOME": home,
+                    "HOME": home,
+                }
                 command = [
                     sys.executable,
                     "-m",
@@ -74,7 +82,7 @@ def main():
                 subprocess.run(command, check=True, env=environment)
 
 
-class Photographer:
+class Photographer(LibraryShots):
     """Opens the real window, waits for what is to be seen, and takes the pictures."""
 
     def __init__(self, arguments, theme, language):
@@ -110,9 +118,10 @@ class Photographer:
         services.computer.look_again()
         pages = self._arguments.pages.split(",")
         home = window.home_page
-        self._wait(lambda: home._ranking.isVisible() and services.computer.machine.engine is not None)
-        services.model.load(services.library.starter(), LoadSettings())
-        self._wait(lambda: services.model.loaded is not None)
+        if not all(page.startswith("library") for page in pages):
+            self._wait(lambda: home._ranking.isVisible() and services.computer.machine.engine is not None)
+            services.model.load(services.library.starter(), LoadSettings())
+            self._wait(lambda: services.model.loaded is not None)
         for page in pages:
             getattr(self, f"_shoot_{page}")()
         window.close()
@@ -156,6 +165,66 @@ class Photographer:
         bar.setValue(bar.maximum())
         self._save("table")
         bar.setValue(0)
+
+    def _shoot_why(self):
+        from PySide6.QtWidgets import QScrollArea
+
+        from localllm.ui.pages.why import WhyDialog
+
+        home = self._window.home_page
+        self._window.show_page("home")
+        for name, choice in (("why", self._best()), ("why-not", self._largest())):
+            home._advisor.explain(choice)
+            self._wait(lambda: home.findChild(WhyDialog) is not None)
+            dialog = home.findChild(WhyDialog)
+            self._save(name, dialog)
+            bar = dialog.findChild(QScrollArea).verticalScrollBar()
+            bar.setValue(bar.maximum())
+            self._save(f"{name}-foot", dialog)
+            dialog.reject()
+            self._wait(lambda: home.findChild(WhyDialog) is None)
+
+    def _shoot_whatif(self):
+        from localllm.core.recommend import WhatIf
+
+        home = self._window.home_page
+        self._window.show_page("home")
+        self._shoot_what_if(WhatIf("RTX 4090", 2, 64 << 30), "whatif")
+        self._shoot_what_if(WhatIf("none", 1, 512 << 20), "nothing")
+        home._on_what_if_closed()
+
+    def _shoot_what_if(self, what, name):
+        home = self._window.home_page
+        home._what_if.start(what)
+        self._wait(lambda: home._advisor._newest.what_if is not None)
+        self._wait(lambda: home._advisor._newest.what_if.memory == what.memory)
+        bar = home.verticalScrollBar()
+        bar.setValue(home._what_if.mapTo(home.widget(), home._what_if.rect().topLeft()).y() - 60)
+        self._save(name)
+        bar.setValue(0)
+
+    def _shoot_measuring(self):
+        from localllm.ui.jobs import HowFar
+
+        home = self._window.home_page
+        self._window.show_page("home")
+        home._computer.calibration.show_progress(HowFar(2, 6, None))
+        self._save("measuring")
+        home._computer.calibration.show_idle()
+
+    def _shoot_measured(self):
+        home, computer = self._window.home_page, self._services.computer
+        self._window.show_page("home")
+        computer.measure(anyway=True)
+        self._wait(lambda: computer._measuring is None)
+        self._wait(lambda: home._advisor._newest.situation.fits is not None)
+        self._save("measured")
+
+    def _best(self):
+        return self._window.home_page._advisor._newest.recommendation.best
+
+    def _largest(self):
+        return self._window.home_page._advisor._newest.recommendation.ranked[-1]
 
     def _shoot_chat(self):
         self._open_chat()

@@ -1,0 +1,106 @@
+"""Draws the cells of the Library page's table that are more than one line of text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt
+from PySide6.QtGui import QFont, QFontMetrics, QPainter
+from PySide6.QtWidgets import QApplication, QStyle, QStyledItemDelegate, QStyleOptionViewItem, QWidget
+
+from localllm.ui.itemmodels.library_page import DETAIL_ROLE, NAME, STAR, STATE, TOKEN_ROLE
+from localllm.ui.itemmodels.records import RECORD_ROLE
+
+if TYPE_CHECKING:
+    from localllm.ui.theme import Theme
+
+Index = QModelIndex | QPersistentModelIndex
+_STAR_SIZE = 18
+_DOT = 8
+_MARGIN = 8
+
+
+def row_height(metrics: QFontMetrics) -> int:
+    """Return the height of two lines with room around them."""
+    return metrics.lineSpacing() * 2 + 14
+
+
+class LibraryRowDelegate(QStyledItemDelegate):
+    """A star, a name over its details, a dot before the state; the rest as the style does it."""
+
+    def __init__(self, theme: Theme, parent: QWidget) -> None:
+        super().__init__(parent)
+        self._theme = theme
+
+    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
+        """Draw one cell."""
+        cell = QStyleOptionViewItem(option)
+        self.initStyleOption(cell, index)
+        cell.state &= ~QStyle.StateFlag.State_HasFocus
+        if index.column() not in (STAR, NAME, STATE):
+            _style_of(cell).drawControl(QStyle.ControlElement.CE_ItemViewItem, cell, painter, cell.widget)
+            return
+        words, cell.text = cell.text, ""
+        _style_of(cell).drawControl(QStyle.ControlElement.CE_ItemViewItem, cell, painter, cell.widget)
+        painter.save()
+        if index.column() == STAR:
+            self._paint_star(painter, cell.rect, index)
+        elif index.column() == NAME:
+            self._paint_name(painter, cell, words, index)
+        else:
+            self._paint_state(painter, cell, words, str(index.data(TOKEN_ROLE)))
+        painter.restore()
+
+    def _paint_star(self, painter: QPainter, rect: QRect, index: Index) -> None:
+        favourite = index.data(RECORD_ROLE).favourite
+        icon = self._theme.icon(
+            "star-filled" if favourite else "star", "accent" if favourite else "border_strong"
+        )
+        place = QRect(0, 0, _STAR_SIZE, _STAR_SIZE)
+        place.moveCenter(rect.center())
+        icon.paint(painter, place)
+
+    def _paint_name(self, painter: QPainter, cell: QStyleOptionViewItem, name: str, index: Index) -> None:
+        strong, small = QFont(cell.font), QFont(cell.font)
+        strong.setWeight(QFont.Weight.DemiBold)
+        small.setPointSizeF(small.pointSizeF() * 0.88)
+        inner = cell.rect.adjusted(_MARGIN, 5, -4, -5)
+        half = inner.height() // 2
+        refused = index.data(RECORD_ROLE).problem is not None
+        lines = (
+            (QRect(inner.left(), inner.top(), inner.width(), half), strong, "text", name),
+            (
+                QRect(inner.left(), inner.top() + half, inner.width(), half),
+                small,
+                "danger" if refused else "muted",
+                str(index.data(DETAIL_ROLE)),
+            ),
+        )
+        for place, font, token, words in lines:
+            painter.setPen(self._theme.token(token))
+            _draw_line(painter, place, font, words)
+
+    def _paint_state(self, painter: QPainter, cell: QStyleOptionViewItem, words: str, token: str) -> None:
+        color = self._theme.token(token)
+        inner = cell.rect.adjusted(_MARGIN, 0, -4, 0)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(color)
+        painter.drawEllipse(inner.left(), inner.center().y() - _DOT // 2 + 1, _DOT, _DOT)
+        inner.setLeft(inner.left() + _DOT + 6)
+        painter.setPen(color)
+        _draw_line(painter, inner, cell.font, words)
+
+    def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
+        """Return room for two lines."""
+        return QSize(super().sizeHint(option, index).width(), row_height(QFontMetrics(option.font)))
+
+
+def _draw_line(painter: QPainter, place: QRect, font: QFont, words: str) -> None:
+    painter.setFont(font)
+    fitting = QFontMetrics(font).elidedText(words, Qt.TextElideMode.ElideRight, place.width())
+    painter.drawText(place, int(Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft), fitting)
+
+
+def _style_of(cell: QStyleOptionViewItem) -> QStyle:
+    return cell.widget.style() if cell.widget else QApplication.style()
