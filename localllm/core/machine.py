@@ -114,6 +114,7 @@ class Machine:
     engine: EngineBuild | None = None
     memory_bandwidth: float | None = None  # measured here: read, all usable cores
     notes: tuple[str, ...] = ()  # what could not be found out, and why
+    engine_overhead: int | None = None  # measured here: the engine's process without buffers and vocabulary
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON data."""

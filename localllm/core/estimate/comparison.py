@@ -10,6 +10,7 @@ import psutil
 from localllm.core.estimate.estimator import backend_of, gpu_names, place_of
 from localllm.core.estimate.loads import Load
 from localllm.core.estimate.records import HOST
+from localllm.core.fit.memory import work_bytes
 
 if TYPE_CHECKING:
     from localllm.core.estimate.records import Estimate
@@ -48,7 +49,7 @@ def compare(
         model=predicted.subject.key,
         name=predicted.subject.name,
         vocabulary=predicted.subject.vocabulary,
-        predicted=predicted.memory.total,
+        predicted=predicted.memory.total - _first_batch(predicted),
         used=buffers + overhead + drivers,
         host_overhead=overhead,
         gpu_overhead=drivers,
@@ -71,6 +72,12 @@ def given_back(machine: Machine, loaded: LoadedModel) -> Machine:
         on_gpus -= back
         gpus.append(replace(gpu, memory_free=gpu.memory_free + back) if gpu.memory_free is not None else gpu)
     return replace(machine, memory=replace(memory, available=available), gpus=tuple(gpus))
+
+
+def _first_batch(predicted: Estimate) -> int:
+    """Return what a full batch takes beside the buffers, which no batch has done yet."""
+    shape = predicted.subject.shape
+    return work_bytes(shape, predicted.settings) if shape else 0
 
 
 def _free_on_gpus(machine: Machine) -> int:

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 from localllm.core.engine_limits import as_used, weight_layout_works, without_weight_layout
 from localllm.core.estimate.dry_runs import DryRuns
-from localllm.core.estimate.loads import Load, LoadHistory, gpu_overhead, host_overhead
+from localllm.core.estimate.loads import Load, LoadHistory, engine_overhead, gpu_overhead, host_overhead
 from localllm.core.estimate.places import ExactPlaces
 from localllm.core.estimate.records import HOST, DeviceMemory, Estimate, Question
 from localllm.core.fit import budgets_of, place_as, place_within
-from localllm.core.fit.placement import driver_share
+from localllm.core.fit.placement import driver_share, growth
 from localllm.core.speed import SpeedHistory, predict_speed
 from localllm.core.speed.history import key_of
 from localllm.engine.protocol import LoadSettings
@@ -65,6 +65,11 @@ class Estimator:
         answer = answer or self._formula(question)
         return replace(answer, speed=self._speed(question, answer), last_load=self._last_load(question))
 
+    def as_used(self, machine: Machine) -> Machine:
+        """Describe this computer as the engine uses it, with what was learned from earlier loads."""
+        overhead = engine_overhead(self._loads.last(place_of(machine), HOST))
+        return replace(as_used(self.limits_file, machine), engine_overhead=overhead)
+
     def rest(self) -> None:
         """End the inspector child, and give back what it holds."""
         self._dry_runs.rest()
@@ -74,12 +79,10 @@ class Estimator:
         self._loads.add(load)
 
     def _as_engine_uses_it(self, question: Question) -> Question:
-        machine = question.machine
+        machine = self.as_used(question.machine) if question.here else question.machine
         works = question.extra_buffers and weight_layout_works(self.limits_file, machine)
         if not question.extra_buffers:
             machine = without_weight_layout(machine)
-        elif question.here:
-            machine = as_used(self.limits_file, machine)
         return replace(question, machine=machine, extra_buffers=works)
 
     def _formula(self, question: Question) -> Estimate:
@@ -93,19 +96,7 @@ class Estimator:
         placement, memory, verdict = (
             place_as(*arguments, question.placing) if question.placing else place_within(*arguments)
         )
-        return self._with_learned(question, _formula_estimate(question, placement, memory, verdict, budgets))
-
-    def _with_learned(self, question: Question, answer: Estimate) -> Estimate:
-        """Replace the overhead's constants by what was measured here; a place stays as it was chosen."""
-        if not question.here or answer.placement.kind != "cpu":
-            return answer
-        loads = self._loads.last(place_of(question.machine), HOST)
-        overhead = host_overhead(loads, question.subject.key, question.subject.vocabulary)
-        if overhead is None:
-            return answer
-        memory = replace(answer.memory, overhead=overhead)
-        placement = replace(answer.placement, host_bytes=memory.total)
-        return _formula_estimate(question, placement, memory, answer.verdict, answer.budgets)
+        return _formula_estimate(question, placement, memory, verdict, budgets)
 
     def _exact(self, question: Question, progress: Progress | None) -> Estimate | None:
         places = ExactPlaces(question, self._dry_runs, self._overheads(question), progress)
@@ -116,15 +107,20 @@ class Estimator:
         machine, subject = question.machine, question.subject
         names = gpu_names(machine)
         place = place_of(machine)
-        cpu = host_overhead(self._loads.last(place, HOST), subject.key, subject.vocabulary)
+        loads = self._loads.last(place, HOST)
+        cpu = host_overhead(loads, subject.key, subject.vocabulary)
         if not names:
             return cpu, None, 0
         loads = self._loads.last(place, backend_of(names))
         budgets = budgets_of(machine)
         learned = gpu_overhead(loads, subject.key)
         plain = replace(question.settings, kv_type_k="f16", kv_type_v="f16")  # a dry run counts unpacking
-        driver = driver_share(budgets.gpus, subject.shape, plain)
-        return cpu, host_overhead(loads, subject.key, subject.vocabulary), learned or driver
+        driver = (
+            driver_share(budgets.gpus, subject.shape, plain)
+            if learned is None
+            else learned + growth(len(names), subject.shape, plain)
+        )
+        return cpu, host_overhead(loads, subject.key, subject.vocabulary), driver
 
     def _speed(self, question: Question, answer: Estimate) -> SpeedEstimate | None:
         subject, settings, placement = question.subject, question.settings, answer.placement

@@ -15,14 +15,13 @@ from contextlib import closing
 from dataclasses import astuple, dataclass, fields
 from typing import TYPE_CHECKING
 
+from localllm.core.fit.memory import VOCABULARY_BYTES
+
 if TYPE_CHECKING:
     from pathlib import Path
 
 _log = logging.getLogger(__name__)
 
-# llama.cpp's vocabulary in memory: 307 to 424 bytes per token for 9 BPE vocabularies of 50,000 to 262,000
-# tokens, 152 for two of SPM, measured with llama-cpp-python 0.3.36
-VOCABULARY_BYTES = 340
 _REMEMBERED = 40  # loads of one backend that a prediction looks at
 _BUSY_SECONDS = 5.0
 _SCHEMA = """
@@ -105,16 +104,19 @@ class LoadHistory:
         return database
 
 
-def host_overhead(loads: list[Load], model: str, vocabulary: int) -> int | None:
-    """Return the bytes that the engine's process will take besides its buffers; None if nothing is known.
+def engine_overhead(loads: list[Load]) -> int | None:
+    """Return what the engine's process takes besides its buffers and vocabulary; None if nothing is known."""
+    bare = [load.host_overhead - VOCABULARY_BYTES * load.vocabulary for load in loads if load.host_overhead]
+    return int(max(0, statistics.median(bare))) if bare else None
 
-    The same model's own figure, else the median of all without their vocabularies, and this vocabulary.
-    """
+
+def host_overhead(loads: list[Load], model: str, vocabulary: int) -> int | None:
+    """Return what the engine's process took when this model was loaded, else what it takes with others."""
     own = [load.host_overhead for load in loads if load.model == model and load.host_overhead]
+    bare = engine_overhead(loads)
     if own:
         return own[0]
-    bare = [load.host_overhead - VOCABULARY_BYTES * load.vocabulary for load in loads if load.host_overhead]
-    return int(max(0, statistics.median(bare)) + VOCABULARY_BYTES * vocabulary) if bare else None
+    return bare + VOCABULARY_BYTES * vocabulary if bare is not None else None
 
 
 def gpu_overhead(loads: list[Load], model: str) -> int | None:

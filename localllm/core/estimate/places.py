@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from localllm.core.estimate.records import HOST, DeviceMemory, Estimate
 from localllm.core.fit import MemoryEstimate, Placement, Placing, budgets_of, place_within, verdict_of
-from localllm.core.fit.memory import RUNTIME
+from localllm.core.fit.memory import RUNTIME, work_bytes
 from localllm.core.fit.placement import HOST_RUNTIME_WITH_GPU, LEAST_SHARE
 from localllm.engine.protocol import DryRun
 
@@ -148,6 +148,8 @@ class ExactPlaces:
             overhead = self._beside_gpu or (RUNTIME if self._budgets.unified else HOST_RUNTIME_WITH_GPU)
         else:
             overhead = self._alone or RUNTIME
+        if entry.device == HOST and self._question.subject.shape:
+            overhead += work_bytes(self._question.subject.shape, self._question.settings)
         parts = (entry.weights, entry.kv, entry.compute, entry.output, overhead)
         return DeviceMemory(entry.device, sum(parts), *parts)
 

@@ -44,6 +44,7 @@ class Budgets:
     gpu: Amount = Amount(0, 0)  # of all of them, before their drivers' share
     unified: bool = False
     layout: CpuLayout = "plain"
+    engine: int | None = None  # `Machine.engine_overhead`
     kept: Amount = Amount(0, 0)  # of main memory that is left alone: against swapping, for the system
 
     def whole(self, *, closed: bool) -> int:
@@ -62,12 +63,20 @@ def budgets_of(machine: Machine) -> Budgets:
     if discrete:
         amounts = [_discrete(gpu) for gpu in discrete]
         total = Amount(sum(amount.now for amount in amounts), sum(amount.closed for amount in amounts))
-        return Budgets(host, discrete, total, layout=layout, kept=kept)
+        return Budgets(host, discrete, total, layout=layout, engine=machine.engine_overhead, kept=kept)
     shared = [gpu for gpu in usable if gpu.kind != "discrete"]
     if shared:
         gpu = max(shared, key=lambda gpu: (gpu.memory_total or 0) + (gpu.shared_total or 0))
-        return Budgets(host, (gpu,), _shared(gpu, host), unified=True, layout=layout, kept=kept)
-    return Budgets(host, layout=layout, kept=kept)
+        return Budgets(
+            host,
+            (gpu,),
+            _shared(gpu, host),
+            unified=True,
+            layout=layout,
+            engine=machine.engine_overhead,
+            kept=kept,
+        )
+    return Budgets(host, layout=layout, engine=machine.engine_overhead, kept=kept)
 
 
 def _layout(cpu: Cpu) -> CpuLayout:
