@@ -2,7 +2,7 @@
 
 Writes models of real dimensions with random weights, asks the estimator (dry run + driver's context + reserve),
 then loads each for real, reads a prompt that fills the context, writes a few tokens, and watches what the driver
-says is used. The prediction must never be under the peak.
+says is used. The prediction must never be under the peak. After `localllm calibrate` speeds are compared too.
 """
 
 import argparse
@@ -23,6 +23,7 @@ from localllm.core.hardware.nvml import take_snapshot
 from localllm.core.speed import SpeedHistory
 from localllm.engine.client import Engine
 from localllm.engine.protocol import BenchSample, BenchTest, LoadSettings
+from localllm.paths import Paths
 from localllm.progress import Progress
 
 MIB = 2**20
@@ -143,9 +144,8 @@ def main() -> None:
         machine = with_engine(probe(folder), read_engine_build())
         threads = min(8, machine.cpu.usable_cores)
         idle = sum(card.memory_total - card.memory_free for card in take_snapshot().gpus)
-        estimator = Estimator(
-            folder / "limits.json", folder / "dry.db", folder / "loads.db", SpeedHistory(folder / "speeds.db")
-        )
+        speeds = SpeedHistory(Paths.for_user().speeds_file)  # what `localllm calibrate` has left
+        estimator = Estimator(folder / "limits.json", folder / "dry.db", folder / "loads.db", speeds)
         for wanted in arguments.models:
             path = write_synthetic(MODELS[wanted], folder)
             subject = subject_of_file(path, wanted)
@@ -155,6 +155,8 @@ def main() -> None:
                 question = Question(subject, fit, machine, placing, extra_buffers=False)
                 exact = estimator.estimate(question)
                 formula = estimator.estimate(dataclasses.replace(question, exact=False))
+                shallow = replace(question, settings=replace(fit, context_length=256), exact=False)
+                expected = estimator.estimate(shallow).speed
                 estimator.rest()
                 wait_until_free(idle)
                 prompt = fit.context_length - 64
@@ -166,7 +168,9 @@ def main() -> None:
                 print(
                     f"{model} {fit.context_length} {kinds} {where}: {exact.memory.certainty} {said / MIB:.0f} "
                     f"used {taken / MIB:.0f} MiB ({100 * (said / taken - 1):+.1f} %), formula {guess / MIB:.0f} "
-                    f"({100 * (guess / taken - 1):+.1f} %); tg {speed['tg64']:.1f} pp {speed['pp512']:.0f}",
+                    f"({100 * (guess / taken - 1):+.1f} %); tg {speed['tg64']:.1f} pp {speed['pp512']:.0f}, "
+                    f"expected {expected.tokens_per_second:.1f} ({expected.low:.1f} to {expected.high:.1f}, "
+                    f"{expected.basis}) and {expected.prompt_tokens_per_second:.0f}",
                     flush=True,
                 )
             path.unlink()
