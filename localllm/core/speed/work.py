@@ -27,6 +27,16 @@ _RATES = {
     "F16": 1.05, "BF16": 1.05,
 }  # fmt: skip
 _MIXTURE = {"Q4_K_M": 1.04, "Q3_K_L": 0.85, "Q3_K_M": 0.82}  # with tensors of more bits among them
+# Operations of a prompt in a second, relative likewise: types without matrix kernels in llama.cpp are slow.
+_PROMPT_RATES = {
+    "Q4_0": 0.33,
+    "Q4_1": 0.22,
+    "Q5_0": 0.33,
+    "Q5_1": 0.25,
+    "Q5_K": 0.88,
+    "Q6_K": 0.77,
+    "F16": 0.85,
+}
 _SHORT_HEAD = 128  # elements
 # from llama.cpp's tools/quantize/README.md: Q3_K_M reaches 0.81, Q2_K 0.71 of the rate of Q4_K_M
 _EASY_BITS, _RATE_PER_BIT, _SLOWEST = 4.7, 0.2, 0.65
@@ -59,6 +69,12 @@ class TimedModel:
     def bits(self) -> float:
         """Bits per weight."""
         return 8 * self.weights / max(1, self.shape.parameters)
+
+    @property
+    def prompt_rate(self) -> float:
+        """How fast its weights are used on a prompt, relative to Q4_K or Q8_0."""
+        name = self.quant.upper().removeprefix("UD-")
+        return next((rate for kind, rate in _PROMPT_RATES.items() if name.startswith(kind)), 1.0)
 
     @property
     def rate(self) -> float:
@@ -157,7 +173,7 @@ def prompt_work(model: TimedModel, place: Place, tokens: int, depth: float = 0.0
     for role in ROLES:
         share = place.share(role)
         of_experts = float(role == "cpu") if place.kind == "experts_on_cpu" else share
-        flops = 2 * (share * rest + of_experts * experts)
+        flops = 2 * (share * rest + of_experts * experts) / model.prompt_rate
         found[role] = Work(
             layers=share * shape.layers,
             experts=of_experts * 2 * experts,
