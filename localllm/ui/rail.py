@@ -55,6 +55,7 @@ class Rail(QWidget):
         self._buttons = {
             "home": _PageButton(theme, "computer", self.tr("Home"), "Ctrl+1"),
             "chat": _PageButton(theme, "chat", self.tr("Chat"), "Ctrl+2"),
+            "library": _PageButton(theme, "library", self.tr("Library"), "Ctrl+4"),
             "settings": _PageButton(theme, "settings", self.tr("Settings"), "Ctrl+,"),
         }
         column = QVBoxLayout(self)
