@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import hashlib
 import re
 from dataclasses import dataclass
@@ -110,6 +111,7 @@ class Fetcher:
 
     def _content(self, number: int, file: RemoteFile, progress: Progress) -> tuple[Path, str | None]:
         """Return where the bytes are, and their SHA-256 if they are right."""
+        self._hub.raise_if_offline()
         address = self._hub.address(self._request.repo, self._request.commit, file.name)
         path = RemotePath(self._request.repo, address, self._hub.page(self._request.repo))
         if file.xet and file.size > XET_ONLY:
@@ -137,7 +139,8 @@ class Fetcher:
     def _place(self, number: int, file: Fetched) -> None:
         if file.path == file.target:
             return
-        if file.target.exists() and file.target.read_bytes() != file.path.read_bytes():
+        new = self._request.replace or not file.target.exists()
+        if not new and not filecmp.cmp(file.target, file.path, shallow=False):
             self._refuse_unless_replacing(file.target)
         move_into_place(file.path, file.target)
         remove_part(self._work, number)

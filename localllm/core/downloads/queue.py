@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 from localllm.core.downloads.fetch import Fetcher, missing_bytes
 from localllm.core.downloads.pace import Limiter
 from localllm.core.downloads.segments import Means
-from localllm.core.downloads.space import check_space
+from localllm.core.downloads.space import check_space, disk_error
 from localllm.core.downloads.store import DownloadStore
 from localllm.core.downloads.transport import Transport
 from localllm.errors import Cancelled, LocalLLMError, NotEnoughDisk, StoreError
@@ -227,6 +227,8 @@ class DownloadQueue:
             self._closing.wait(_LOOK_SECONDS)
 
     def _run_next(self) -> bool:
+        if self._hub.offline:
+            return False
         now = time.monotonic()
         for entry in self._store.all():
             waiting = now - self._no_room.get(entry.id, -_SPACE_SECONDS) < _SPACE_SECONDS
@@ -241,13 +243,15 @@ class DownloadQueue:
     def _owned(self, entry: Download) -> Generator[bool]:
         """Hold an entry's lock, if nobody else does and it still wants to run."""
         folder = self._work_folder(entry)
+        lock = FileLock(folder / "lock", timeout=0)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(folder / "lock", timeout=0)
             lock.acquire()
-        except (OSError, Timeout) as error:
-            if not isinstance(error, Timeout):
-                self._store.change(entry.id, state="failed", note=_cannot_write(entry.request.folder))
+        except Timeout:
+            yield False
+            return
+        except OSError as error:
+            self._failed(entry, disk_error(error, entry.request.folder, entry.request.size), entry.done)
             yield False
             return
         try:
@@ -275,7 +279,7 @@ class DownloadQueue:
             self._stopped(entry, meter)
             outer.raise_if_cancelled()
         except LocalLLMError as error:
-            self._failed(entry, error, meter)
+            self._failed(entry, error, meter.done)
             if raising:
                 raise
         finally:
@@ -291,7 +295,7 @@ class DownloadQueue:
         state = "paused" if now.wish == "pause" else "queued"
         self._store.change(entry.id, state=state, done=meter.done, speed=0.0, note=None)
 
-    def _failed(self, entry: Download, error: LocalLLMError, meter: _Meter) -> None:
+    def _failed(self, entry: Download, error: LocalLLMError, done: int) -> None:
         waits = isinstance(error, NotEnoughDisk)
         if waits:
             self._no_room[entry.id] = time.monotonic()
@@ -304,7 +308,7 @@ class DownloadQueue:
             else text("{what} {next}", what=sentences[0], next=sentences[-1])
         )
         state = "queued" if waits else "failed"
-        self._store.change(entry.id, state=state, done=meter.done, speed=0.0, note=note)
+        self._store.change(entry.id, state=state, done=done, speed=0.0, note=note)
 
     def _report(self, live: Download, outer: Progress) -> None:
         with self._lock:
@@ -404,7 +408,3 @@ def _merged(stored: Download, live: Download | None) -> Download:
     if live is None or stored.state != "running":
         return stored
     return dataclasses.replace(stored, done=live.done, speed=live.speed, note=live.note)
-
-
-def _cannot_write(folder: Path) -> Text:
-    return text("LocalLLM may not write into “{folder}”.", folder=str(folder))
