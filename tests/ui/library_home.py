@@ -44,7 +44,12 @@ def fill(home, models):
     write(models / "bartowski" / "Qwen3-8B-Q4_K_M.gguf", "qwen3 8b", mixed, "Q4_K_M")
     write(models / "gemma-3-4b-it-Q6_K.gguf", "gemma 3 4b", flat("Q6_K"), "Q6_K")
     studio = home / ".lmstudio" / "models"
-    write(studio / "lmstudio-community" / "Llama-3.2-3B-Instruct-GGUF" / "Llama-3.2-3B-Instruct-Q8_0.gguf", "llama 3.2 3b", flat("Q8_0"), "Q8_0")
+    write(
+        studio / "lmstudio-community" / "Llama-3.2-3B-Instruct-GGUF" / "Llama-3.2-3B-Instruct-Q8_0.gguf",
+        "llama 3.2 3b",
+        flat("Q8_0"),
+        "Q8_0",
+    )
     write(home / ".cache" / "llama.cpp" / "Phi-4-mini-instruct-Q4_K_M.gguf", "phi-4 mini", mixed, "Q4_K_M")
     put_ollama(home / ".ollama" / "models", write)
     g.write(models / "half-a-download.gguf", g.container(g.LLAMA, [g.tensor("a", (4096,))], b"\0" * 64))
@@ -68,9 +73,17 @@ def add_pairs(path, quant):
     with path.open("rb") as file:
         content = file.read(old.data_offset)
     tensors, pairs = (int.from_bytes(content[at : at + 8], "little") for at in (8, 16))
-    more = g.uint_pair("general.file_type", FILE_TYPES[quant]) + g.text_pair("tokenizer.chat_template", TEMPLATE)
+    more = g.uint_pair("general.file_type", FILE_TYPES[quant]) + g.text_pair(
+        "tokenizer.chat_template", TEMPLATE
+    )
     last = read_end(content, old)
-    head = content[:8] + tensors.to_bytes(8, "little") + (pairs + 2).to_bytes(8, "little") + more + content[24:last]
+    head = (
+        content[:8]
+        + tensors.to_bytes(8, "little")
+        + (pairs + 2).to_bytes(8, "little")
+        + more
+        + content[24:last]
+    )
     head += b"\0" * (-len(head) % old.alignment)
     with path.open("wb") as file:
         file.write(head)

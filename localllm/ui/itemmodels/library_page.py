@@ -29,7 +29,7 @@ def model_columns() -> tuple[Column[LibraryModel], ...]:
         Column(text("Quant"), lambda m: m.quant or "–", lambda m: m.quant),
         Column(text("Size"), lambda m: text("{size}", size=Bytes(m.size)), lambda m: m.size, right=True),
         Column(text("Parameters"), parameters_of, lambda m: m.parameters or 0, right=True),
-        Column(text("State"), lambda m: state_of(m)[0], lambda m: _STATE_ORDER.index(state_of(m)[1])),
+        Column(text("State"), lambda m: state_of(m)[0], _rank_of),
         Column(text("Last used"), lambda m: day_of(m.last_used), lambda m: -m.last_used),
     )
 
@@ -80,8 +80,11 @@ class ModelsTable(RecordTable["LibraryModel"]):
         return super().data(index, role)
 
 
-# "checked" is good news, "not yet" none at all; the colours are tokens of the theme
-_STATE_ORDER = ("success", "muted", "warning", "danger")
+_RANKS = {"checked": 0, "unchecked": 1, "changed": 2, "damaged": 3}
+
+
+def _rank_of(model: LibraryModel) -> float:
+    return _RANKS[model.state] if model.problem is None else 4
 
 
 def state_of(model: LibraryModel) -> tuple[Text, str]:

@@ -67,7 +67,7 @@ class RecordTable(QAbstractTableModel, Generic[Record]):
         if not index.isValid() or index.row() >= len(self.records):
             return None
         column = self.columns[index.column()]
-        if role == Qt.ItemDataRole.DisplayRole:
+        if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole):
             return say(column.shown(self.records[index.row()]))
         if role == Qt.ItemDataRole.TextAlignmentRole:
             return alignment(right=column.right)

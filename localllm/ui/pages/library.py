@@ -26,7 +26,7 @@ from localllm.ui.pages.library_detail import LibraryDetail
 from localllm.ui.pages.library_dialogs import ImportDialog, RemoveDialog
 from localllm.ui.pages.library_duplicates import LibraryDuplicates
 from localllm.ui.pages.library_list import LibraryList
-from localllm.ui.pages.library_queries import Listing, Query, find_details, list_models
+from localllm.ui.pages.library_queries import Listing, Query, find_details, list_models, measure
 from localllm.ui.translation import say
 from localllm.ui.widgets.banner import Banner
 from localllm.ui.widgets.basics import make_button, make_card, make_label
@@ -58,6 +58,7 @@ class LibraryPage(QWidget):
         super().__init__()
         self._services = services
         self._listing: Job | None = None
+        self._measuring: Job | None = None
         self._reading: Job | None = None
         self._looked = False
         self.setAcceptDrops(True)
@@ -100,8 +101,11 @@ class LibraryPage(QWidget):
         self.list.table.setFocus()
 
     def refresh(self) -> None:
-        """Read the list again, for the query that stands."""
+        """Read the list again, for the query that stands, and what all of it takes."""
         self._on_asked(self.list.query)
+        library = self._services.library
+        reactions = Reactions(succeeded=self._on_measured, failed=self._on_failed)
+        self._measuring = self._services.jobs.run(lambda _progress: measure(library), reactions)
 
     def offer_import(self, files: list[Path]) -> None:
         """Ask how files are to be taken in; folders are looked through where they are."""
@@ -252,12 +256,16 @@ class LibraryPage(QWidget):
         if self.sender() is not self._listing:
             return
         self.list.show_listing(listing)
-        count = listing.counts["all"]
+        self._teaching.setVisible(set(listing.sources) <= {"starter"})
+
+    def _on_measured(self, measured: tuple[int, int]) -> None:
+        if self.sender() is not self._measuring:
+            return
+        count, size = measured
         words = plural(
-            count, "One model · {size} on disk", "{count} models · {size} on disk", size=Bytes(listing.disk)
+            count, "One model · {size} on disk", "{count} models · {size} on disk", size=Bytes(size)
         )
         self._summary.setText(say(words))
-        self._teaching.setVisible(set(listing.sources) <= {"starter"})
 
     def _on_failed(self, error: Exception) -> None:
         again = (self.tr("Try again"), self.refresh)

@@ -124,6 +124,7 @@ def _column(dialog: QDialog) -> QVBoxLayout:
 
 def _buttons(dialog: ImportDialog | RemoveDialog, words: str, act: object) -> QDialogButtonBox:
     buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
+    buttons.button(QDialogButtonBox.StandardButton.Cancel).setFocus()
     agree = make_button(words, primary=True)
     agree.clicked.connect(act)
     buttons.addButton(agree, QDialogButtonBox.ButtonRole.AcceptRole)

@@ -126,14 +126,15 @@ class LibraryList(QWidget):
     def show_listing(self, listing: Listing) -> None:
         """Show models; the one that was selected stays so if it is among them."""
         kept = self._wanted or (str(self.current.path) if self.current else "")
+        place = max(0, self.table.currentIndex().row())
         self._filling = True
         try:
             top = self.table.verticalScrollBar().value()
             self.models.show_records(listing.models)
             self.table.verticalScrollBar().setValue(top)
             row = self.models.row_of(kept)
-            if row >= 0 or (listing.models and not kept):
-                self.table.selectRow(max(row, 0))
+            if listing.models:
+                self.table.selectRow(row if row >= 0 else min(place, len(listing.models) - 1))
             if self._wanted and row >= 0:
                 self.table.scrollTo(self.models.index(row, NAME))
                 self._wanted = ""

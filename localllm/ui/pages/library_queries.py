@@ -37,12 +37,11 @@ class Query:
 
 @dataclass(frozen=True)
 class Listing:
-    """The answer: the models, and of all models on this disk how many there are of each kind, and bytes."""
+    """The answer: the models, and of all models on this disk how many there are of each kind."""
 
     models: list[LibraryModel]
     counts: dict[Kind, int]
     sources: tuple[str, ...]
-    disk: int
 
 
 @dataclass(frozen=True)
@@ -61,12 +60,28 @@ def list_models(library: Library, query: Query) -> Listing:
     """
     everything = library.listed()
     found = library.listed(query.search) if query.search.strip() else everything
-    found = [m for m in found if _is_of(m, query.kind) and query.source in ("", m.source)]
-    kinds: tuple[Kind, ...] = ("all", "favourites", "refused")
-    counts: dict[Kind, int] = {kind: sum(1 for model in everything if _is_of(model, kind)) for kind in kinds}
+    if query.kind == "favourites":
+        found = [model for model in found if model.favourite]
+    elif query.kind == "refused":
+        found = [model for model in found if model.problem is not None]
+    if query.source:
+        found = [model for model in found if model.source == query.source]
+    counts: dict[Kind, int] = {
+        "all": len(everything),
+        "favourites": sum(1 for model in everything if model.favourite),
+        "refused": sum(1 for model in everything if model.problem is not None),
+    }
     sources = tuple(sorted({model.source for model in everything}))
-    models = in_order(found, model_columns()[query.column], query.order)
-    return Listing(models, counts, sources, disk_use(library.index))
+    return Listing(in_order(found, model_columns()[query.column], query.order), counts, sources)
+
+
+def measure(library: Library) -> tuple[int, int]:
+    """Return the number of models, and the bytes that they take.
+
+    Raises:
+        StoreError: The index cannot be read.
+    """
+    return len(library.listed()), disk_use(library.index)
 
 
 def find_details(library: Library, path: Path) -> ModelDetails | None:
@@ -92,9 +107,3 @@ def bring_back(library: Library, removed: Removed, progress: Progress) -> object
         return None
     restore(removed.entry)
     return library.scan(progress, applications=False)
-
-
-def _is_of(model: LibraryModel, kind: Kind) -> bool:
-    if kind == "favourites":
-        return model.favourite
-    return kind == "all" or model.problem is not None

@@ -25,7 +25,22 @@ from localllm.ui.widgets.basics import make_label
 from localllm.ui.widgets.layer_chart import LayerChart
 
 if TYPE_CHECKING:
+    from PySide6.QtGui import QResizeEvent
+
     from localllm.ui.theme import Theme
+
+
+_WIDE_FOR = {2: 400, 3: 520}  # pixels of the table from which the shape and the bits are shown
+
+
+class _Table(QTableView):
+    """Shows what there is room for."""
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Hide what would leave the names no room."""
+        super().resizeEvent(event)
+        for column, width in _WIDE_FOR.items():
+            self.setColumnHidden(column, self.width() < width)
 
 
 class LibraryTensors(QWidget):
@@ -40,7 +55,7 @@ class LibraryTensors(QWidget):
         self._chart = LayerChart(theme)
         self._words = make_label(role="small", wrap=True)
         self._search = QLineEdit()
-        self.table = QTableView()
+        self.table = _Table()
         self.tensors = TensorsTable(self)
         self._build()
 
