@@ -128,6 +128,15 @@ class GgufHeader:
             window.walk_strings(array.count, found)
             return found
 
+    def raw(self, key: str, kind: int) -> bytes:
+        """Read an array of numbers of this GGUF type as it lies in the file; b"" if there is none."""
+        array = self.arrays.get(key)
+        if array is None or array.kind != kind or kind not in _SCALARS:
+            return b""
+        with self.path.open("rb") as file:
+            window = Window(file, self.file_size, array.offset)
+            return window.take(array.count * _SCALAR[kind].size)
+
     def numbers(self, key: str) -> list[int | float]:
         """Read an array of numbers; [] if there is none of that name."""
         array = self.arrays.get(key)

@@ -11,6 +11,7 @@ import math
 from typing import TYPE_CHECKING
 
 from localllm.gguf.header import refuse
+from localllm.gguf.plausible import implausible
 from localllm.gguf.vocabulary import broken_vocabulary
 from localllm.texts import Text, text
 
@@ -39,6 +40,7 @@ def _broken_rules(header: GgufHeader) -> Iterator[Text]:
     yield from _broken_dimensions(header)
     yield from _broken_numbers(header)
     yield from _broken_experts(header)
+    yield from implausible(header)
     yield from broken_vocabulary(header)
 
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 MAX_VOCABULARY = MAX_KEPT_TOKENS  # the largest published one has 262,144
 _TOKEN_IDS = ("bos", "eos", "eot", "eom", "unknown", "seperator", "separator", "padding", "cls", "mask")
+_INT32 = 5
+_KINDS = bytes(range(7))
 _BYTES = tuple(f"<0x{byte:02X}>".encode() for byte in range(256))
 # what each kind of tokenizer adds (begin, end, separator), and the ids it takes where the file has none
 _ADDS = {
@@ -55,6 +57,7 @@ def broken_vocabulary(header: GgufHeader) -> Iterator[Text]:
                 other=array.count,
                 name=name,
             )
+    yield from _bad_types(header)
     yield from _missing_bytes(header, known)
     yield from _bad_ids(header, len(tokens))
 
@@ -82,6 +85,14 @@ def _equal_tokens(tokens: list[bytes]) -> Iterator[Text]:
         seen.setdefault(token, number)
 
 
+def _bad_types(header: GgufHeader) -> Iterator[Text]:
+    """Yield a kind of token that does not exist; the kinds are 0 to 6."""
+    kinds = header.raw("tokenizer.ggml.token_type", kind=_INT32)
+    low, rest = kinds[::4], kinds[1::4] + kinds[2::4] + kinds[3::4]
+    if low.translate(None, _KINDS) or rest.count(0) != len(rest):
+        yield text("its vocabulary has entries of an unknown kind")
+
+
 def _missing_bytes(header: GgufHeader, known: set[bytes]) -> Iterator[Text]:
     if _kind_of(header) in ("llama", "plamo2"):
         missing = next((byte for byte in _BYTES if byte not in known), None)
@@ -94,7 +105,8 @@ def _missing_bytes(header: GgufHeader, known: set[bytes]) -> Iterator[Text]:
 def _bad_ids(header: GgufHeader, count: int) -> Iterator[Text]:
     for name in _TOKEN_IDS:
         number = header.metadata.get(f"tokenizer.ggml.{name}_token_id")
-        if isinstance(number, int) and number != 0xFFFFFFFF and not 0 <= number < count:
+        absent = number == 0xFFFFFFFF and name != "eos"  # -1 stands for none
+        if isinstance(number, int) and not absent and not 0 <= number < count:
             yield text("its “{name}” token is no. {number} of {count}", name=name, number=number, count=count)
     adds, usual = _ADDS.get(_kind_of(header), ((False, False, False), (None, None, None)))
     flags, names = ("add_bos_token", "add_eos_token", "add_sep_token"), ("bos", "eos", "seperator")

@@ -118,6 +118,65 @@ HOSTILE = {
         ],
         "10 entries but 1",
     ),
+    "token twice for C": ([A, g.strings_pair("tokenizer.ggml.tokens", ["a", "b\0c", "b\0d"])], "no. 1 and 2"),
+    "kind of token": (
+        [
+            A,
+            g.strings_pair("tokenizer.ggml.tokens", ["a"]),
+            g.pair("tokenizer.ggml.token_type", g.ARRAY, struct.pack("<IQi", g.INT32, 1, 99)),
+        ],
+        "unknown kind",
+    ),
+    "begin token wanted": (
+        [
+            A,
+            g.text_pair("tokenizer.ggml.model", "gpt2"),
+            g.strings_pair("tokenizer.ggml.tokens", ["a"]),
+            g.pair("tokenizer.ggml.add_bos_token", 7, b"\1"),
+        ],
+        "wants a “bos” token",
+    ),
+    "eos -1": (
+        [
+            A,
+            g.strings_pair("tokenizer.ggml.tokens", ["a"]),
+            g.uint_pair("tokenizer.ggml.eos_token_id", 2**32 - 1),
+        ],
+        "no. 4294967295 of 1",
+    ),
+    "architecture ends early": ([g.text_pair("general.architecture", "llama\0x")], "which architecture"),
+    "too many experts": ([A, g.uint_pair("llama.expert_count", 1025)], "claims 1025 experts"),
+    "experts not used": ([A, g.uint_pair("llama.expert_count", 8)], "to use 0 of 8"),
+    "more experts used": (
+        [A, g.uint_pair("llama.expert_count", 8), g.uint_pair("llama.expert_used_count", 9)],
+        "to use 9 of 8",
+    ),
+    "expert groups": (
+        [
+            A,
+            g.uint_pair("llama.expert_count", 8),
+            g.uint_pair("llama.expert_used_count", 2),
+            g.uint_pair("llama.expert_group_count", 3),
+        ],
+        "cannot form 3 groups",
+    ),
+    "scaling": ([A, g.text_pair("llama.rope.scaling.type", "magic")], "unknown type “magic”"),
+    "layers ahead": (
+        [A, g.uint_pair("llama.block_count", 2), g.uint_pair("llama.nextn_predict_layers", 3)],
+        "3 layers that look ahead",
+    ),
+    "1000 parts": ([A, g.uint_pair("split.count", 1000)], "claims 1000 parts"),
+    "part 3 of 2": ([A, g.uint_pair("split.count", 2), g.uint_pair("split.no", 2)], "part 3 of 2"),
+    "no context": ([A, g.uint_pair("llama.context_length", 0)], "context length is 0"),
+    "endless context": ([A, g.uint_pair("llama.context_length", 2**32 - 1)], "context length is 4294967295"),
+    "width": ([A, g.uint_pair("llama.embedding_length", 2**31)], "width is 2147483648"),
+    "rotation base": ([A, g.float_pair("llama.rope.freq_base", 0.0)], "rotation base is 0.0"),
+    "rotated": ([*g.LLAMA, g.uint_pair("llama.rope.dimension_count", 0)], "rotates 0 elements"),
+    "rotated too much": ([A, g.uint_pair("llama.rope.dimension_count", 10**6)], "rotates 1000000 elements"),
+    "vocabulary size": (
+        [A, g.uint_pair("llama.vocab_size", 1), g.strings_pair("tokenizer.ggml.tokens", VOCABULARY)],
+        "claims 1 vocabulary entries and has 10",
+    ),
     "bos outside": (
         [
             A,
@@ -135,6 +194,23 @@ def test_hostile_metadata_is_refused_before_the_engine_sees_it(tmp_path, name):
     header = read_header(g.write(tmp_path / "m.gguf", g.container(pairs)))
     with pytest.raises(BadModelFile, match=reason):
         check_header(header)
+
+
+@pytest.mark.parametrize(
+    ("key", "tensor"),
+    {
+        "attention.head_count": "attn_q",
+        "attention.head_count_kv": "attn_k",
+        "feed_forward_length": "ffn_up",
+    }.items(),
+)
+def test_weights_without_their_dimension_are_refused(tmp_path, key, tensor):
+    pairs = [A, g.uint_pair(f"llama.{key}", 0)]
+    content = g.container(pairs, [g.tensor(f"blk.0.{tensor}.weight")], b"\0" * 128)
+    with pytest.raises(BadModelFile, match="claims 0"):
+        check_header(read_header(g.write(tmp_path / "m.gguf", content)))
+    other = g.container(pairs, [g.tensor("blk.0.ssm.weight")], b"\0" * 128)  # a recurrent model has none
+    check_header(read_header(g.write(tmp_path / "n.gguf", other)))
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 
 from localllm.core.library.model import FileFacts, Kind
 from localllm.gguf import GgufHeader, check_header, read_header
+from localllm.gguf.architectures import KNOWN_ARCHITECTURES
+from localllm.gguf.header import refuse
+from localllm.texts import text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +32,9 @@ def read_facts(path: Path) -> FileFacts:
     """
     header = read_header(path)
     check_header(header)
+    if header.architecture not in KNOWN_ARCHITECTURES:
+        sentence = "its architecture “{name}” is not known to this engine"
+        raise refuse(path, text(sentence, name=header.architecture[:80]))
     return facts_of(header)
 
 
