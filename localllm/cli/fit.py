@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from localllm.core.estimate.advice import Advice
     from localllm.core.estimate.rules_of_thumb import Rule
     from localllm.core.fit import Verdict
+    from localllm.core.hub.client import Hub
 
 LEAST, MOST = 1, 1 << 24
 VERDICTS: dict[Verdict, str] = {
@@ -86,9 +87,12 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
 
 def _subject(words: str, context: Context) -> Subject:
     from localllm.core.estimate.naming import find_subject
-    from localllm.core.hub.client import Hub
 
-    hub = Hub.for_settings(context.settings)
+    def hub() -> Hub:
+        from localllm.core.hub.client import Hub
+
+        return Hub.for_settings(context.settings)
+
     return find_subject(words, context.paths, context.settings, hub, Progress())
 
 

@@ -142,7 +142,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
         folder = Path(name)
         machine = with_engine(probe(folder), read_engine_build())
-        threads = min(8, machine.cpu.usable_cores)
+        threads = machine.cpu.usable_cores
         idle = sum(card.memory_total - card.memory_free for card in take_snapshot().gpus)
         speeds = SpeedHistory(Paths.for_user().speeds_file)  # what `localllm calibrate` has left
         estimator = Estimator(folder / "limits.json", folder / "dry.db", folder / "loads.db", speeds)

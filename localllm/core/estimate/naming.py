@@ -13,6 +13,8 @@ from localllm.paths import resources_folder
 from localllm.texts import text
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from localllm.core.catalogue import CatalogueModel, QuantFile
     from localllm.core.hub.client import Hub
     from localllm.core.library import LibraryModel
@@ -23,7 +25,9 @@ if TYPE_CHECKING:
 USUAL_QUANT = "Q4_K_M"
 
 
-def find_subject(words: str, paths: Paths, settings: Settings, hub: Hub, progress: Progress) -> Subject:
+def find_subject(
+    words: str, paths: Paths, settings: Settings, hub: Callable[[], Hub], progress: Progress
+) -> Subject:
     """Return what is meant.
 
     Args:
@@ -31,7 +35,7 @@ def find_subject(words: str, paths: Paths, settings: Settings, hub: Hub, progres
             (`owner/name`, `owner/name:QUANT`, `owner/name/FILE`, a page's address).
         paths: For the library, and the cache of headers.
         settings: Its folders.
-        hub: Asked for a few MB of the file only.
+        hub: Gives the Hub where it is needed; a few MB of the file are fetched.
         progress: May cancel.
 
     Raises:
@@ -52,7 +56,7 @@ def find_subject(words: str, paths: Paths, settings: Settings, hub: Hub, progres
         return subject_of_file(here.path, here.name)
     if row := _row_of(words, paths):
         return subject_of_row(*row)
-    return subject_of_file(here.path, here.name) if here else subject_on_hub(words, paths, hub, progress)
+    return subject_of_file(here.path, here.name) if here else subject_on_hub(words, paths, hub(), progress)
 
 
 def subject_on_hub(words: str, paths: Paths, hub: Hub, progress: Progress) -> Subject:
