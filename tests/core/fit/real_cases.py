@@ -112,7 +112,7 @@ FULL = (
     Case("granite-4.1-3b", 2, FitSettings(2048, ubatch=256), slim=True),
     Case("exaone-4.0-1.2b", 2, FitSettings(4096, kv_type_k="bf16", kv_type_v="bf16"), slim=True),
     Case("olmo-2-0425-1b-instruct", 16, FitSettings(16384, ubatch=1024), slim=True, filled=False),
-    Case("qwen3-vl-4b-instruct", 2, FitSettings(2048, ubatch=1024, outputs_max=0), slim=True),
+    Case("ministral-3-3b-instruct-2512", 2, FitSettings(2048, ubatch=1024, outputs_max=0), slim=True),
 )
 
 
