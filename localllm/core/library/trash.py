@@ -61,7 +61,7 @@ class Removal:
                 plural(
                     len(self.files),
                     "“{name}” goes to the trash: one file of {size}.",
-                    "“{name}” goes to the trash: {count} files of {size}.",
+                    "“{name}” goes to the trash: {count} files, {size} together.",
                     name=name,
                     size=Bytes(self.model.size),
                 )
