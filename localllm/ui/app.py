@@ -94,7 +94,8 @@ def make_services(paths: Paths, settings: Settings, theme: Theme, store: ChatSto
 
         return probe(paths.models, measurements=paths.measurements_file)
 
-    session = ModelSession(probe, Estimator.for_paths(paths))
+    estimator = Estimator.for_paths(paths)
+    session = ModelSession(probe, estimator)
     return Services(
         paths=paths,
         preferences=Preferences(paths, settings),
@@ -102,7 +103,8 @@ def make_services(paths: Paths, settings: Settings, theme: Theme, store: ChatSto
         jobs=jobs,
         library=Library(paths, settings),
         session=session,
+        speeds=estimator.speeds,
         store=store,
         model=ModelState(session, jobs),
-        computer=ThisComputer(paths, jobs),
+        computer=ThisComputer(paths, jobs, estimator.speeds),
     )

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from localllm.core.chat_store import ChatStore
     from localllm.core.library import Library
     from localllm.core.session import ModelSession
+    from localllm.core.speed import SpeedHistory
     from localllm.paths import Paths
     from localllm.ui.jobs import JobRunner
     from localllm.ui.model_state import ModelState
@@ -27,6 +28,7 @@ class Services:
     jobs: JobRunner
     library: Library
     session: ModelSession
+    speeds: SpeedHistory
     store: ChatStore
     model: ModelState
     computer: ThisComputer

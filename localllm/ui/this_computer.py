@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
 
-from localllm.ui.jobs import HowFar, JobRunner, Reactions
-from localllm.ui.translation import say
+from localllm.ui.jobs import HowFar, Job, JobRunner, Reactions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from localllm.core.calibration import CalibrationResult
     from localllm.core.machine import EngineBuild, Machine
+    from localllm.core.speed import SpeedHistory
     from localllm.paths import Paths
     from localllm.progress import Progress
 
@@ -23,16 +24,22 @@ class ThisComputer(QObject):
     Signals:
         changed: `machine` is known, or better known than before.
         failed: It could not be found out. arg: the exception.
-        said: Something happened that is worth a word. arg: a sentence.
+        measuring: A measurement goes on. arg: `HowFar`.
+        measured: arg: `CalibrationResult`, or None where it was given up or failed. Always last.
     """
 
     changed = Signal()
-    said = Signal(str)
     failed = Signal(object)
+    measuring = Signal(object)
+    measured = Signal(object)
 
-    def __init__(self, paths: Paths, jobs: JobRunner, parent: QObject | None = None) -> None:
+    def __init__(
+        self, paths: Paths, jobs: JobRunner, speeds: SpeedHistory, parent: QObject | None = None
+    ) -> None:
         super().__init__(parent)
-        self._paths, self._jobs = paths, jobs
+        self._paths, self._jobs, self._speeds = paths, jobs, speeds
+        self._measuring: Job | None = None
+        self._result: CalibrationResult | None = None
         self.machine: Machine | None = None
         self._build: EngineBuild | None = None
 
@@ -41,30 +48,60 @@ class ThisComputer(QObject):
         reactions = Reactions(yielded=self._on_machine, failed=self.failed.emit)
         self._jobs.run(self._probe, reactions)
 
-    def measure_bandwidth(self) -> None:
-        """Measure how fast the memory can be read, and probe again."""
-        machine, file = self.machine, self._paths.measurements_file
-        if machine is None:
+    def measure(self, *, anyway: bool = False) -> None:
+        """Measure how fast this computer runs models, and its memory if that was never measured.
+
+        `anyway` measures also beside busy programs.
+        """
+        if self._measuring is not None:
             return
-
-        def work(progress: Progress) -> object:
-            from localllm.core.hardware import measure_memory_bandwidth
-
-            return measure_memory_bandwidth(file, machine.cpu, progress, force=True)
-
+        self._result = None
         reactions = Reactions(
-            progressed=self._on_measuring, failed=self.failed.emit, finished=self.look_again
+            progressed=self.measuring.emit,
+            succeeded=self._on_measured,
+            failed=self.failed.emit,
+            finished=self._on_measuring_ended,
         )
-        self._jobs.run(work, reactions)
+        self._measuring = self._jobs.run(lambda progress: self._measure(progress, anyway=anyway), reactions)
+        self.measuring.emit(HowFar(0, 0, None))
 
-    def _probe(self, progress: Progress) -> Iterator[Machine]:
-        from localllm.core.engine_build import read_engine_build
+    def cancel_measuring(self) -> None:
+        """Give the measurement up."""
+        if self._measuring is not None:
+            self._measuring.cancel()
+
+    def _measure(self, progress: Progress, *, anyway: bool) -> CalibrationResult:
+        from localllm.core.calibration import calibrate
+        from localllm.core.hardware import measure_memory_bandwidth
+
+        machine = self._look()
+        result = calibrate(self._paths, machine, self._speeds, progress, anyway=anyway)
+        if machine.memory_bandwidth is None:
+            measure_memory_bandwidth(self._paths.measurements_file, machine.cpu, progress)
+        return result
+
+    def _on_measured(self, result: CalibrationResult) -> None:
+        self._result = result
+
+    def _on_measuring_ended(self) -> None:
+        self._measuring = None
+        self.measured.emit(self._result)
+        if self._result is not None:
+            self.look_again()
+
+    def _look(self) -> Machine:
+        """Probe, with the engine's devices where they are known."""
         from localllm.core.hardware import probe, with_engine
 
         machine = probe(self._paths.models, measurements=self._paths.measurements_file)
+        return with_engine(machine, self._build) if self._build is not None else machine
+
+    def _probe(self, progress: Progress) -> Iterator[Machine]:
+        from localllm.core.engine_build import read_engine_build
+        from localllm.core.hardware import with_engine
+
+        machine = self._look()
         progress.raise_if_cancelled()
-        if self._build is not None:
-            machine = with_engine(machine, self._build)
         yield machine
         if self._build is None:
             self._build = read_engine_build()
@@ -74,7 +111,3 @@ class ThisComputer(QObject):
     def _on_machine(self, machine: Machine) -> None:
         self.machine = machine
         self.changed.emit()
-
-    def _on_measuring(self, how_far: HowFar) -> None:
-        if how_far.note is not None:
-            self.said.emit(say(how_far.note))

@@ -190,7 +190,7 @@ class Photographer(LibraryShots):
         home = self._window.home_page
         self._window.show_page("home")
         self._shoot_what_if(WhatIf("RTX 4090", 2, 64 << 30), "whatif")
-        self._shoot_what_if(WhatIf("none", 1, 512 << 20), "nothing")
+        self._shoot_what_if(WhatIf("none", 1, 1 << 30), "nothing")
         home._on_what_if_closed()
 
     def _shoot_what_if(self, what, name):
@@ -208,9 +208,9 @@ class Photographer(LibraryShots):
 
         home = self._window.home_page
         self._window.show_page("home")
-        home._computer.calibration.show_progress(HowFar(2, 6, None))
+        home._computer.speed.show_progress(HowFar(2, 6, None))
         self._save("measuring")
-        home._computer.calibration.show_idle()
+        home._computer.speed.show_idle()
 
     def _shoot_measured(self):
         home, computer = self._window.home_page, self._services.computer

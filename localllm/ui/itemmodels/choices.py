@@ -39,7 +39,7 @@ def _columns() -> tuple[_Column, ...]:
             lambda c: text("{size}", size=Bytes(c.memory.total)),
             lambda c: float(c.memory.total),
         ),
-        _Column(text("Speed"), speed_of, lambda c: c.speed.tokens_per_second),
+        _Column(text("Speed"), speed_of, lambda c: c.pace),
         _Column(
             text("Quality"),
             lambda c: text("{score}", score=Number(c.quality.score, 0)),
@@ -63,6 +63,11 @@ class ChoicesItemModel(QAbstractTableModel):
         self.beginResetModel()
         self._choices = list(choices)
         self.endResetModel()
+
+    @property
+    def verdict_column(self) -> int:
+        """Where the verdict stands."""
+        return next(n for n, column in enumerate(self._columns) if column.title.template == "Fit")
 
     def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008 - Qt's own signature
         """Return the number of choices."""

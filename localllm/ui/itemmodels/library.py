@@ -12,8 +12,8 @@ from localllm.ui.translation import say
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from localllm.core.library import LibraryModel
     from localllm.core.estimate import Estimate
+    from localllm.core.library import LibraryModel
 
 MODEL_ROLE = Qt.ItemDataRole.UserRole + 1
 FIT_ROLE = Qt.ItemDataRole.UserRole + 2  # `Estimate`, None while not known

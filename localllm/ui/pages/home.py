@@ -2,43 +2,40 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
 from localllm.engine.protocol import LoadSettings
-from localllm.paths import resources_folder
+from localllm.errors import MachineBusy
 from localllm.texts import Bytes, text
 from localllm.ui.errors import sentences_of
 from localllm.ui.forms import PatientComboBox
-from localllm.ui.jobs import Job, Reactions
+from localllm.ui.pages.advisor import Advisor
 from localllm.ui.pages.computer_card import ComputerCard
+from localllm.ui.pages.nothing_fits import NothingFits
 from localllm.ui.pages.pick_card import PickCard
 from localllm.ui.pages.ranking import RankingPanel
+from localllm.ui.pages.speed_fact import describe_result
+from localllm.ui.pages.what_if import WhatIfPanel
+from localllm.ui.pages.why import WhyDialog
 from localllm.ui.translation import say
 from localllm.ui.widgets.banner import Banner
 from localllm.ui.widgets.basics import IconButton, IconLabel, PageBody, make_button, make_card, make_label
 
 if TYPE_CHECKING:
+    from localllm.core.calibration import CalibrationResult
     from localllm.core.library import LibraryModel
     from localllm.core.machine import Machine
-    from localllm.core.recommend import Choice, Recommendation
-    from localllm.progress import Progress
+    from localllm.core.recommend import Choice, Wish
+    from localllm.ui.pages.advisor import Advised, Explained
     from localllm.ui.services import Services
 
-_CONTEXTS = (4096, 8192, 16384, 32768, 65536, 131072)
+_CONTEXTS = (512, 2048, 4096, 8192, 16384, 32768, 65536, 131072)
+_USUAL_CONTEXT, _USUAL_TEXT = 8192, 512  # of a chat; of a text that is searched for
 _WIDEST = 1180
-
-
-@dataclass(frozen=True)
-class _Advice:
-    """What a job found out for the page."""
-
-    recommendation: Recommendation
-    models: list[LibraryModel]
-    room: int
 
 
 class HomePage(QScrollArea):
@@ -55,23 +52,36 @@ class HomePage(QScrollArea):
     def __init__(self, services: Services) -> None:
         super().__init__()
         self._services = services
-        self._advising: Job | None = None
+        self._advisor = Advisor(services, self)
         self._starter: LibraryModel | None = None
         theme = services.theme
         self._computer = ComputerCard(theme)
         self._banner = Banner(theme)
         self._picks = {kind: PickCard(theme, kind) for kind in ("fast", "balanced", "best")}
         self._ranking = RankingPanel()
-        self._nothing = make_label(self.tr("No model of the catalogue serves this wish."), "muted", wrap=True)
-        self._nothing.hide()
+        self._what_if = WhatIfPanel(theme)
+        self._nothing = NothingFits(theme)
         self._build()
-        services.computer.changed.connect(self._on_machine_changed)
-        services.computer.failed.connect(self._on_failed)
-        services.computer.said.connect(self.said)
-        self._computer.measuring_asked.connect(services.computer.measure_bandwidth)
+        self._connect()
+
+    def _connect(self) -> None:
+        computer, speed = self._services.computer, self._computer.speed
+        computer.changed.connect(self._on_machine_changed)
+        computer.failed.connect(self._on_failed)
+        computer.measuring.connect(speed.show_progress)
+        computer.measured.connect(self._on_measured)
+        speed.measuring_asked.connect(self._on_measuring_asked)
+        speed.cancelling_asked.connect(computer.cancel_measuring)
+        self._advisor.advised.connect(self._on_advised)
+        self._advisor.explained.connect(self._on_explained)
+        self._advisor.failed.connect(self._on_failed)
+        self._what_if.changed.connect(self._advise)
+        self._what_if.closed.connect(self._on_what_if_closed)
         for pick in self._picks.values():
             pick.chat_asked.connect(self._on_pick_asked)
+            pick.why_asked.connect(self._advisor.explain)
             pick.said.connect(self.said)
+        self._ranking.why_asked.connect(self._advisor.explain)
         self._ranking.said.connect(self.said)
 
     def _build(self) -> None:
@@ -95,6 +105,7 @@ class HomePage(QScrollArea):
         rows.addWidget(self._build_starter())
         rows.addSpacing(6)
         rows.addLayout(self._build_wishes())
+        rows.addWidget(self._what_if)
         rows.addWidget(self._nothing)
         picks = QHBoxLayout()
         picks.setSpacing(14)
@@ -135,82 +146,131 @@ class HomePage(QScrollArea):
         return self._starter_card
 
     def _build_wishes(self) -> QHBoxLayout:
-        self._use = PatientComboBox()
+        self._heading = make_label(self.tr("Recommended for this computer"), "heading", wrap=True)
+        self._other = make_button(self.tr("Try another computer…"))
+        self._other.clicked.connect(self._on_other_asked)
+        self._use, self._context, self._kv_type = (PatientComboBox() for _ in range(3))
+        self._fill_wishes()
+        row = QHBoxLayout()
+        row.setSpacing(8)
+        row.addWidget(self._heading, 1)
+        names = (self.tr("Use"), self.tr("Context length"), self.tr("KV cache type"))
+        for name, combo in zip(names, (self._use, self._context, self._kv_type), strict=True):
+            combo.setAccessibleName(name)
+            combo.setToolTip(name)
+            combo.setMinimumHeight(combo.fontMetrics().lineSpacing() + 12)
+            row.addWidget(combo)
+        row.addWidget(self._other)
+        return row
+
+    def _fill_wishes(self) -> None:
         uses = {
             "chat": self.tr("Chat"),
             "code": self.tr("Code"),
             "reasoning": self.tr("Reasoning"),
             "vision": self.tr("Pictures"),
             "multilingual": self.tr("Many languages"),
+            "embedding": self.tr("Search (embeddings)"),
         }
         for use, words in uses.items():
             self._use.addItem(words, use)
-        self._use.setAccessibleName(self.tr("Use"))
-        self._context = PatientComboBox()
         for tokens in _CONTEXTS:
-            self._context.addItem(say(text("{tokens} tokens", tokens=tokens)), tokens)
-        self._context.setCurrentIndex(1)
-        self._context.setAccessibleName(self.tr("Context length"))
-        row = QHBoxLayout()
-        row.setSpacing(8)
-        row.addWidget(make_label(self.tr("Recommended for this computer"), "heading"), 1)
-        for name, combo in ((self.tr("Use"), self._use), (self.tr("Context length"), self._context)):
-            row.addSpacing(8)
-            label = make_label(name, "muted")
-            label.setBuddy(combo)
-            combo.setMinimumHeight(combo.fontMetrics().lineSpacing() + 12)
-            row.addWidget(label)
-            row.addWidget(combo)
+            self._add_context(tokens)
+        self._context.setCurrentIndex(self._context.findData(_USUAL_CONTEXT))
+        for kind in ("auto", "f16", "q8_0", "q4_0"):
+            shown = self.tr("automatic") if kind == "auto" else kind
+            self._kv_type.addItem(say(text("KV cache: {kind}", kind=shown)), kind)
+        self._use.currentIndexChanged.connect(self._on_use_changed)
+        for combo in (self._context, self._kv_type):
             combo.currentIndexChanged.connect(self._advise)
-        return row
+
+    def _add_context(self, tokens: int) -> None:
+        self._context.addItem(say(text("{tokens} tokens", tokens=tokens)), tokens)
+
+    def _choose_context(self, tokens: int) -> None:
+        """Choose a context without recommending anew."""
+        self._context.blockSignals(True)  # noqa: FBT003 - Qt's own signature
+        if self._context.findData(tokens) < 0:
+            self._add_context(tokens)
+        self._context.setCurrentIndex(self._context.findData(tokens))
+        self._context.blockSignals(False)  # noqa: FBT003 - Qt's own signature
+
+    def _on_use_changed(self) -> None:
+        """Take the context that is usual for the use."""
+        embedding = self._use.currentData() == "embedding"
+        if embedding or self._context.currentData() == _USUAL_TEXT:
+            self._choose_context(_USUAL_TEXT if embedding else _USUAL_CONTEXT)
+        self._advise()
 
     def _on_machine_changed(self) -> None:
         machine = self._services.computer.machine
         if machine is not None:
             self._system.setText(machine.system)
             self._computer.show_machine(machine)
+            self._show_calibration(machine)
+            self._advisor.read_models_again()
             self._advise()
 
+    def _show_calibration(self, machine: Machine) -> None:
+        speeds = self._services.speeds
+        calibrated = speeds.calibration(machine) is not None
+        self._computer.speed.show_fits(speeds.fits(machine), calibrated=calibrated)
+
     def _advise(self) -> None:
-        machine = self._services.computer.machine
-        if machine is None:
-            return
-        if self._advising is not None:
-            self._advising.cancel()
-        use, context = self._use.currentData(), self._context.currentData()
-        reactions = Reactions(succeeded=self._on_advised, failed=self._on_failed)
-        self._advising = self._services.jobs.run(
-            lambda progress: self._find_advice(machine, use, context, progress), reactions
+        from localllm.core.recommend import Wish
+
+        wish = Wish(self._use.currentData(), self._context.currentData(), self._kv_type.currentData())
+        self._advisor.ask(wish, self._what_if.what_if)
+
+    def _on_advised(self, advised: Advised) -> None:
+        found, here = advised.recommendation, advised.what_if is None
+        self._heading.setText(
+            self.tr("Recommended for this computer") if here else self.tr("Recommended for another computer")
         )
-
-    def _find_advice(self, machine: Machine, use: str, context: int, progress: Progress) -> _Advice:
-        """Recommend; runs in a job."""
-        from localllm.core.catalogue import Catalogue
-        from localllm.core.engine_limits import as_used
-        from localllm.core.fit import budgets_of
-        from localllm.core.recommend import Wish, recommend
-
-        models = self._services.library.models()
-        progress.raise_if_cancelled()
-        catalogue = Catalogue.load(resources_folder() / "catalogue.json")
-        wish = Wish(use, context)  # pyright: ignore[reportArgumentType]
-        machine = as_used(self._services.paths.engine_limits_file, machine)
-        recommendation = recommend(machine, catalogue, wish)
-        progress.raise_if_cancelled()
-        budgets = budgets_of(machine)
-        room = budgets.gpu.now if budgets.unified else budgets.host.now + budgets.gpu.now
-        return _Advice(recommendation, models, room)
-
-    def _on_advised(self, advice: _Advice) -> None:
-        if self.sender() is not self._advising:
-            return
-        found = advice.recommendation
+        self._other.setVisible(here)
+        room = advised.situation.budgets.whole(closed=False)
+        on_disk = advised.models if here else []
         for kind, choice in (("fast", found.fast), ("balanced", found.balanced), ("best", found.best)):
-            self._picks[kind].show_choice(choice, advice.models, advice.room)
-        self._nothing.setVisible(not found.ranked)
+            self._picks[kind].show_choice(choice, on_disk, room)
+        self._nothing.show_advised(advised)
         self._ranking.setVisible(bool(found.ranked))
         self._ranking.show_choices(found.ranked)
-        self._show_starter(next((model for model in advice.models if model.starter), None))
+        self._show_starter(next((model for model in advised.models if model.starter), None))
+
+    def _on_explained(self, explained: Explained) -> None:
+        dialog = WhyDialog(self._services.theme, explained, self)
+        dialog.neighbour_asked.connect(self._advisor.explain)
+        dialog.wish_asked.connect(self._on_wish_asked)
+        dialog.what_if_asked.connect(self._what_if.start)
+        dialog.open()
+
+    def _on_wish_asked(self, wish: Wish) -> None:
+        self._choose_context(wish.context_length)
+        self._kv_type.blockSignals(True)  # noqa: FBT003 - Qt's own signature
+        self._kv_type.setCurrentIndex(self._kv_type.findData(wish.kv_type))
+        self._kv_type.blockSignals(False)  # noqa: FBT003 - Qt's own signature
+        self._advise()
+
+    def _on_other_asked(self) -> None:
+        self._what_if.start()
+
+    def _on_what_if_closed(self) -> None:
+        self._what_if.hide()
+        self._other.show()
+        self._other.setFocus()
+        self._advise()
+
+    def _on_measuring_asked(self) -> None:
+        self._banner.hide()
+        self._services.computer.measure()
+
+    def _on_measured(self, result: CalibrationResult | None) -> None:
+        self._computer.speed.show_idle()
+        if result is not None:
+            kind = "warning" if result.notes else "notice"
+            self._banner.show_notice(describe_result(result), kind)
+            if self._services.computer.machine is not None:
+                self._show_calibration(self._services.computer.machine)
 
     def _show_starter(self, model: LibraryModel | None) -> None:
         self._starter = model
@@ -238,8 +298,14 @@ class HomePage(QScrollArea):
             kv_type_k=chosen.kv_type_k,
             kv_type_v=chosen.kv_type_v,
             flash_attention=chosen.flash_attention,
+            batch=chosen.batch,
+            ubatch=chosen.ubatch,
         )
         self.chat_asked.emit(model, settings)
 
     def _on_failed(self, error: Exception) -> None:
-        self._banner.show_notice(sentences_of(error), "error")
+        if isinstance(error, MachineBusy):
+            anyway = (self.tr("Measure anyway"), partial(self._services.computer.measure, anyway=True))
+            self._banner.show_notice(sentences_of(error), "warning", [anyway])
+        else:
+            self._banner.show_notice(sentences_of(error), "error")

@@ -16,6 +16,7 @@ from localllm.ui.widgets.basics import (
     IconLabel,
     make_button,
     make_label,
+    make_link,
     make_pill,
     set_pill,
     set_style_property,
@@ -56,10 +57,12 @@ class PickCard(QFrame):
 
     Signals:
         chat_asked: It is on this disk and is to be used. args: `Choice`, `LibraryModel`.
+        why_asked: It is to be explained. arg: `Choice`.
         said: Something happened that is worth a word. arg: a sentence.
     """
 
     chat_asked = Signal(object, object)
+    why_asked = Signal(object)
     said = Signal(str)
 
     def __init__(self, theme: Theme, kind: PickKind) -> None:
@@ -78,6 +81,8 @@ class PickCard(QFrame):
         self._where = make_label(role="small", wrap=True)
         self._button = make_button(self.tr("Chat"), primary=True)
         self._button.clicked.connect(self._on_clicked)
+        self._why = make_link(self.tr("Why this one?"))
+        self._why.clicked.connect(self._on_why)
         self._build(theme)
 
     def show_choice(self, choice: Choice | None, models: Sequence[LibraryModel], room: float) -> None:
@@ -86,7 +91,10 @@ class PickCard(QFrame):
         self.setVisible(choice is not None)
         if choice is None:
             return
-        self._model = find_on_disk(choice, models)
+        found = find_on_disk(choice, models)
+        self._model = None if choice.settings.embeddings else found
+        why = text("Why {model} as {quant}?", model=choice.model.name, quant=choice.quant)
+        self._why.setAccessibleName(say(why))
         set_pill(self._verdict, say(word_of(choice.verdict)), tint_of(choice.verdict))
         self._name.setText(choice.model.name)
         facts = text(
@@ -114,6 +122,7 @@ class PickCard(QFrame):
         column.addWidget(self._name)
         column.addWidget(self._facts)
         column.addWidget(self._reason)
+        column.addWidget(self._why, 0, Qt.AlignmentFlag.AlignLeft)
         column.addStretch(1)
         speed = QHBoxLayout()
         speed.setSpacing(8)
@@ -136,6 +145,10 @@ class PickCard(QFrame):
         set_style_property(self._button, "kind", "primary" if here else "plain")
         self._button.setAccessibleName(say(text("{action}: {model}", action=words, model=choice.model.name)))
         self._button.setCursor(Qt.CursorShape.PointingHandCursor)
+
+    def _on_why(self) -> None:
+        if self._choice is not None:
+            self.why_asked.emit(self._choice)
 
     def _on_clicked(self) -> None:
         if self._choice is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from PySide6.QtCore import QModelIndex, QSortFilterProxyModel, Qt, Signal
 from PySide6.QtGui import QGuiApplication
@@ -16,10 +16,11 @@ from PySide6.QtWidgets import (
     QVBoxLayout,
 )
 
+from localllm.core.fit import Verdict
 from localllm.ui.itemmodels.choices import CHOICE_ROLE, SORT_ROLE, ChoicesItemModel
 from localllm.ui.pages.pick_card import address_of
 from localllm.ui.translation import say
-from localllm.ui.verdicts import source_of_speed
+from localllm.ui.verdicts import source_of_speed, word_of
 from localllm.ui.widgets.basics import make_button, make_label
 
 if TYPE_CHECKING:
@@ -29,15 +30,18 @@ if TYPE_CHECKING:
 
 _ROWS_SHOWN = 12
 _LICENCE_CHARACTERS = 14
+_CELL_MARGIN = 20  # of a cell around its words
 
 
 class RankingPanel(QFrame):
     """The table, what speaks for and against the chosen row, and where to get it.
 
     Signals:
+        why_asked: A row is to be explained. arg: `Choice`.
         said: Something happened that is worth a word. arg: a sentence.
     """
 
+    why_asked = Signal(object)
     said = Signal(str)
 
     def __init__(self) -> None:
@@ -50,6 +54,9 @@ class RankingPanel(QFrame):
         self._matches.setFilterCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
         self._table = self._make_table()
         self._reason = make_label(self.tr("Choose a row to read why it stands there."), "muted", wrap=True)
+        self._why = make_button(self.tr("Why this one?"))
+        self._why.setEnabled(False)
+        self._why.clicked.connect(self._on_why)
         self._copy = make_button(self.tr("Copy download address"))
         self._copy.setEnabled(False)
         self._copy.clicked.connect(self._on_copy)
@@ -65,6 +72,7 @@ class RankingPanel(QFrame):
         foot = QHBoxLayout()
         foot.setSpacing(14)
         foot.addWidget(self._reason, 1)
+        foot.addWidget(self._why)
         foot.addWidget(self._copy)
         column = QVBoxLayout(self)
         column.setContentsMargins(16, 14, 16, 14)
@@ -75,14 +83,25 @@ class RankingPanel(QFrame):
 
     def show_choices(self, choices: Sequence[Choice]) -> None:
         """Show another ranking."""
+        for button in (self._why, self._copy):
+            button.setEnabled(False)
+        self._reason.setText(self.tr("Choose a row to read why it stands there."))
         self._choices.show_choices(choices)
         self._table.resizeColumnsToContents()
+        self._widen_for_verdicts()
         last = self._choices.columnCount() - 1
         widest = self._table.fontMetrics().averageCharWidth() * _LICENCE_CHARACTERS
         self._table.setColumnWidth(last, min(self._table.columnWidth(last), widest))
         rows = min(max(3, len(choices)), _ROWS_SHOWN)
         height = self._table.verticalHeader().defaultSectionSize() * rows
         self._table.setFixedHeight(height + self._table.horizontalHeader().sizeHint().height() + 4)
+
+    def _widen_for_verdicts(self) -> None:
+        """Make room for every verdict: those that are longest stand below the rows that are measured."""
+        metrics = self._table.fontMetrics()
+        widest = max(metrics.horizontalAdvance(say(word_of(verdict))) for verdict in get_args(Verdict))
+        column = self._choices.verdict_column
+        self._table.setColumnWidth(column, max(self._table.columnWidth(column), widest + _CELL_MARGIN))
 
     def _make_table(self) -> QTableView:
         table = QTableView()
@@ -97,11 +116,13 @@ class RankingPanel(QFrame):
         table.verticalHeader().setDefaultSectionSize(table.fontMetrics().lineSpacing() + 12)
         header = table.horizontalHeader()
         header.setHighlightSections(False)
+        header.setResizeContentsPrecision(2 * _ROWS_SHOWN)  # all rows take 90 ms
         header.setSortIndicator(-1, Qt.SortOrder.AscendingOrder)  # as recommended, until a header is clicked
         table.setSortingEnabled(True)
         header.setStretchLastSection(False)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         table.selectionModel().currentRowChanged.connect(self._on_current_changed)
+        table.activated.connect(self._on_why)  # Enter, or a double click
         return table
 
     def _chosen(self) -> Choice | None:
@@ -110,7 +131,8 @@ class RankingPanel(QFrame):
 
     def _on_current_changed(self, _index: QModelIndex) -> None:
         choice = self._chosen()
-        self._copy.setEnabled(choice is not None)
+        for button in (self._why, self._copy):
+            button.setEnabled(choice is not None)
         if choice is not None:
             lines = [
                 say(choice.reason),
@@ -118,6 +140,11 @@ class RankingPanel(QFrame):
                 say(source_of_speed(choice.speed)),
             ]
             self._reason.setText(" ".join(line for line in lines if line))
+
+    def _on_why(self) -> None:
+        choice = self._chosen()
+        if choice is not None:
+            self.why_asked.emit(choice)
 
     def _on_copy(self) -> None:
         choice = self._chosen()

@@ -45,4 +45,5 @@ class CommandBlock(QWidget):
 
 def _breakable(line: str) -> str:
     """Let a long word of a command be broken where nobody misreads it."""
-    return "".join(sign + "\u200b" if sign in _BREAK_AFTER else sign for sign in line)
+    hyphens = line.replace("-", "-\u2060")  # never there: what follows would look like another option
+    return "".join(sign + "\u200b" if sign in _BREAK_AFTER else sign for sign in hyphens)

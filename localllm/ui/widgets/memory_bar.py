@@ -33,7 +33,7 @@ class MemoryPart:
 
 def parts_of(estimate: MemoryEstimate | DeviceMemory) -> list[MemoryPart]:
     """Return the parts that a person is told about; together they are the total."""
-    names = (text("Weights"), text("Context (KV)"), text("Compute and output"), text("Overhead"))
+    names = (text("Weights"), text("Context (KV)"), text("Compute"), text("Overhead"))
     work = (estimate.compute or 0) + (estimate.output or 0)
     sizes = (estimate.weights or 0, estimate.kv or 0, work, estimate.overhead or 0)
     return [MemoryPart(*part) for part in zip(names, PART_TOKENS, sizes, strict=True)]
@@ -110,6 +110,8 @@ class Legend(QWidget):
             entry.setSpacing(6)
             entry.addWidget(Swatch(theme, token))
             entry.addWidget(label, 1)
+            if token == PART_TOKENS[2]:
+                label.setToolTip(self.tr("The compute and output buffers together"))
             grid.addLayout(entry, number // columns, number % columns)
 
     def show_parts(self, parts: list[MemoryPart]) -> None:
