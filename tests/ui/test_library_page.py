@@ -1,6 +1,7 @@
 """The Library page with a real index, real files and real children; only the engine's session is a fake."""
 
 import dataclasses
+import hashlib
 import os
 import time
 from pathlib import Path
@@ -29,6 +30,7 @@ from localllm.ui.pages.library_queries import Query, list_models, measure
 from localllm.ui.widgets.layer_chart import LayerChart
 from localllm.ui.window import Window
 from tests import gguf_files as g
+from tests.hub_server import HubFile, HubRepo, HubServer
 from tests.ui.test_window import check_names
 
 MANY = 10_000
@@ -214,6 +216,35 @@ def test_a_file_that_is_not_its_sources_is_said_to_be_damaged(page, qtbot):
     settle(page, qtbot)
     assert page.detail._state.text() == "Damaged"
     assert page.banner.property("banner") == "error"
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    for name in ("HF_TOKEN", "HF_HUB_OFFLINE", "HTTP_PROXY", "http_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with HubServer() as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        yield server
+
+
+def test_what_changed_at_the_source_is_said(page, hub, qtbot):
+    path = page._services.paths.models / "Alpha-Q4_K_M.gguf"
+    here = path.read_bytes()
+    sha256 = {path.name: hashlib.sha256(here).hexdigest()}
+    page._services.library.record_download(path, Provenance("u/m", "a" * 40, path.name, sha256), sha256)
+    page.refresh()
+    choose(page, path.stem, qtbot)
+    hub.add(HubRepo("u/m", {path.name: HubFile(here)}))
+    page.detail._source_action.trigger()
+    settle(page, qtbot)
+    assert page.banner.sentences == "u/m has the same file still."
+    hub.add(HubRepo("u/m", {path.name: HubFile(model_bytes("Alpha", template="another"))}))
+    page.detail._source_action.trigger()
+    settle(page, qtbot)
+    assert "has replaced" in page.banner.sentences
+    assert "its chat template is another one" in page.banner.sentences
+    choose(page, "beta-Q8_0", qtbot)
+    assert not page.detail._source_action.isEnabled()
 
 
 def test_verifying_can_be_cancelled(page, qtbot):
@@ -505,7 +536,8 @@ def test_days_are_said_as_people_do():
 def test_a_chat_takes_the_profile_and_the_use_is_noted(with_library, show, qtbot):
     services, path = with_library, put(with_library.paths.models / "Alpha.gguf", "Alpha")
     window = show(Window(services))
-    window.activateWindow()
+    with qtbot.waitActive(window):
+        window.activateWindow()
     qtbot.keyClick(window, Qt.Key.Key_4, Qt.KeyboardModifier.ControlModifier)
     qtbot.waitUntil(lambda: "library" in window._pages)
     page = window._pages["library"]

@@ -222,6 +222,7 @@ class LibraryPage(QWidget):
         detail, profiles = self.detail, self.detail.profiles
         detail.chat_asked.connect(lambda: self._chat(None))
         detail.verify_asked.connect(lambda: self._with_model(self.acts.verify))
+        detail.source_asked.connect(lambda: self._with_model(self.acts.check_source))
         detail.remove_asked.connect(self._on_remove_asked)
         detail.folder_asked.connect(self._on_folder_asked)
         detail.export_asked.connect(lambda: self._choose_export(None))

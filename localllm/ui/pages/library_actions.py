@@ -11,6 +11,7 @@ from PySide6.QtCore import QObject, Signal
 from localllm.core.library.duplicates import DedupeResult, DuplicateGroup, deduplicate, find_duplicates, undo
 from localllm.core.library.importing import ImportResult, Manner, import_path
 from localllm.core.library.modelfile import as_modelfile, as_profile, format_modelfile, read_modelfile
+from localllm.core.library.source import ask_source
 from localllm.core.library.trash import Removal, removal
 from localllm.core.library.verify import Verification, verify
 from localllm.errors import LocalLLMError
@@ -122,6 +123,20 @@ class LibraryActions(QObject):
         )
         if not started:
             self.said.emit(self.tr("It is being verified already."))
+
+    def check_source(self, model: LibraryModel) -> None:
+        """Ask the Hub whether it has another file now under the name that the model was downloaded by."""
+        services, library = self._services, self._library
+
+        def work(progress: Progress) -> Notice:
+            hub = services.hub.hub()
+            change = ask_source(hub, library.index, model, services.paths.cache, progress)
+            if change is not None:
+                return Notice((say(change.sentence),), "warning")
+            return Notice((say(text("{repo} has the same file still.", repo=model.repo)),))
+
+        words = say(text("Asking {repo} about {name}", repo=model.repo, name=model.name))
+        self._work.start(f"source {model.path}", words, work, self._on_source_known)
 
     def ask_removal(self, model: LibraryModel) -> None:
         """Find out what removing a model would mean."""
@@ -308,6 +323,9 @@ class LibraryActions(QObject):
             self.noticed.emit(Notice((say(result.sentence),), kind))
         else:
             self.noticed.emit(Notice((say(result.sentence),)))
+
+    def _on_source_known(self, notice: Notice) -> None:
+        self.noticed.emit(notice)
 
     def _on_removed(self, removed: Removed) -> None:
         name = removed.removal.model.name

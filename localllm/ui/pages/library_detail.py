@@ -36,13 +36,15 @@ class LibraryDetail(QWidget):
     """Shows one model; the page does the work.
 
     Signals:
-        chat_asked, verify_asked, folder_asked, export_asked, remove_asked: of the model that is shown.
+        chat_asked, verify_asked, folder_asked, source_asked, export_asked, remove_asked: of the model that
+            is shown.
         favourite_asked: arg: whether it is to be one.
     """
 
     chat_asked = Signal()
     verify_asked = Signal()
     folder_asked = Signal()
+    source_asked = Signal()
     export_asked = Signal()
     remove_asked = Signal()
     favourite_asked = Signal(bool)
@@ -90,6 +92,7 @@ class LibraryDetail(QWidget):
         self._reason.setVisible(not usable)
         self._reason.setText(say(model.problem) if model.problem is not None else "")
         self._remove_action.setEnabled(not model.starter)
+        self._source_action.setEnabled(self._has_source)
         for tab in (TENSORS, TEMPLATE, PROFILES):
             self.tabs.setTabEnabled(tab, usable)
         if not usable:
@@ -122,6 +125,8 @@ class LibraryDetail(QWidget):
         menu.addAction(self._star.accessibleName(), self._on_star)
         menu.addAction(self.tr("Verify"), self.verify_asked.emit)
         menu.addAction(self.tr("Show in folder"), self.folder_asked.emit)
+        comparing = menu.addAction(self.tr("Compare with its source"), self.source_asked.emit)
+        comparing.setEnabled(self._has_source)
         menu.addAction(self.tr("Export Modelfile…"), self.export_asked.emit).setEnabled(usable)
         menu.addSeparator()
         removing = menu.addAction(self.tr("Remove…"), self.remove_asked.emit)
@@ -186,6 +191,7 @@ class LibraryDetail(QWidget):
         more.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         menu = QMenu(more)
         menu.addAction(self.tr("Export Modelfile…"), self.export_asked.emit)
+        self._source_action = menu.addAction(self.tr("Compare with its source"), self.source_asked.emit)
         self._remove_action = menu.addAction(self.tr("Remove…"), self.remove_asked.emit)
         more.setMenu(menu)
         row = QHBoxLayout()
@@ -222,6 +228,10 @@ class LibraryDetail(QWidget):
             self.tensors.show_model(self.model.path)
         elif tab == TEMPLATE:
             self.template.show_model(self.model.path)
+
+    @property
+    def _has_source(self) -> bool:
+        return self.model is not None and bool(self.model.repo and self.model.file)
 
     def _on_star(self) -> None:
         if self.model is not None:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from PySide6.QtGui import QShowEvent
+
     from localllm.core.library.trash import Removal
 
 
@@ -108,7 +110,13 @@ class RemoveDialog(QDialog):
         for sentence in sentences[1:]:
             column.addWidget(make_label(sentence, wrap=True))
         column.addWidget(make_label(self.tr("It can be undone."), "muted"))
-        column.addWidget(_buttons(self, self.tr("Remove"), self._on_agreed))
+        self._buttons = _buttons(self, self.tr("Remove"), self._on_agreed)
+        column.addWidget(self._buttons)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Let Enter do nothing that has to be undone."""
+        super().showEvent(event)
+        self._buttons.button(QDialogButtonBox.StandardButton.Cancel).setFocus()
 
     def _on_agreed(self) -> None:
         self.agreed.emit(self._removal)
@@ -124,7 +132,6 @@ def _column(dialog: QDialog) -> QVBoxLayout:
 
 def _buttons(dialog: ImportDialog | RemoveDialog, words: str, act: object) -> QDialogButtonBox:
     buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
-    buttons.button(QDialogButtonBox.StandardButton.Cancel).setFocus()
     agree = make_button(words, primary=True)
     agree.clicked.connect(act)
     buttons.addButton(agree, QDialogButtonBox.ButtonRole.AcceptRole)

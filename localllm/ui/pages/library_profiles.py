@@ -130,7 +130,7 @@ class LibraryProfiles(QWidget):
             button.setVisible(bool(self._profiles))
             button.setEnabled(chosen is not None)
         is_default = chosen is not None and chosen.name == self._default
-        self._default_button.setText(self.tr("No default") if is_default else self.tr("Make default"))
+        self._default_button.setText(self.tr("Unset default") if is_default else self.tr("Make default"))
         self._default_button.setAccessibleName(self._default_button.text())
 
     def _on_chat(self) -> None:

@@ -97,7 +97,7 @@ class LibraryTensors(QWidget):
         header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         metrics = header.fontMetrics()
-        for section, words in enumerate(("IQ4_NL", "4096×151936", "32.00", "999 MiB"), start=1):
+        for section, words in enumerate(("IQ4_NL", "4096×151936", "32.00", "512 bytes"), start=1):
             header.resizeSection(section, metrics.horizontalAdvance(words) + 26)
         row = QHBoxLayout()
         row.addWidget(self._words, 1)
