@@ -17,7 +17,7 @@ from localllm.core.library import Inspector
 from localllm.errors import BadModelFile
 from localllm.gguf import check_header, read_header
 from tests.gguf.bases import KINDS, write_bases, write_whole_model
-from tests.gguf.mutations import mutate
+from tests.gguf.mutations import mutate, touch
 
 MUTANTS = 20_000
 ENOUGH_PASSED = 10_000
@@ -61,12 +61,12 @@ class LlamaCpp:
         return self.process.stdout.readline().decode().strip()
 
 
-def campaign(base, count, target, engine, keep):
+def campaign(base, seeds, target, engine, keep, damage=mutate):
     """Damage one base so often; return how often what happened, and the seconds of each verdict."""
     sound, header = base.read_bytes(), read_header(base).data_offset
     verdicts, seconds = Counter(), []
-    for seed in range(count):
-        damaged = mutate(sound, min(header, len(sound)), seed)
+    for seed in seeds:
+        damaged = damage(sound, min(header, len(sound)), seed)
         target.write_bytes(damaged)
         reason, took = judge(target)
         seconds.append(took)
@@ -99,7 +99,7 @@ def test_a_thousand_damaged_headers_end_in_a_verdict_and_none_stops_llama_cpp(tm
     bases = write_bases(tmp_path)
     with LlamaCpp("vocabulary") as engine:
         for base in bases:
-            found, took = campaign(base, 1000 // len(bases), tmp_path / "m.gguf", engine, tmp_path)
+            found, took = campaign(base, range(1000 // len(bases)), tmp_path / "m.gguf", engine, tmp_path)
             verdicts += found
             seconds += took
     assert not [verdict for verdict in verdicts if verdict.startswith(BAD)], verdicts
@@ -143,14 +143,33 @@ def test_twenty_thousand_damaged_headers(tmp_path):
     each = -(-MUTANTS // len(bases))
     with LlamaCpp("vocabulary") as engine:
         for base in bases:
-            found, took = campaign(base, each, tmp_path / "m.gguf", engine, keep)
+            found, took = campaign(base, range(each), tmp_path / "m.gguf", engine, keep)
             verdicts += found
             seconds += took
     with LlamaCpp() as engine:
         whole = write_whole_model(tmp_path / "whole.gguf")
-        verdicts += campaign(whole, each, tmp_path / "m.gguf", engine, keep)[0]
+        verdicts += campaign(whole, range(each), tmp_path / "m.gguf", engine, keep)[0]
     passed = sum(verdicts.values()) - verdicts["gate"]
     bad = sum(count for verdict, count in verdicts.items() if verdict.startswith(BAD))
     late = sorted(seconds)[int(len(seconds) * 0.99)]
     print(f"{dict(verdicts)}; {bad} of {passed} that passed stopped llama.cpp; p99 {late * 1000:.1f} ms")
     assert bad <= max(1, passed // ENOUGH_PASSED), sorted(path.name for path in keep.iterdir())
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(7200)
+def test_of_ten_thousand_that_pass_at_most_one_stops_llama_cpp(tmp_path):
+    verdicts, begin, step = Counter(), 0, 100
+    bases, whole = write_bases(tmp_path), write_whole_model(tmp_path / "whole.gguf")
+    keep, target = tmp_path / "bad", tmp_path / "m.gguf"
+    keep.mkdir()
+    with LlamaCpp("vocabulary") as vocabulary, LlamaCpp() as full:
+        while sum(verdicts.values()) - verdicts["gate"] < ENOUGH_PASSED:
+            seeds = range(begin, begin + step)
+            for base in bases:
+                verdicts += campaign(base, seeds, target, vocabulary, keep, touch)[0]
+            verdicts += campaign(whole, range(4 * begin, 4 * (begin + step)), target, full, keep, touch)[0]
+            begin += step
+    bad = sum(count for verdict, count in verdicts.items() if verdict.startswith(BAD))
+    print(f"{dict(verdicts)}; {bad} stopped llama.cpp")
+    assert bad <= 1, sorted(path.name for path in keep.iterdir())
