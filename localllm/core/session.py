@@ -258,7 +258,7 @@ class ModelSession:
         """Learn from what the load took, for the next prediction."""
         if predicted is None or self._engine is None or self._engine.loaded is None:
             return
-        after = self.probe() if self._engine.loaded.gpu_layers else before
+        after = self.probe() if before.gpus else before
         self.comparison = compare(predicted, self._engine.loaded, self._engine.pid, before, after)
         if self.comparison is not None:
             self._estimator.remember(self.comparison)

@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from localllm.progress import Progress
 
 SECONDS = 10.0
-_LAST_START = 0.75  # of them: what has not begun by then is left out
+# of them: what has not begun by then is left out
+_LAST_START, _LAST_START_BESIDE_GPU, _LAST_START_ON_GPU = 0.75, 0.35, 0.85
 _IDLE_CHECK_SECONDS = 0.4
 _TRIAL_SECONDS = 2.5  # then fewer repetitions have to do
 _TRIES = 2  # of a measurement that was disturbed
@@ -107,7 +108,7 @@ def calibrate(
     began = time.monotonic()
     with contextlib.closing(Bencher(machine, paths.engine_limits_file)) as bencher:
         run = _Run(paths, machine, history, progress, bencher, load)
-        devices = run.measure_devices(began + _LAST_START * SECONDS)
+        devices = run.measure_devices(began)
     notes = tuple(run.notes())
     facts: dict[str, object] = {
         "devices": devices,
@@ -171,8 +172,9 @@ class _Run:
         self.name = uuid.uuid4().hex
         self.measured: list[Measured] = []
 
-    def measure_devices(self, last_start: float) -> dict[str, str]:
+    def measure_devices(self, began: float) -> dict[str, str]:
         """Measure the CPU, then the GPUs together; return ggml's names of them."""
+        last_start = {"cpu": began + _LAST_START * SECONDS}
         remove_left_over(self._folder)
         found = self._bencher.devices(self._progress)
         gpus = [device for device in found if device["kind"] in ("gpu", "igpu")]
@@ -181,9 +183,11 @@ class _Run:
         if gpus:
             devices["gpu"] = "+".join(str(gpu["name"]) for gpu in gpus)
             rooms["gpu"] = sum(cast("int", gpu["memory_free"]) for gpu in gpus)
+            last_start["cpu"] = began + _LAST_START_BESIDE_GPU * SECONDS
+            last_start["gpu"] = began + _LAST_START_ON_GPU * SECONDS
         self._steps = _STEPS * len(devices)
         for role, device in devices.items():
-            self._measure_device(role, device, rooms[role], last_start if role == "cpu" else float("inf"))
+            self._measure_device(role, device, rooms[role], last_start[role])
         return {str(role): device for role, device in devices.items()}
 
     def notes(self) -> list[Text]:

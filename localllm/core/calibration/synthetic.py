@@ -85,8 +85,9 @@ def write_synthetic(model: SyntheticModel, folder: Path) -> Path:
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(_header(model, tensors))
+                tiles = {kind: _tile(kind) for kind in {tensor.kind for tensor in tensors}}
                 for tensor in tensors:
-                    for piece in _data(tensor):
+                    for piece in _data(tensor, tiles[tensor.kind]):
                         file.write(piece)
         except BaseException:
             Path(name).unlink(missing_ok=True)
@@ -184,10 +185,9 @@ def _tensors(model: SyntheticModel) -> Iterator[_Tensor]:
             yield _Tensor(f"blk.{layer}.{name}.weight", kind, dimensions)
 
 
-def _data(tensor: _Tensor) -> Iterator[bytes | memoryview]:
+def _data(tensor: _Tensor, tile: memoryview) -> Iterator[bytes | memoryview]:
     """Yield the tensor's bytes with their padding."""
     left = tensor.size
-    tile = _tile(tensor.kind)
     while left > 0:
         yield tile[:left]
         left -= len(tile)

@@ -39,10 +39,10 @@ def compare(
         entry.weights + entry.kv + entry.compute for entry in loaded.buffers if entry.device != HOST
     )
     taken = _free_on_gpus(before) - _free_on_gpus(after)
-    drivers = max(0, taken - on_gpus) if on_gpus and taken > 0 else 0
+    drivers = max(0, taken - on_gpus)
     overhead = loaded.overhead + _template_process(pid)
     buffers = sum(entry.weights + entry.kv + entry.compute + entry.output for entry in loaded.buffers)
-    names = gpu_names(before) if on_gpus else ()
+    names = gpu_names(before)
     return Load(
         place=place_of(before),
         backend=backend_of(names) if names else HOST,

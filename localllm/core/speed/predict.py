@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from localllm.core.speed.fits import SpeedFits
-from localllm.core.speed.table import table_speed
+from localllm.core.speed.table import UPLOAD, table_speed
 from localllm.core.speed.work import Place, TimedModel, decode_work, prompt_work
 
 if TYPE_CHECKING:
@@ -78,8 +78,26 @@ def _from_fits(
     if measured and measured in fits.writing.corrections:
         factor, width = fits.writing.corrections[measured]
         seconds, basis = seconds * factor, "measured"
-    prompt_seconds = fits.reading.seconds(prompt_work(model, place, PROMPT_TOKENS))
+    prompt_seconds = _prompt_seconds(model, place, fits)
     if measured and measured in fits.reading.corrections:
         prompt_seconds *= fits.reading.corrections[measured][0]
     speed = 1 / seconds
     return SpeedEstimate(speed, speed * math.exp(-width), speed * math.exp(width), basis, 1 / prompt_seconds)
+
+
+def _prompt_seconds(model: TimedModel, place: Place, fits: SpeedFits) -> float:
+    """Return seconds for a token of a prompt.
+
+    Weights in main memory are worked on there, or copied to the GPU for each batch, whichever is quicker:
+    llama.cpp copies for 32 tokens and more.
+    """
+    seconds = fits.reading.seconds(prompt_work(model, place, PROMPT_TOKENS))
+    if place.kind not in ("partly_gpu", "experts_on_cpu"):
+        return seconds
+    shape = model.shape
+    on_host = (
+        shape.expert_parameters / shape.parameters if place.kind == "experts_on_cpu" else 1 - place.on_gpu
+    )
+    all_on_gpu = replace(place, kind="gpu", on_gpu=1.0)
+    copied = on_host * model.weights / (PROMPT_TOKENS * UPLOAD)
+    return min(seconds, copied + fits.reading.seconds(prompt_work(model, all_on_gpu, PROMPT_TOKENS)))
