@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from localllm.core.downloads.arrivals import Arrivals, removable_of
 from localllm.core.downloads.requests import Place, find_request
+from localllm.core.downloads.words import progress_words
 from localllm.core.hub.tokens import Tokens
 from localllm.core.library import Library
 from localllm.errors import DownloadError, UsageError
@@ -201,23 +202,7 @@ class _Pull:
             self._output.status("")
             self._output.note(note)
         self._said = note
-        self._output.status(self._output.translate(_progress_line(done, total, speed, left)))
+        self._output.status(self._output.translate(progress_words(done, total, speed, left)))
 
     def _is_trouble(self, note: Text) -> bool:
         return "problem" in note.values and (self._said is None or "problem" not in self._said.values)
-
-
-def _progress_line(done: int, total: int, speed: float, left: float | None) -> Text:
-    percent = int(100 * done / total) if total else 100
-    if left is None:
-        return text("{percent} % of {size}", percent=percent, size=Bytes(total))
-    minutes, seconds = divmod(round(left), 60)
-    hours, minutes = divmod(minutes, 60)
-    time_left = f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
-    return text(
-        "{percent} % of {size}, {speed}/s, {time} left",
-        percent=percent,
-        size=Bytes(total),
-        speed=Bytes(speed),
-        time=time_left,
-    )

@@ -17,6 +17,8 @@ from localllm.core.session import ModelSession
 from localllm.logs import start_logging
 from localllm.paths import resources_folder
 from localllm.ui.crash import CrashReporter
+from localllm.ui.downloads import Downloads
+from localllm.ui.hub_access import HubAccess
 from localllm.ui.jobs import JobRunner
 from localllm.ui.model_state import ModelState
 from localllm.ui.preferences import Preferences
@@ -73,6 +75,7 @@ def show_window(app: QApplication, single: SingleWindow, paths: Paths, settings:
         single.raise_asked.connect(window.come_forward)
         window.show()
         QTimer.singleShot(0, window, services.computer.look_again)
+        QTimer.singleShot(0, window, services.downloads.start)
         return app.exec()
     finally:
         single.release()
@@ -96,15 +99,19 @@ def make_services(paths: Paths, settings: Settings, theme: Theme, store: ChatSto
 
     estimator = Estimator.for_paths(paths)
     session = ModelSession(probe, estimator)
+    preferences, library = Preferences(paths, settings), Library(paths, settings)
+    hub = HubAccess(preferences)
     return Services(
         paths=paths,
-        preferences=Preferences(paths, settings),
+        preferences=preferences,
         theme=theme,
         jobs=jobs,
-        library=Library(paths, settings),
+        library=library,
         session=session,
         speeds=estimator.speeds,
         store=store,
         model=ModelState(session, jobs),
         computer=ThisComputer(paths, jobs, estimator.speeds),
+        hub=hub,
+        downloads=Downloads(paths, preferences, library, hub, jobs),
     )

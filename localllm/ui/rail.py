@@ -55,6 +55,7 @@ class Rail(QWidget):
         self._buttons = {
             "home": _PageButton(theme, "computer", self.tr("Home"), "Ctrl+1"),
             "chat": _PageButton(theme, "chat", self.tr("Chat"), "Ctrl+2"),
+            "discover": _PageButton(theme, "discover", self.tr("Discover"), "Ctrl+3"),
             "library": _PageButton(theme, "library", self.tr("Library"), "Ctrl+4"),
             "settings": _PageButton(theme, "settings", self.tr("Settings"), "Ctrl+,"),
         }

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from localllm.core.session import ModelSession
     from localllm.core.speed import SpeedHistory
     from localllm.paths import Paths
+    from localllm.ui.downloads import Downloads
+    from localllm.ui.hub_access import HubAccess
     from localllm.ui.jobs import JobRunner
     from localllm.ui.model_state import ModelState
     from localllm.ui.preferences import Preferences
@@ -32,3 +34,5 @@ class Services:
     store: ChatStore
     model: ModelState
     computer: ThisComputer
+    hub: HubAccess
+    downloads: Downloads

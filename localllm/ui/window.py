@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, cast
 
 from PySide6.QtCore import QByteArray, QSettings, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QCloseEvent, QGuiApplication, QKeySequence, QShortcut
-from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
 from localllm.texts import text
+from localllm.ui.downloads_panel import DownloadsButton, DownloadsPanel
 from localllm.ui.errors import errors_shown
 from localllm.ui.loader import ModelLoader
 from localllm.ui.loader_details import comparison_of
 from localllm.ui.pages.chat import ChatPage
+from localllm.ui.pages.discover import DiscoverPage
 from localllm.ui.pages.home import HomePage
 from localllm.ui.pages.library import LibraryPage
 from localllm.ui.pages.settings import SettingsPage
@@ -24,11 +26,12 @@ from localllm.ui.translation import say
 from localllm.ui.widgets.basics import ElidedLabel, make_button, make_label
 
 if TYPE_CHECKING:
+    from localllm.core.downloads.records import Download
     from localllm.core.library import LibraryModel, LoadProfile
     from localllm.engine.protocol import LoadSettings
     from localllm.ui.services import Services
 
-_PAGES = ("home", "chat", "library", "settings")
+_PAGES = ("home", "chat", "discover", "library", "settings")
 _STATUS_MS = 6000
 _SMALLEST = QSize(860, 560)
 _FIRST_SIZE = QSize(1280, 800)
@@ -66,7 +69,9 @@ class Window(QWidget):
         self._status_timer.setInterval(_STATUS_MS)
         self._status_timer.timeout.connect(lambda: self._status.set_words(""))
         self._build()
+        self.downloads_panel = DownloadsPanel(services, self, self._top_bar.sizeHint().height())
         self._connect()
+        self._connect_downloads()
         self._restore_state()
 
     def show_page(self, name: str) -> None:
@@ -91,6 +96,11 @@ class Window(QWidget):
     def home_page(self) -> HomePage:
         """The Home page, made when first asked for."""
         return cast("HomePage", self._page_widget("home"))
+
+    @property
+    def discover_page(self) -> DiscoverPage:
+        """The Discover page, made when first asked for."""
+        return cast("DiscoverPage", self._page_widget("discover"))
 
     def open_loader(self) -> None:
         """Show the model loader."""
@@ -130,6 +140,7 @@ class Window(QWidget):
             steps.callback(services.jobs.wait, _END_SECONDS)
             steps.callback(services.session.close)
             steps.callback(services.jobs.wait, 1.0)  # an answer that stops by itself saves its end
+            steps.callback(services.downloads.close)
             steps.callback(services.jobs.cancel_all)
 
     def _build(self) -> None:
@@ -145,18 +156,20 @@ class Window(QWidget):
         row.addLayout(column, 1)
 
     def _build_top_bar(self) -> QWidget:
-        bar = QWidget()
+        bar = self._top_bar = QWidget()
         bar.setObjectName("top_bar")
         bar.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self._model_button = make_button("")
         self._model_button.setObjectName("model_button")
         self._model_button.setMinimumWidth(360)
         self._model_button.setIconSize(QSize(18, 18))
-        row = QHBoxLayout(bar)
+        self._downloads_button = DownloadsButton(self._services)
+        row = QGridLayout(bar)
         row.setContentsMargins(16, 8, 16, 8)
-        row.addStretch(1)
-        row.addWidget(self._model_button)
-        row.addStretch(1)
+        row.setColumnStretch(0, 1)
+        row.setColumnStretch(2, 1)
+        row.addWidget(self._model_button, 0, 1)
+        row.addWidget(self._downloads_button, 0, 2, Qt.AlignmentFlag.AlignRight)
         return bar
 
     def _build_status_line(self) -> QWidget:
@@ -182,8 +195,10 @@ class Window(QWidget):
         shortcuts = {
             "Ctrl+1": lambda: self.show_page("home"),
             "Ctrl+2": lambda: self.show_page("chat"),
+            "Ctrl+3": lambda: self.show_page("discover"),
             "Ctrl+4": lambda: self.show_page("library"),
             "Ctrl+,": lambda: self.show_page("settings"),
+            "Ctrl+J": self.downloads_panel.toggle,
             "Ctrl+L": self.open_loader,
             "Ctrl+N": self._on_new_chat,
             "F2": self._on_rename,
@@ -192,6 +207,15 @@ class Window(QWidget):
         for keys, act in shortcuts.items():
             QShortcut(QKeySequence(keys), self).activated.connect(act)
         self._show_model()
+
+    def _connect_downloads(self) -> None:
+        panel, downloads = self.downloads_panel, self._services.downloads
+        self._downloads_button.pressed.connect(panel.toggle)
+        panel.chat_asked.connect(self._on_model_chat_asked)
+        panel.load_asked.connect(self._on_load_asked)
+        panel.library_asked.connect(self._on_library_asked)
+        downloads.added.connect(self._on_download_added)
+        downloads.arrived.connect(self._on_arrived)
 
     def _page_widget(self, name: str) -> QWidget:
         if name not in self._pages:
@@ -211,6 +235,13 @@ class Window(QWidget):
             chat.model_asked.connect(self.open_loader)
             chat.said.connect(self.say_status)
             return chat
+        if name == "discover":
+            discover = DiscoverPage(self._services)
+            discover.chat_asked.connect(self._on_model_chat_asked)
+            discover.downloads_asked.connect(self.downloads_panel.open)
+            discover.library_asked.connect(self._on_library_asked)
+            discover.said.connect(self.say_status)
+            return discover
         if name == "library":
             library = LibraryPage(self._services)
             library.chat_asked.connect(self._on_profile_chat_asked)
@@ -248,6 +279,24 @@ class Window(QWidget):
         if loaded is None or loaded.path != str(model.path):
             self._services.model.load(model, settings)
         self.show_page("chat")
+
+    def _on_model_chat_asked(self, model: LibraryModel) -> None:
+        self._on_chat_asked(model, self._services.preferences.load_settings())
+
+    def _on_load_asked(self, model: LibraryModel) -> None:
+        self._services.model.load(model, self._services.preferences.load_settings())
+
+    def _on_library_asked(self) -> None:
+        self.show_page("library")
+
+    def _on_download_added(self, entry: Download) -> None:
+        self.say_status(say(text("“{name}” is in the downloads (Ctrl+J).", name=entry.request.title)))
+
+    def _on_arrived(self, model: LibraryModel) -> None:
+        self.say_status(say(text("“{name}” is here, checked and ready.", name=model.name)))
+        library = self._pages.get("library")
+        if isinstance(library, LibraryPage):
+            library.refresh()
 
     def _on_profile_chat_asked(self, model: LibraryModel, profile: LoadProfile | None) -> None:
         if profile is None:

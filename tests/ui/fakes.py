@@ -21,6 +21,8 @@ from localllm.errors import EngineError
 from localllm.paths import Paths
 from localllm.settings import Settings
 from localllm.texts import Bytes, text
+from localllm.ui.downloads import Downloads
+from localllm.ui.hub_access import HubAccess
 from localllm.ui.jobs import JobRunner
 from localllm.ui.model_state import ModelState
 from localllm.ui.preferences import Preferences
@@ -228,15 +230,19 @@ def make_services(theme: Theme, settings: Settings | None = None) -> Services:
     jobs, session, speeds = JobRunner(), FakeSession(), SpeedHistory(paths.speeds_file)
     computer = ThisComputer(paths, jobs, speeds)
     computer.machine = MACHINE
+    preferences, library = Preferences(paths, settings or Settings()), FakeLibrary()
+    hub = HubAccess(preferences)
     return Services(
         paths=paths,
-        preferences=Preferences(paths, settings or Settings()),
+        preferences=preferences,
         theme=theme,
         jobs=jobs,
-        library=FakeLibrary(),
+        library=library,
         session=session,
         speeds=speeds,
         store=ChatStore(paths.chats_file),
         model=ModelState(session, jobs),
         computer=computer,
+        hub=hub,
+        downloads=Downloads(paths, preferences, library, hub, jobs),
     )

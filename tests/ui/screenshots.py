@@ -260,6 +260,62 @@ class Photographer(LibraryShots):
         loader.findChild(ExplainDialog).reject()
         loader.reject()
 
+    def _shoot_discover(self):
+        from tests.hub_server import HubServer
+        from tests.ui.hub_shelf import GATED, LARGE, shelve
+
+        with HubServer() as server:
+            shelve(server)
+            os.environ["HF_ENDPOINT"] = server.url
+            self._window.show_page("discover")
+            page = self._window.discover_page
+            self._wait(lambda: page.found.rowCount() > 5)
+            self._save("discover")
+            page.search.words.setText("instruct")
+            self._wait(lambda: page.found.row_of(LARGE) >= 0)
+            page.view.setCurrentIndex(page.found.index(page.found.row_of(LARGE)))
+            self._wait(lambda: page.detail.opened and page._opening is None)
+            self._save("discover-files")
+            page.detail._tabs.setCurrentIndex(1)
+            self._save("discover-card")
+            page.open_repository(GATED)
+            self._wait(lambda: page.detail.token.isVisible() and page.detail.token.place.text())
+            self._save("discover-gated")
+            os.environ["HF_ENDPOINT"] = "http://hub.invalid"
+            self._services.hub._on_preference_changed("network")
+            page.search.words.setText("qwen3")
+            self._wait(page.banner.isVisible)
+            page.view.setCurrentIndex(page.found.index(0))
+            self._wait(lambda: page._opening is None and page.detail.opened)
+            self._save("discover-offline")
+
+    def _shoot_downloads(self):
+        from localllm.core.downloads.records import Download, Request
+        from localllm.core.hub.records import RemoteFile
+        from localllm.texts import text
+
+        def entry(number, title, state, size, done, speed=0.0, note=None):
+            request = Request(title, "maker/x", "a" * 40, (RemoteFile("m.gguf", size),), self._paths.models)
+            return Download(number, "", request, state, "run", number, done, speed, note)
+
+        full = text("Not enough space on {disk}. Needed {need}, free {free}.", disk="/models", need="20", free="3")
+        gib = 2**30
+        self._services.downloads._on_told(
+            [
+                entry(1, "Wide-8B-Instruct-GGUF Q4_K_M", "running", 5 * gib, 2 * gib, 12.5 * 2**20),
+                entry(2, "A-Very-Long-Name-Of-A-Model-32B-Instruct-GGUF Q5_K_M", "paused", 22 * gib, 7 * gib),
+                entry(3, "Giant-235B-GGUF Q4_K_M", "queued", 140 * gib, 0, note=full),
+                entry(4, "Closed-4B-GGUF Q4_K_M", "failed", 3 * gib, gib, note=text("The Hub does not accept your token.")),
+                entry(5, "Tiny-1B-Instruct-GGUF Q8_0", "done", gib, gib),
+            ]
+        )
+        self._window.show_page("discover")
+        self._window.downloads_panel.open()
+        self._window.downloads_panel.rows[2]._on_cancel()
+        self._window.downloads_panel._place()
+        self._save("downloads")
+        self._window.downloads_panel.hide()
+
     def _open_chat(self):
         window = self._window
         window.show_page("chat")
