@@ -15,6 +15,7 @@ from PySide6.QtWidgets import QApplication, QLabel
 from localllm.core.library import Library, LoadProfile, Provenance
 from localllm.core.library.applications import Surroundings
 from localllm.core.library.found import FoundModel, Part
+from localllm.core.library.inspector import Inspector, inspect_here
 from localllm.core.library.model import FileFacts, Inspection
 from localllm.core.library.records import write_model
 from localllm.core.library.templates import try_template
@@ -60,9 +61,17 @@ def person(tmp_path):
     return folder
 
 
+class QuickInspector(Inspector):
+    """Reads in this process; what is imported still goes through a child, as in use."""
+
+    def inspect(self, path, progress=None):
+        return inspect_here(path)
+
+
 @pytest.fixture
 def library(person, services, monkeypatch):
     """A library of its own for each test, without the starter model."""
+    monkeypatch.setattr("localllm.core.library.library.Inspector", QuickInspector)
     monkeypatch.setattr("localllm.core.library.library.STARTER_FILE", "none.gguf")
     return Library(services.paths, Settings(), Surroundings(person, {}, "linux"))
 
@@ -105,6 +114,7 @@ def choose(page, name, qtbot):
 
 
 def words_of(widget):
+    QApplication.processEvents()  # what a layout was given is shown a moment later
     return " ".join(label.text() for label in widget.findChildren(QLabel) if label.isVisibleTo(widget))
 
 
