@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from localllm.core.estimate.dry_runs import DryRuns
     from localllm.core.estimate.records import Question
-    from localllm.core.fit import Budgets
     from localllm.core.fit.placement import PlacementKind
     from localllm.engine.protocol import DeviceBuffers
     from localllm.progress import Progress
@@ -50,7 +49,7 @@ class ExactPlaces:
                 if place is None:
                     return None
                 last = place
-                if _fits(self._budgets, place.placement, closed=closed):
+                if self._fits(place, closed=closed):
                     return place
         return last
 
@@ -71,12 +70,27 @@ class ExactPlaces:
                 yield self._measure(Placing(layers))
         yield self._measure(Placing(0))
 
+    def _fits(self, place: Estimate, *, closed: bool) -> bool:
+        """Whether it fits; of several GPUs each must hold its own part, for layers cannot be divided."""
+        budgets = self._budgets
+        gpu = budgets.gpu.closed if closed else budgets.gpu.now
+        host = budgets.host.closed if closed else budgets.host.now
+        if place.placement.gpu_bytes > gpu or place.placement.host_bytes > host:
+            return False
+        if len(budgets.each) != len(self._gpus):
+            return True
+        held = {device.device: device.total for device in place.devices}
+        return all(
+            held.get(name, 0) <= (amount.closed if closed else amount.now)
+            for name, amount in zip(self._gpus, budgets.each, strict=True)
+        )
+
     def _most_layers(self, *, closed: bool) -> int | None:
         layers = self._question.subject.layers
 
         def fits(count: int) -> bool:
             place = self._measure(Placing(count))
-            return place is not None and _fits(self._budgets, place.placement, closed=closed)
+            return place is not None and self._fits(place, closed=closed)
 
         return search_most(fits, max(2, int(LEAST_SHARE * layers) + 1), layers, self._guess())
 
@@ -126,10 +140,15 @@ class ExactPlaces:
             )
         memory = _sum_up(devices)
         question = self._question
-        return Estimate(
+        found = Estimate(
             question.subject, question.settings, memory, devices, placement,
             verdict_of(self._budgets, placement), self._budgets,
         )  # fmt: skip
+        if found.verdict in ("fits", "tight", "partly_on_cpu") and not self._fits(found, closed=False):
+            return replace(found, verdict="needs_closing_apps")
+        if found.verdict == "needs_closing_apps" and not self._fits(found, closed=True):
+            return replace(found, verdict="does_not_fit")
+        return found
 
     def _kind(self, placing: Placing) -> PlacementKind:
         if not placing.gpu_layers:
@@ -171,12 +190,6 @@ def search_most(fits: Callable[[int], bool], low: int, high: int, guess: int) ->
             probe = (good + bad) // 2
         probe = min(max(probe, good + 1), bad - 1)
     return good if good >= low else None
-
-
-def _fits(budgets: Budgets, placement: Placement, *, closed: bool) -> bool:
-    gpu = budgets.gpu.closed if closed else budgets.gpu.now
-    host = budgets.host.closed if closed else budgets.host.now
-    return placement.gpu_bytes <= gpu and placement.host_bytes <= host
 
 
 def _sum_up(devices: tuple[DeviceMemory, ...]) -> MemoryEstimate:

@@ -42,6 +42,7 @@ class Budgets:
     host: Amount
     gpus: tuple[Gpu, ...] = ()
     gpu: Amount = Amount(0, 0)  # of all of them, before their drivers' share
+    each: tuple[Amount, ...] = ()  # of each of several
     unified: bool = False
     layout: CpuLayout = "plain"
     engine: int | None = None  # `Machine.engine_overhead`
@@ -63,7 +64,8 @@ def budgets_of(machine: Machine) -> Budgets:
     if discrete:
         amounts = [_discrete(gpu) for gpu in discrete]
         total = Amount(sum(amount.now for amount in amounts), sum(amount.closed for amount in amounts))
-        return Budgets(host, discrete, total, layout=layout, engine=machine.engine_overhead, kept=kept)
+        each = tuple(amounts)
+        return Budgets(host, discrete, total, each, layout=layout, engine=machine.engine_overhead, kept=kept)
     shared = [gpu for gpu in usable if gpu.kind != "discrete"]
     if shared:
         gpu = max(shared, key=lambda gpu: (gpu.memory_total or 0) + (gpu.shared_total or 0))

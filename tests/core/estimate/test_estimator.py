@@ -236,3 +236,24 @@ def test_the_search_finds_the_most_that_fits(high, most, guess):
     assert search_most(fits, 2, high, guess) == (min(most, high) if most >= 2 else None)
     assert len(asked) == len(set(asked)), "nothing is asked twice"
     assert len(asked) <= 14
+
+
+class Uneven(PlannedDryRuns):
+    """Puts everything on the second of two cards."""
+
+    def measure(self, *arguments):
+        host, first, second = super().measure(*arguments)
+        return host, replace(first, weights=0), second
+
+
+def test_each_of_several_cards_must_hold_its_part(estimator, starter):
+    plan = Uneven(40, 600 * MIB, GIB)
+    estimator._dry_runs = plan
+    subject = Subject("m", "Q4_K_M", None, GIB, GIB, 4096, 40, experts=False, vocabulary=32000, file=starter)
+    question = Question(subject, FitSettings(4096), machines.with_engine(machines.TWO_3090))
+    answer = estimator.estimate(question)
+    assert answer.budgets.gpu.now > 41 * 600 * MIB + GIB, "together they would hold it"
+    assert answer.placement.kind == "partly_gpu"
+    assert answer.placement.gpu_bytes <= answer.budgets.each[1].now
+    chosen = estimator.estimate(replace(question, placing=Placing(41)))
+    assert chosen.verdict != "fits"
