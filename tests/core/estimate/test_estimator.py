@@ -254,6 +254,7 @@ def test_each_of_several_cards_must_hold_its_part(estimator, starter):
     answer = estimator.estimate(question)
     assert answer.budgets.gpu.now > 41 * 600 * MIB + GIB, "together they would hold it"
     assert answer.placement.kind == "partly_gpu"
-    assert answer.placement.gpu_bytes <= answer.budgets.each[1].now
+    assert answer.devices[-1].device == "CUDA1"
+    assert answer.devices[-1].total <= answer.budgets.each[1].now
     chosen = estimator.estimate(replace(question, placing=Placing(41)))
     assert chosen.verdict != "fits"
