@@ -7,12 +7,12 @@ one processor.
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from localllm.engine.version import engine_version
 from localllm.files import write_atomically
 
 if TYPE_CHECKING:
@@ -54,4 +54,4 @@ def as_used(file: Path, machine: Machine) -> Machine:
 
 
 def _engine_and_processor(machine: Machine) -> dict[str, str]:
-    return {"engine": importlib.metadata.version("llama_cpp_python"), "cpu": machine.cpu.name}
+    return {"engine": engine_version(), "cpu": machine.cpu.name}

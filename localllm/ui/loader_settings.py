@@ -13,7 +13,7 @@ from localllm.texts import text
 from localllm.ui.forms import Form, Row
 from localllm.ui.translation import say
 from localllm.ui.widgets.basics import make_label
-from localllm.ui.widgets.context_slider import MOST_TOKENS, ContextSlider
+from localllm.ui.widgets.context_slider import MOST_TOKENS, SPIN_WIDTH, ContextSlider
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -143,7 +143,7 @@ class LoadForm(QWidget):
             grid.addWidget(label, line, 3 * side)
             grid.addWidget(control, line, 3 * side + 1)
             if not isinstance(control, QCheckBox):
-                control.setFixedWidth(116)
+                control.setFixedWidth(SPIN_WIDTH)
         return grid
 
     def _on_context_changed(self, tokens: int) -> None:

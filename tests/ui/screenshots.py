@@ -192,6 +192,7 @@ class Photographer(LibraryShots):
         self._shoot_what_if(WhatIf("RTX 4090", 2, 64 << 30), "whatif")
         self._shoot_what_if(WhatIf("none", 1, 1 << 30), "nothing")
         home._on_what_if_closed()
+        self._wait(lambda: home._advisor._newest.what_if is None)
 
     def _shoot_what_if(self, what, name):
         home = self._window.home_page

@@ -159,15 +159,15 @@ def test_a_card_is_found_by_a_part_of_its_name(page, qtbot):
 
 
 def test_answers_follow_live(page, qtbot):
-    """Half of the target on an idle machine; the best of several, for this one may be busy."""
+    """The best of several: processor time, which a busy machine does not change much."""
     try_another(page, WhatIf(memory=32 * GIB), qtbot)
     took = []
     for size in (40, 48, 56, 64, 72, 80):
-        began = time.perf_counter()
+        began = time.process_time()
         page._what_if._memory.setValue(size)
         qtbot.waitUntil(lambda size=size: newest(page).what_if.memory == size * GIB, timeout=SLOW)
-        took.append(time.perf_counter() - began)
-    assert min(took) < 3 * LIVE_SECONDS, took
+        took.append(time.process_time() - began)
+    assert min(took) < 1.5 * LIVE_SECONDS, took
 
 
 def test_where_nothing_fits_there_is_a_way_on(page, qtbot):

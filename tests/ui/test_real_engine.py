@@ -80,3 +80,33 @@ def test_stop_keeps_what_arrived(page, services, qtbot):
     page.stop()
     qtbot.waitUntil(lambda: not page._answering.busy, timeout=SLOW)
     assert services.store.messages(page.chat_id)[-1].state in ("stopped", "complete")
+
+
+def test_the_loader_asks_llama_cpp_and_compares_after_the_load(services, show, qtbot):
+    window = show(Window(services))
+    window.open_loader()
+    loader = window._loader
+
+    def exact(tokens):
+        answer = loader._answer
+        known = answer is not None and answer.memory.certainty == "exact"
+        return known and answer.settings.context_length == tokens
+
+    qtbot.waitUntil(lambda: exact(8192), timeout=SLOW)
+    whole = loader._answer.memory.total
+    loader._form.context.spin.setValue(2048)
+    qtbot.waitUntil(lambda: exact(2048), timeout=SLOW)
+    assert loader._answer.memory.kv * 4 == 180 * 2**20
+    assert loader._answer.memory.total < whole - 100 * 2**20
+    qtbot.waitUntil(lambda: bool(loader._details.advice.rows), timeout=SLOW)
+    loader._load.click()
+    qtbot.waitUntil(lambda: services.model.loaded is not None, timeout=SLOW)
+    comparison = services.session.comparison
+    assert abs(comparison.residual) < 0.3, "a first load: nothing is known of this computer's overhead"
+    window.open_loader()
+    qtbot.waitUntil(
+        lambda: loader._details._compared.text().startswith("Loaded now: predicted"), timeout=SLOW
+    )
+    loader.reject()
+    window.close()
+    assert services.session.loaded is None

@@ -6,7 +6,6 @@ one SQLite file of the cache folder.
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import logging
 import sqlite3
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from localllm.engine.client import Engine
 from localllm.engine.protocol import DeviceBuffers, DryRun, buffers_from_records, to_record
+from localllm.engine.version import engine_version
 from localllm.errors import EngineDied
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class DryRuns:
         self._engine: Engine | None = None
         self._known: dict[str, tuple[DeviceBuffers, ...]] = {}
         self._refused: set[str] = set()
-        self._version = importlib.metadata.version("llama_cpp_python")
+        self._version = engine_version()
 
     def measure(
         self, subject: Subject, settings: DryRun, devices: tuple[str, ...], progress: Progress | None = None

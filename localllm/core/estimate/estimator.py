@@ -7,7 +7,6 @@ number. Overheads are those measured at earlier loads here, else constants.
 
 from __future__ import annotations
 
-import importlib.metadata
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,7 @@ from localllm.core.fit.placement import driver_share, growth
 from localllm.core.speed import SpeedHistory, predict_speed
 from localllm.core.speed.history import key_of
 from localllm.engine.protocol import LoadSettings
+from localllm.engine.version import engine_version
 from localllm.errors import NeedsHeader
 from localllm.texts import text
 
@@ -159,8 +159,7 @@ class Estimator:
 
 def place_of(machine: Machine) -> str:
     """Name this computer and its engine, for which what was measured holds."""
-    engine = importlib.metadata.version("llama_cpp_python")
-    return " | ".join([machine.cpu.name, *(gpu.name for gpu in machine.gpus), engine])
+    return " | ".join([machine.cpu.name, *(gpu.name for gpu in machine.gpus), engine_version()])
 
 
 def gpu_names(machine: Machine) -> tuple[str, ...]:

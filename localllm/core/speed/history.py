@@ -7,7 +7,6 @@ formula that they come from; rows of another formula are passed over.
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import logging
 import sqlite3
@@ -20,6 +19,7 @@ from localllm.core.speed.fits import SpeedFits, figures, work_of_prompt, work_of
 from localllm.core.speed.linear import Observation
 from localllm.core.speed.table import table_rates
 from localllm.core.speed.work import Place
+from localllm.engine.version import engine_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -65,12 +65,8 @@ _TABLE = """
 
 def machine_key(machine: Machine) -> str:
     """Return the name under which a computer's speeds are kept."""
-    try:
-        engine = importlib.metadata.version("llama_cpp_python")
-    except importlib.metadata.PackageNotFoundError:
-        engine = "no engine"
     gpus = [gpu.name for gpu in machine.gpus if gpu.usable is not False]
-    return " | ".join((machine.cpu.name, str(machine.cpu.usable_cores), *gpus, engine))
+    return " | ".join((machine.cpu.name, str(machine.cpu.usable_cores), *gpus, engine_version()))
 
 
 @dataclass(frozen=True)

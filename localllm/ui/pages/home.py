@@ -92,7 +92,7 @@ class HomePage(QScrollArea):
         body, column = PageBody(), QWidget()
         column.setMaximumWidth(_WIDEST)
         outer = QHBoxLayout(body)
-        outer.setContentsMargins(28, 20, 28, 28)
+        outer.setContentsMargins(20, 20, 20, 28)
         outer.addStretch(1)
         outer.addWidget(column, 1000)
         outer.addStretch(1)

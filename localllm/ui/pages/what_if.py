@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 GIB = 2**30
 _AS_HERE = ""
 _STEP = 8  # GiB
+_NAME_CHARACTERS = 24
 
 
 class WhatIfPanel(QFrame):
@@ -90,9 +91,10 @@ class WhatIfPanel(QFrame):
         head.setSpacing(10)
         head.addWidget(IconLabel(theme, "computer", "accent", 22))
         head.addWidget(make_pill(self.tr("Another computer"), "accent"))
-        head.addWidget(self._words, 1)
+        head.addStretch(1)
         head.addWidget(self._back)
         column.addLayout(head)
+        column.addWidget(self._words)
         grid = QGridLayout()
         grid.setHorizontalSpacing(12)
         grid.setVerticalSpacing(3)
@@ -114,6 +116,8 @@ class WhatIfPanel(QFrame):
         combo.setEditable(True)
         combo.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
         combo.setMaxVisibleItems(16)
+        combo.setMinimumContentsLength(_NAME_CHARACTERS)
+        combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         name = self.tr("Graphics processor: type a part of its name")
         combo.setAccessibleName(name)
         edit = combo.lineEdit()

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from PySide6.QtGui import QWheelEvent
 
 LEAST_TOKENS, MOST_TOKENS = 256, 1_048_576
+SPIN_WIDTH = 116
 
 
 def stops_to(most: int) -> tuple[int, ...]:
@@ -57,6 +58,8 @@ class ContextSlider(QWidget):
         self.spin.setSingleStep(1024)
         self.spin.setKeyboardTracking(False)
         self.spin.setAlignment(Qt.AlignmentFlag.AlignRight)
+        self.spin.setMinimumHeight(self.spin.fontMetrics().lineSpacing() + 12)
+        self.spin.setMinimumWidth(SPIN_WIDTH)
         for control in (self.slider, self.spin):
             control.setAccessibleName(self.tr("Context length"))
         self.set_most(MOST_TOKENS)
