@@ -108,8 +108,8 @@ class PartFile:
         self._set_sum(block, checksum or 1)
         self.states[block] = THERE
 
-    def read_block(self, block: int) -> list[bytes] | None:
-        """Return a block as the disk gives it back, in pieces; None if that is not what was written."""
+    def read_block(self, block: int) -> bytes | None:
+        """Return a block as the disk gives it back, None if that is not what was written."""
         with self._lock:
             self._file.seek(block * BLOCK)
             content = self._file.read(self.length(block))
@@ -117,7 +117,7 @@ class PartFile:
             len(content) == self.length(block)
             and (xxhash.xxh3_64_intdigest(content) or 1) == self._sums[block]
         )
-        return [content] if right else None
+        return content if right else None
 
     def drop_block(self, block: int) -> None:
         """Forget a block: it must come again."""

@@ -12,8 +12,8 @@ from localllm.core.downloads.part_file import BLOCK, NONE, TAKEN, THERE
 if TYPE_CHECKING:
     from localllm.core.downloads.part_file import PartFile
 
-SHORTEST_RUN, LONGEST_RUN = 16, 256  # blocks of one request
-_MOST_FRESH = 40  # blocks in memory
+SHORTEST_RUN, LONGEST_RUN = 12, 256  # blocks of one request
+_MOST_FRESH = 64  # blocks in memory
 _LEAST_TO_SHARE = 4  # blocks; less is not worth a request of its own
 
 
@@ -26,11 +26,22 @@ class Fresh:
     def __init__(self, stop: threading.Event) -> None:
         self._stop = stop
         self._changed = threading.Condition()
-        self._blocks: dict[int, list[bytes]] = {}
+        self._blocks: dict[int, bytearray] = {}
+        self._spare: list[bytearray] = []
         self._front = 0
         self._starving = True
 
-    def put(self, block: int, pieces: list[bytes]) -> None:
+    def buffer(self) -> bytearray:
+        """Return room for a block; used ones come again, which saves the system a lot of work."""
+        with self._changed:
+            return self._spare.pop() if self._spare else bytearray(BLOCK)
+
+    def give_back(self, buffer: bytearray) -> None:
+        """Say that a buffer is not needed any more."""
+        with self._changed:
+            self._spare.append(buffer)
+
+    def put(self, block: int, buffer: bytearray) -> None:
         """Keep a block if there is room, or if there soon is."""
         with self._changed:
             while (
@@ -41,9 +52,13 @@ class Fresh:
             ):
                 self._changed.wait(0.1)
             if len(self._blocks) < _MOST_FRESH:
-                self._blocks[block] = pieces
+                self._blocks[block] = buffer
+            else:
+                self._spare.append(buffer)
+            if self._starving:
+                self._changed.notify_all()
 
-    def pop(self, block: int) -> list[bytes] | None:
+    def pop(self, block: int) -> bytearray | None:
         """Return the block that is hashed next, and forget it."""
         with self._changed:
             self._front, self._starving = block, False
@@ -51,11 +66,12 @@ class Fresh:
             return self._blocks.pop(block, None)
 
     def starve(self) -> None:
-        """Say that the next block has not come yet."""
+        """Wait a little for the next block, which has not come yet."""
         with self._changed:
             if not self._starving:
                 self._starving = True
                 self._changed.notify_all()
+            self._changed.wait(0.02)
 
 
 class Run:
@@ -64,7 +80,7 @@ class Run:
     def __init__(self, part: PartFile, fresh: Fresh, first_block: int, blocks: int) -> None:
         self._part = part
         self._fresh = fresh
-        self._pieces: list[bytes] = []
+        self._buffer = fresh.buffer()
         self.position = first_block * BLOCK
         self.end = min((first_block + blocks) * BLOCK, part.identity.size)
         self._sum = xxhash.xxh3_64()
@@ -79,32 +95,32 @@ class Run:
         """Bytes of the block that is being filled."""
         return self.position % BLOCK
 
-    @property
-    def left(self) -> int:
-        """Bytes up to the end of the block or of the run; more is not to be written at once."""
-        block = self.block
-        return min(self.end, block * BLOCK + self._part.length(block)) - self.position
+    def room(self, most: int) -> memoryview:
+        """Return where the next bytes are to be put: up to the end of the block or of the run."""
+        left = min(self.end, self.block * BLOCK + self._part.length(self.block)) - self.position
+        return memoryview(self._buffer)[self.begun : self.begun + min(most, left)]
 
-    def write(self, file: IO[bytes], piece: bytes) -> None:
-        """Write what has arrived; finish the block if that was its end."""
-        block, last = self.block, len(piece) == self.left
+    def write(self, file: IO[bytes], view: memoryview) -> None:
+        """Write what has been put there; finish the block if that was its end."""
+        block = self.block
+        last = self.begun + len(view) == self._part.length(block)
         file.seek(self.position)
-        write_all(file, memoryview(piece))
-        self._sum.update(piece)
-        self._pieces.append(piece)
+        write_all(file, view)
+        self._sum.update(view)
         if last:
-            self._fresh.put(block, self._pieces)
             self._part.finish_block(block, self._sum.intdigest())
-            self._begin_block()
-        self.position += len(piece)
+            self._fresh.put(block, self._buffer)
+            self._sum, self._buffer = xxhash.xxh3_64(), self._fresh.buffer()
+        self.position += len(view)
 
     def restart_block(self) -> None:
         """Forget the beginning of an unfinished block."""
         self.position -= self.begun
-        self._begin_block()
+        self._sum = xxhash.xxh3_64()
 
-    def _begin_block(self) -> None:
-        self._sum, self._pieces = xxhash.xxh3_64(), []
+    def close(self) -> None:
+        """Give its buffer back."""
+        self._fresh.give_back(self._buffer)
 
 
 def write_all(file: IO[bytes], view: memoryview) -> None:
@@ -141,6 +157,7 @@ class Plan:
         """Say that nobody works on a run any more; what is missing of it is handed out again."""
         with self._changed:
             self._runs.remove(run)
+            run.close()
             for block in range(run.block, -(-run.end // BLOCK)):
                 if self._part.states[block] == TAKEN:
                     self._part.states[block] = NONE

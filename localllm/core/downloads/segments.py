@@ -35,8 +35,9 @@ if TYPE_CHECKING:
 _REPORT_SECONDS = 0.2
 _SYNC_SECONDS = 1.0
 _LEAST_BYTES = 4096  # in the time of a stall; less is a stall, too
+_FIRST_PIECE, _PIECE_SECONDS = 1 << 14, 0.2
 _BAD_READS = 3  # of one block
-_WORTH = 50  # a request takes this many times as long as it waits for its first byte
+_WORTH = 20  # a request takes this many times as long as it waits for its first byte
 
 
 @dataclass(frozen=True)
@@ -248,15 +249,16 @@ class SegmentedFetch:
     def _take(
         self, answer: Answer, run: Run | None, file: IO[bytes], watch: _Watch, most: int = PIECE
     ) -> int:
+        """Receive a piece into a run, or without one to nowhere; return its length."""
+        size = min(most, watch.size)
+        room = run.room(size) if run is not None else memoryview(bytearray(size))
+        count = answer.read_into(room)
+        watch.note(count, answer.host)
         if run is not None:
-            most = min(most, run.left)
-        piece = answer.read(min(PIECE, most))
-        watch.note(len(piece), answer.host)
-        if run is not None:
-            run.write(file, piece)
+            run.write(file, room[:count])
         self._gate.succeeded()
-        self._means.limiter.take(len(piece), self._stop)
-        return len(piece)
+        self._means.limiter.take(count, self._stop)
+        return count
 
     @contextlib.contextmanager
     def _opened(self, place: Location, span: Span) -> Generator[Answer]:
@@ -298,21 +300,24 @@ class SegmentedFetch:
         block, bad = 0, dict[int, int]()
         while block < count:
             if self._part.states[block] != THERE:
-                self._plan.fresh.starve()
-                if self._stop.wait(0.01):
+                if self._stop.is_set():
                     return
+                self._plan.fresh.starve()
                 continue
-            content = self._plan.fresh.pop(block) or self._part.read_block(block)
-            if not content:
+            fresh = self._plan.fresh.pop(block)
+            content = fresh or self._part.read_block(block)
+            if content is None:
                 bad[block] = bad.get(block, 0) + 1
                 if bad[block] >= _BAD_READS:
                     raise _bad_disk(self._part)
                 self._plan.miss(block)
                 continue
-            for piece in content:
-                sha256.update(piece)
-                if self._part.identity.sha256 is None:
-                    git.update(piece)
+            view = memoryview(content)[: self._part.length(block)]
+            sha256.update(view)
+            if self._part.identity.sha256 is None:
+                git.update(view)
+            if fresh is not None:
+                self._plan.fresh.give_back(fresh)
             block += 1
         self._part.sync()
         self._hashes = Hashes(sha256.hexdigest(), git.hexdigest())
@@ -325,19 +330,27 @@ class SegmentedFetch:
 
 
 class _Watch:
-    """Sees when an answer as good as stops, and how long requests are worth while."""
+    """Sees when an answer as good as stops, and how large pieces and requests are worth while.
+
+    Attributes:
+        size: Bytes to ask for next: what comes in a moment, so that progress is seen and kept.
+    """
 
     def __init__(self, stall: float, began: float) -> None:
         self._stall = stall
         self._began = began
         self._first: float | None = None
-        self._window = began
+        self._window = self._last = began
         self._count = 0
+        self.size = _FIRST_PIECE
 
     def note(self, count: int, host: str) -> None:
         now = time.monotonic()
         self._first = self._first or now
         self._count += count
+        quick = now - self._last < _PIECE_SECONDS
+        self.size = min(PIECE, self.size * 2) if quick else max(_FIRST_PIECE, self.size // 2)
+        self._last = now
         if now - self._window >= self._stall:
             if self._count < _LEAST_BYTES:
                 raise network_error(httpx2.ReadTimeout("trickle"), host)
