@@ -234,6 +234,7 @@ class ModelSession:
             if not anyway:
                 self._refuse_what_never_fits(machine, model, settings)
             self.unload()  # so that the memory of the model before is free when places are chosen
+            self.rest()
             machine = self.probe()
             chosen, answer = self._choose(machine, model, settings, anyway=anyway)
             self.rest()

@@ -67,7 +67,7 @@ def trials(role: Role, pace: Pace, room: int) -> tuple[Trial, ...]:
         Trial("experts Q4_K_M", experts(role), _tests(role, experts(role), pace)),
         Trial(
             "attention",
-            attention(),
+            attention(role),
             (
                 BenchTest(0, _AT_DEPTH[role], _DEPTH[role], _REPETITIONS),
                 BenchTest(_LONG_PROMPT[role], 0, 0, 1),
@@ -99,9 +99,12 @@ def experts(role: Role) -> SyntheticModel:
     return SyntheticModel(llama(8 if role == "cpu" else 24, 1024, 512, 8, experts=16), "Q4_K_M")
 
 
-def attention() -> SyntheticModel:
-    """Return two layers that are hardly more than their cache."""
-    return SyntheticModel(llama(2, 512, 512, 16, vocabulary=512), "Q8_0")
+def attention(role: Role) -> SyntheticModel:
+    """Return layers that are hardly more than their cache.
+
+    Many on a GPU, where what each token takes besides its layers would otherwise count as attention.
+    """
+    return SyntheticModel(llama(2 if role == "cpu" else 24, 512, 512, 16, vocabulary=512), "Q8_0")
 
 
 def llama(
