@@ -10,10 +10,10 @@ from PySide6.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QVBoxLayout, 
 
 from localllm.engine.protocol import KV_TYPES, LoadSettings
 from localllm.texts import text
+from localllm.ui.context_slider import MOST_TOKENS, SPIN_WIDTH, ContextSlider
 from localllm.ui.forms import Form, Row
 from localllm.ui.translation import say
 from localllm.ui.widgets.basics import make_label
-from localllm.ui.widgets.context_slider import MOST_TOKENS, SPIN_WIDTH, ContextSlider
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

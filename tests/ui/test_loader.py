@@ -15,9 +15,9 @@ from localllm.core.machine import Gpu
 from localllm.engine.protocol import LoadSettings
 from localllm.errors import StoreError
 from localllm.texts import text
+from localllm.ui.context_slider import ContextSlider, stops_to
 from localllm.ui.explain import ExplainDialog
 from localllm.ui.loader_settings import made_consistent
-from localllm.ui.widgets.context_slider import ContextSlider, stops_to
 from localllm.ui.widgets.device_bars import shares_of
 from localllm.ui.window import Window
 from tests.ui.checks import PseudoTranslator, PseudoWords, check_names, cut_labels
