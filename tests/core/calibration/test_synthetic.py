@@ -15,7 +15,7 @@ from localllm.progress import Progress
 PLAIN = LoadSettings(threads=1, extra_buffers=False)
 
 
-@pytest.mark.parametrize("model", [dense("Q4_K_M", 2**25), experts("cpu"), attention()])
+@pytest.mark.parametrize("model", [dense("Q4_K_M", 2**25), experts("cpu"), attention("cpu")])
 def test_the_file_is_what_was_asked_for(tmp_path, model):
     header = read_header(write_synthetic(model, tmp_path))
     check_header(header)
@@ -34,7 +34,7 @@ def test_the_size_is_about_what_was_asked_for():
 
 @pytest.mark.parametrize("quant", ["Q8_0", "Q4_K_M"])
 def test_the_engine_measures_it_without_a_vocabulary(tmp_path, quant):
-    shape = attention().shape
+    shape = attention("cpu").shape
     path = write_synthetic(SyntheticModel(shape, quant), tmp_path)
     engine = Engine()
     try:
@@ -54,7 +54,7 @@ def test_the_engine_measures_it_without_a_vocabulary(tmp_path, quant):
 
 
 def test_measuring_can_be_stopped(tmp_path):
-    path = write_synthetic(attention(), tmp_path)
+    path = write_synthetic(attention("cpu"), tmp_path)
     engine, progress = Engine(), Progress()
     try:
         engine.wait_until_ready()
@@ -72,12 +72,12 @@ def test_a_full_disk_is_said_and_leaves_nothing(tmp_path, monkeypatch):
     usage = namedtuple("usage", "total used free")(2**40, 2**40 - 2**20, 2**20)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     with pytest.raises(LocalLLMError, match=r"needs 2.* of disk"):
-        write_synthetic(attention(), tmp_path)
+        write_synthetic(attention("cpu"), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_files_of_ended_programs_are_removed(tmp_path, monkeypatch):
-    old = write_synthetic(attention(), tmp_path)
+    old = write_synthetic(attention("cpu"), tmp_path)
     remove_left_over(tmp_path)
     assert old.exists(), "it may be in use"
     monkeypatch.setattr("localllm.core.calibration.synthetic.time.time", lambda: old.stat().st_mtime + 7200)
