@@ -55,7 +55,7 @@ def shelve(server, *, data=True):
                 "README.md": HubFile((CARD + "\n".join(_paragraphs())).encode(), lfs=False),
                 "LICENSE": HubFile(b"Apache", lfs=False),
                 **{
-                    f"Wide-8B-Instruct-{quant}.gguf": model_file(32, 4096, 14336, 32, 8, 32000, kind)
+                    f"Wide-8B-Instruct-{quant}.gguf": model_file((32, 4096, 14336, 32, 8, 32000), kind)
                     for quant, kind in KINDS.items()
                 },
                 **split_files("BF16/Wide-8B-Instruct-BF16", 2),
@@ -70,7 +70,7 @@ def shelve(server, *, data=True):
         )
     )
     small = {
-        f"Tiny-1B-Instruct-{quant}.gguf": model_file(4, 256, 512, 4, 2, 400, kind, data=data)
+        f"Tiny-1B-Instruct-{quant}.gguf": model_file((4, 256, 512, 4, 2, 400), kind, data=data)
         for quant, kind in KINDS.items()
     }
     server.add(
@@ -88,7 +88,7 @@ def shelve(server, *, data=True):
             GATED,
             {
                 "README.md": HubFile(b"# Closed\n\nFor those who agreed.", lfs=False),
-                "Closed-4B-Q4_K_M.gguf": model_file(4, 256, 512, 4, 2, 400, "Q4_K", data=data),
+                "Closed-4B-Q4_K_M.gguf": model_file((4, 256, 512, 4, 2, 400), "Q4_K", data=data),
             },
             downloads=312_000,
             likes=2045,
@@ -109,8 +109,12 @@ def shelve(server, *, data=True):
         )
 
 
-def model_file(layers, width, feed, heads, kv_heads, vocabulary, kind, *, data=False):
-    """Return a model of these dimensions: a true header; zeros for data, or bytes that differ."""
+def model_file(dimensions, kind, *, data=False):
+    """Return a model: a true header, then zeros for data, or bytes that differ.
+
+    `dimensions`: layers, width, width of the feed-forward part, heads, heads of keys, vocabulary.
+    """
+    layers, width, feed, heads, kv_heads, vocabulary = dimensions
     kv_width = width // heads * kv_heads
     shapes = {"token_embd.weight": (width, vocabulary), "output_norm.weight": (width,)}
     for layer in range(layers):
@@ -123,7 +127,7 @@ def model_file(layers, width, feed, heads, kv_heads, vocabulary, kind, *, data=F
                 ("ffn_gate", (width, feed)), ("ffn_up", (width, feed)), ("ffn_down", (feed, width)),
             )
         }  # fmt: skip
-    header, length = _header(shapes, kind, _pairs(layers, width, feed, heads, kv_heads, vocabulary))
+    header, length = _header(shapes, kind, _pairs(*dimensions))
     if data:
         seed = hashlib.sha256(header).digest() * 2048
         return HubFile(header + (seed * (length // len(seed) + 1))[:length])
@@ -139,7 +143,10 @@ def model_file(layers, width, feed, heads, kv_heads, vocabulary, kind, *, data=F
 def split_files(stem, count):
     """Return the parts of a split model, which nobody reads here."""
     names = [f"{stem}-{number:05d}-of-{count:05d}.gguf" for number in range(1, count + 1)]
-    return {name: HubFile(lambda _offset, size: b"\0" * size, length=8 * 10**9, sha256=_sha(name)) for name in names}
+    return {
+        name: HubFile(lambda _offset, size: b"\0" * size, length=8 * 10**9, sha256=_sha(name))
+        for name in names
+    }
 
 
 def _sha(name):

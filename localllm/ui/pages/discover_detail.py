@@ -78,7 +78,7 @@ class DiscoverDetail(QWidget):
         self._name.set_words(repository.id)
         self._show_facts(repository)
         self.offers.show_offers(opened.offers, opened.here, repository.skipped, ready=opened.model is None)
-        self._empty.setVisible(not opened.offers.models)
+        self._show_obstacle(opened)
         self._show_recommended()
         self._show_downloads()
         self.card.restart()
@@ -139,7 +139,7 @@ class DiscoverDetail(QWidget):
         inner.addLayout(self._best)
         inner.addWidget(self._build_tabs())
         self._stack = QStackedWidget()
-        self._empty = make_label(self.tr("This repository has no GGUF model."), "muted", wrap=True)
+        self._empty = make_label(role="muted", wrap=True)
         self._no_card = make_label(role="muted", wrap=True)
         names = (self.tr("Files"), self.tr("Model card"))
         parts = ((self._empty, self.offers), (self._no_card, self.card))
@@ -187,6 +187,17 @@ class DiscoverDetail(QWidget):
         area.setAccessibleName(name)
         area.setWidget(body)
         return area
+
+    def _show_obstacle(self, opened: Opened) -> None:
+        words = ""
+        if not opened.offers.models:
+            words = self.tr("This repository has no GGUF model.")
+        elif opened.model is not None:
+            words = self.tr(
+                "The catalogue knows these files. They can be downloaded as soon as the Hub can be reached."
+            )
+        self._empty.setText(words)
+        self._empty.setVisible(bool(words))
 
     def _show_facts(self, repository: Repository) -> None:
         context = repository.context_length

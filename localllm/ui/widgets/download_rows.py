@@ -8,7 +8,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QProgressBar, QVBoxLayout, QWidget
 
 from localllm.core.downloads.words import progress_words, state_words
-from localllm.texts import Bytes, text
+from localllm.texts import text
 from localllm.ui.translation import say
 from localllm.ui.widgets.basics import ElidedLabel, IconButton, make_button, make_label
 
@@ -119,12 +119,12 @@ class DownloadRow(QFrame):
 
     def _build_question(self) -> QWidget:
         question = QWidget()
-        self._question_words = make_label(wrap=True)
+        words = make_label(self.tr("This deletes what has arrived."), wrap=True)
         self.delete = make_button(self.tr("Delete"), name=self._named(self.tr("Delete what arrived")))
         self.keep = make_button(self.tr("Keep"), name=self._named(self.tr("Keep the download")))
         row = QHBoxLayout(question)
         row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self._question_words, 1)
+        row.addWidget(words, 1)
         row.addWidget(self.delete)
         row.addWidget(self.keep)
         question.hide()
@@ -146,11 +146,9 @@ class DownloadRow(QFrame):
         self.keep.clicked.connect(self._question.hide)
 
     def _on_cancel(self) -> None:
-        if not self.entry.done:
+        if self.entry.state == "queued" and not self.entry.done:
             self.cancel_asked.emit(self.entry.id)
             return
-        words = text("This deletes the {size} that have arrived.", size=Bytes(self.entry.done))
-        self._question_words.setText(say(words))
         self._question.show()
         self.keep.setFocus(Qt.FocusReason.OtherFocusReason)
 

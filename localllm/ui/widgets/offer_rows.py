@@ -64,7 +64,7 @@ class OfferRow(QFrame):
         self._here = make_pill(self.tr("On this disk"), "good")
         self._fit = make_pill("…", "plain")
         self._facts = ElidedLabel(say(_facts_of(offer)), "small")
-        self.button = make_button(self.tr("Download"))
+        self.button = make_button(self.tr("Download it"))
         self.button.clicked.connect(self.pressed)
         self._build()
         self._recommended.hide()
@@ -133,7 +133,7 @@ class OfferRow(QFrame):
             return self.tr("Chat")
         entry = self.entry
         if entry is None or entry.state == "done":
-            return self.tr("Download")
+            return self.tr("Download it")
         if entry.state == "running":
             return f"{int(100 * entry.done / max(1, entry.request.size))} %"
         words = {"paused": self.tr("Paused"), "failed": self.tr("Stopped"), "queued": self.tr("Waiting")}
@@ -203,6 +203,7 @@ class OfferList(QWidget):
     def copy_of(self, offer: Offer) -> OfferRow:
         """Return another row for an offer, to be put above all of them."""
         row = OfferRow(offer, ready=self._ready)
+        row.setProperty("row", "")
         row.setProperty("card", "accent")
         row.show_here(self.rows[offer].model)
         row.show_entry(self.rows[offer].entry)
