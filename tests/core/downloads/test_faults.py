@@ -147,7 +147,7 @@ def test_the_network_comes_back(setting):
     from localllm.core.hub.client import Hub
 
     setting.hub = Hub(endpoint=f"http://127.0.0.1:{port}")
-    timer = threading.Timer(2.0, lambda: forwarders.append(Forwarder(port, int(real))))
+    timer = threading.Timer(1.0, lambda: forwarders.append(Forwarder(port, int(real))))
     forwarders = []
     timer.start()
     said = notes_of(setting)

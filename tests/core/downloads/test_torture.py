@@ -62,7 +62,7 @@ def kept_bytes(home, size):
     return max((bytes_there(work, 0, size) for work in (home / "models" / PARTS_FOLDER).glob("*")), default=0)
 
 
-@pytest.mark.parametrize("kills", counts(3, 200))
+@pytest.mark.parametrize("kills", counts(2, 200))
 def test_kill_minus_nine(setting, tmp_path, kills):
     """0 corrupt accepted, at most 16 MiB fetched twice a kill, 0 orphans at the next start."""
     generator, twice, home, size = random.Random(7), [], tmp_path / "home", 48 * 2**20
@@ -112,7 +112,7 @@ def corrupt(part, content, generator):
     return kind
 
 
-@pytest.mark.parametrize("count", counts(12, 1000))
+@pytest.mark.parametrize("count", counts(8, 1000))
 def test_corruptions_of_what_is_there_are_found(setting, count):
     """On the disk before the last check, or already under its name: never accepted, never called right."""
     generator, found = random.Random(11), {}
@@ -160,7 +160,7 @@ def leave_whole_part(setting):
     (setting.work / "0.state.json").write_text(json.dumps(identity | {"sha256": sha256}))
 
 
-@pytest.mark.parametrize("count", counts(10, 1000))
+@pytest.mark.parametrize("count", counts(6, 1000))
 def test_corruptions_on_the_way_are_found(setting, count):
     generator = random.Random(13)
     size = 2**20 + 99
@@ -188,7 +188,7 @@ def random_fault(generator, size):
     )
 
 
-@pytest.mark.parametrize("count", counts(12, 500))
+@pytest.mark.parametrize("count", counts(8, 500))
 def test_network_faults_end_with_the_right_file_or_a_sentence(setting, count):
     generator, right, said = random.Random(17), 0, {}
     setting.content = content_of(15, 2**21 + 3)
@@ -210,7 +210,7 @@ def test_network_faults_end_with_the_right_file_or_a_sentence(setting, count):
         print(f"  {len(times)} × {sentence}")
 
 
-@pytest.mark.parametrize("count", counts(4, 50))
+@pytest.mark.parametrize("count", counts(3, 50))
 def test_changed_versions_are_never_spliced(setting, count):
     """The content, its ETag, or the commit changes while the first part is on the disk."""
     generator = random.Random(19)
