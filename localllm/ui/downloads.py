@@ -65,6 +65,13 @@ class Downloads(QObject):
                 return entry
         return None
 
+    def find_quant(self, repo: str, quant: str) -> Download | None:
+        """Return the entry that brings a quantization from a repository, the newest first."""
+        for entry in reversed(self.entries):
+            if entry.request.repo == repo and entry.request.title.endswith(f" {quant}"):
+                return entry
+        return None
+
     def start(self) -> None:
         """Go on with what was interrupted."""
         self._jobs.run(lambda _progress: self._open(), Reactions(failed=self.failed.emit))

@@ -228,7 +228,9 @@ class Window(QWidget):
         if name == "home":
             home = HomePage(self._services)
             home.chat_asked.connect(self._on_chat_asked)
-            home.said.connect(self.say_status)
+            home.downloads_asked.connect(self.downloads_panel.open)
+            home.library_asked.connect(self._on_library_asked)
+            home.discover_asked.connect(self._on_discover_asked)
             return home
         if name == "chat":
             chat = ChatPage(self._services)
@@ -288,6 +290,10 @@ class Window(QWidget):
 
     def _on_library_asked(self) -> None:
         self.show_page("library")
+
+    def _on_discover_asked(self, repository: str) -> None:
+        self.show_page("discover")
+        self.discover_page.open_repository(repository)
 
     def _on_download_added(self, entry: Download) -> None:
         self.say_status(say(text("“{name}” is in the downloads (Ctrl+J).", name=entry.request.title)))

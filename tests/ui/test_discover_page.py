@@ -372,6 +372,11 @@ def test_a_file_that_is_no_model_is_not_listed_as_one(start, server, qtbot):
     assert "is not a usable model" in str(entries(window)[0].note)
 
 
+def test_the_list_passes_qts_own_check(page, qtbot, qtmodeltester):
+    search(page, "instruct", qtbot, lambda: page.found.row_of(SMALL) >= 0)
+    qtmodeltester.check(page.found)
+
+
 def test_everything_has_a_name_and_room_for_longer_words(page, qtbot, show):
     open_repository(page, LARGE, qtbot)
     check_names(page.window())
@@ -399,3 +404,30 @@ def test_longer_words_are_not_cut(start, qtbot, name):
         app.removeTranslator(translator)
         translator.setParent(None)
         translator.deleteLater()
+
+
+def test_a_pick_of_home_is_downloaded_and_then_chatted_with(start, server, qtbot, monkeypatch):
+    window = start()
+    window.show_page("home")
+    home, asked = window.home_page, []
+    pick = home._picks["best"]
+    qtbot.waitUntil(pick.isVisible, timeout=SLOW)
+    choice = pick.choice
+    name = f"{choice.model.repo.rsplit('/', 1)[-1].removesuffix('-GGUF')}-{choice.quant}.gguf"
+    names = {row.file or name for row in choice.model.quants if row.name == choice.quant}
+    content = model_file((4, 256, 512, 4, 2, 400), "Q4_K", data=True)
+    server.fault = Fault("status", "/api/models", status=503)
+    pick._button.click()
+    qtbot.waitUntil(home._banner.isVisible, timeout=SLOW)
+    server.fault = None
+    server.add(HubRepo(choice.model.repo, dict.fromkeys(names, content)))
+    home._banner.buttons[0].click()
+    qtbot.waitUntil(lambda: state_of(window) == "done", timeout=SLOW)
+    qtbot.waitUntil(lambda: pick._button.text() == "Chat", timeout=SLOW)
+    monkeypatch.setattr(
+        window._services.model, "load", lambda model, settings: asked.append((model.path.name, settings))
+    )
+    pick._button.click()
+    assert [(file, how.context_length) for file, how in asked] == [
+        (names.pop().rsplit("/", 1)[-1], choice.settings.context_length)
+    ]

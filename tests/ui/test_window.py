@@ -176,14 +176,6 @@ def test_home_filters_by_use(window, qtbot):
     qtbot.waitUntil(lambda: 0 < window.home_page._ranking._choices.rowCount() < before)
 
 
-def test_download_address_is_copied_and_said(window, qtbot):
-    open_everything(window, "home", qtbot)
-    pick = next(pick for pick in window.home_page._picks.values() if pick.isVisible())
-    pick._button.click()
-    assert QGuiApplication.clipboard().text().endswith(pick._choice.model.repo)
-    assert "copied" in window._status.text()
-
-
 def test_ejecting(window, services, qtbot):
     services.model.load(STARTER, LoadSettings())
     qtbot.waitUntil(lambda: services.model.loaded is not None)

@@ -9,7 +9,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
 from localllm.engine.protocol import LoadSettings
-from localllm.errors import MachineBusy
+from localllm.errors import HubError, HubRefused, MachineBusy, NotEnoughDisk
 from localllm.texts import Bytes, text
 from localllm.ui.errors import sentences_of
 from localllm.ui.forms import PatientComboBox
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from localllm.core.recommend import Choice, Wish
     from localllm.ui.pages.advisor import Advised, Explained
     from localllm.ui.services import Services
+    from localllm.ui.widgets.banner import Action
 
 _CONTEXTS = (512, 2048, 4096, 8192, 16384, 32768, 65536, 131072)
 _USUAL_CONTEXT, _USUAL_TEXT = 8192, 512  # of a chat; of a text that is searched for
@@ -43,17 +44,22 @@ class HomePage(QScrollArea):
 
     Signals:
         chat_asked: A model is to be loaded and talked to. args: `LibraryModel`, `LoadSettings`.
-        said: Something happened that is worth a word. arg: a sentence.
+        downloads_asked: The downloads are to be shown.
+        library_asked: Models are to be deleted, to make room.
+        discover_asked: A repository is to be looked at. arg: its name.
     """
 
     chat_asked = Signal(object, object)
-    said = Signal(str)
+    downloads_asked = Signal()
+    library_asked = Signal()
+    discover_asked = Signal(str)
 
     def __init__(self, services: Services) -> None:
         super().__init__()
         self._services = services
         self._advisor = Advisor(services, self)
         self._starter: LibraryModel | None = None
+        self._wanted: Choice | None = None
         theme = services.theme
         self._computer = ComputerCard(theme)
         self._banner = Banner(theme)
@@ -80,9 +86,13 @@ class HomePage(QScrollArea):
         for pick in self._picks.values():
             pick.chat_asked.connect(self._on_pick_asked)
             pick.why_asked.connect(self._advisor.explain)
-            pick.said.connect(self.said)
+            pick.download_asked.connect(self._download)
+            pick.downloads_asked.connect(self.downloads_asked)
         self._ranking.why_asked.connect(self._advisor.explain)
-        self._ranking.said.connect(self.said)
+        self._ranking.download_asked.connect(self._download)
+        downloads = self._services.downloads
+        downloads.changed.connect(self._show_downloads)
+        downloads.arrived.connect(self._on_machine_changed)
 
     def _build(self) -> None:
         self.setWidgetResizable(True)
@@ -232,6 +242,7 @@ class HomePage(QScrollArea):
         on_disk = advised.models if here else []
         for kind, choice in (("fast", found.fast), ("balanced", found.balanced), ("best", found.best)):
             self._picks[kind].show_choice(choice, on_disk, room)
+        self._show_downloads()
         self._nothing.show_advised(advised)
         self._ranking.setVisible(bool(found.ranked))
         self._ranking.show_choices(found.ranked)
@@ -302,6 +313,31 @@ class HomePage(QScrollArea):
             ubatch=chosen.ubatch,
         )
         self.chat_asked.emit(model, settings)
+
+    def _download(self, choice: Choice) -> None:
+        self._wanted = choice
+        words = f"{choice.model.id}:{choice.quant}"
+        self._services.downloads.pull(words, self._on_not_downloaded)
+
+    def _show_downloads(self) -> None:
+        for pick in self._picks.values():
+            if pick.choice is not None:
+                repo, quant = pick.choice.model.repo, pick.choice.quant
+                pick.show_entry(self._services.downloads.find_quant(repo, quant))
+
+    def _on_not_downloaded(self, error: Exception) -> None:
+        """Say why, with what helps as a button."""
+        choice = self._wanted
+        actions: list[Action] = []
+        if isinstance(error, NotEnoughDisk):
+            actions = [(self.tr("Make room in the library"), self.library_asked.emit)]
+        elif choice is not None and isinstance(error, HubRefused):
+            show = partial(self.discover_asked.emit, choice.model.repo)
+            actions = [(self.tr("Show it in Discover"), show)]
+        elif choice is not None and isinstance(error, HubError):
+            actions = [(self.tr("Try again"), partial(self._download, choice))]
+        self._banner.show_notice(sentences_of(error), "error", actions)
+        self.ensureWidgetVisible(self._banner)
 
     def _on_failed(self, error: Exception) -> None:
         if isinstance(error, MachineBusy):

@@ -6,9 +6,9 @@ import re
 from typing import TYPE_CHECKING, Literal
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout
 
+from localllm.core.downloads.words import state_words
 from localllm.texts import Bytes, Text, text
 from localllm.ui.translation import say
 from localllm.ui.verdicts import source_of_speed, speed_of, tint_of, word_of
@@ -26,22 +26,23 @@ from localllm.ui.widgets.memory_bar import MemoryBar
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from localllm.core.downloads.records import Download
     from localllm.core.library import LibraryModel
     from localllm.core.recommend import Choice
     from localllm.ui.theme import Theme
 
 PickKind = Literal["fast", "balanced", "best"]
-_HUB = "https://huggingface.co/"
 
 
 def find_on_disk(choice: Choice, models: Sequence[LibraryModel]) -> LibraryModel | None:
-    """Return the file on this disk that holds a choice: same name, same quantization."""
+    """Return the file on this disk that holds a choice: same name or repository, same quantization."""
     wanted = _plain(choice.model.name)
     for model in models:
         same_quant = _plain(model.quant) == _plain(choice.quant) or _plain(choice.quant) in _plain(
             model.path.stem
         )
-        if model.problem is None and same_quant and wanted in _plain(model.path.stem):
+        same_name = wanted in _plain(model.path.stem) or model.repo == choice.model.repo
+        if model.problem is None and same_quant and same_name:
             return model
     return None
 
@@ -57,19 +58,22 @@ class PickCard(QFrame):
 
     Signals:
         chat_asked: It is on this disk and is to be used. args: `Choice`, `LibraryModel`.
+        download_asked: It is to be downloaded. arg: `Choice`.
+        downloads_asked: How its download stands is to be seen.
         why_asked: It is to be explained. arg: `Choice`.
-        said: Something happened that is worth a word. arg: a sentence.
     """
 
     chat_asked = Signal(object, object)
+    download_asked = Signal(object)
+    downloads_asked = Signal()
     why_asked = Signal(object)
-    said = Signal(str)
 
     def __init__(self, theme: Theme, kind: PickKind) -> None:
         super().__init__()
         self.setProperty("card", "plain")
         self._choice: Choice | None = None
         self._model: LibraryModel | None = None
+        self._entry: Download | None = None
         self._kind = make_pill(say(title_of(kind)), "accent")
         self._verdict = make_pill("", "plain")
         self._name = make_label(role="heading", wrap=True)
@@ -91,6 +95,7 @@ class PickCard(QFrame):
         self.setVisible(choice is not None)
         if choice is None:
             return
+        self._entry = None
         found = find_on_disk(choice, models)
         self._model = None if choice.settings.embeddings else found
         why = text("Why {model} as {quant}?", model=choice.model.name, quant=choice.quant)
@@ -135,14 +140,28 @@ class PickCard(QFrame):
         column.addWidget(self._where)
         column.addWidget(self._button)
 
+    @property
+    def choice(self) -> Choice | None:
+        """What it shows."""
+        return self._choice
+
+    def show_entry(self, entry: Download | None) -> None:
+        """Show how its download stands."""
+        if self._choice is not None and entry != self._entry:
+            self._entry = entry
+            self._show_button(self._choice)
+
     def _show_button(self, choice: Choice) -> None:
-        here = self._model is not None
-        self._where.setText(
-            self.tr("On this disk.") if here else say(text("From {repo}", repo=choice.model.repo))
-        )
-        words = self.tr("Chat") if here else self.tr("Copy download address")
+        entry = self._entry if self._entry is not None and self._entry.state != "done" else None
+        where = say(text("From {repo}", repo=choice.model.repo))
+        words = self.tr("Download it")
+        if self._model is not None:
+            where, words = self.tr("On this disk."), self.tr("Chat")
+        elif entry is not None:
+            where, words = say(state_words(entry)), self.tr("Show the download")
+        self._where.setText(where)
         self._button.setText(words)
-        set_style_property(self._button, "kind", "primary" if here else "plain")
+        set_style_property(self._button, "kind", "plain" if entry is not None else "primary")
         self._button.setAccessibleName(say(text("{action}: {model}", action=words, model=choice.model.name)))
         self._button.setCursor(Qt.CursorShape.PointingHandCursor)
 
@@ -155,14 +174,10 @@ class PickCard(QFrame):
             return
         if self._model is not None:
             self.chat_asked.emit(self._choice, self._model)
-            return
-        QGuiApplication.clipboard().setText(address_of(self._choice))
-        self.said.emit(self.tr("The address was copied. Put the file into the models folder to use it here."))
-
-
-def address_of(choice: Choice) -> str:
-    """Return where a model can be downloaded."""
-    return _HUB + choice.model.repo
+        elif self._entry is not None and self._entry.state != "done":
+            self.downloads_asked.emit()
+        else:
+            self.download_asked.emit(self._choice)
 
 
 def _plain(name: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, get_args
 
 from PySide6.QtCore import QModelIndex, QSortFilterProxyModel, Qt, Signal
-from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QFrame,
@@ -18,7 +17,6 @@ from PySide6.QtWidgets import (
 
 from localllm.core.fit import Verdict
 from localllm.ui.itemmodels.choices import CHOICE_ROLE, SORT_ROLE, ChoicesItemModel
-from localllm.ui.pages.pick_card import address_of
 from localllm.ui.translation import say
 from localllm.ui.verdicts import source_of_speed, word_of
 from localllm.ui.widgets.basics import make_button, make_label
@@ -38,11 +36,11 @@ class RankingPanel(QFrame):
 
     Signals:
         why_asked: A row is to be explained. arg: `Choice`.
-        said: Something happened that is worth a word. arg: a sentence.
+        download_asked: A row is to be downloaded. arg: `Choice`.
     """
 
     why_asked = Signal(object)
-    said = Signal(str)
+    download_asked = Signal(object)
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,9 +55,9 @@ class RankingPanel(QFrame):
         self._why = make_button(self.tr("Why this one?"))
         self._why.setEnabled(False)
         self._why.clicked.connect(self._on_why)
-        self._copy = make_button(self.tr("Copy download address"))
-        self._copy.setEnabled(False)
-        self._copy.clicked.connect(self._on_copy)
+        self._download = make_button(self.tr("Download it"))
+        self._download.setEnabled(False)
+        self._download.clicked.connect(self._on_download)
         search = QLineEdit()
         search.setPlaceholderText(self.tr("Search"))
         search.setAccessibleName(self.tr("Search the table of models"))
@@ -73,7 +71,7 @@ class RankingPanel(QFrame):
         foot.setSpacing(14)
         foot.addWidget(self._reason, 1)
         foot.addWidget(self._why)
-        foot.addWidget(self._copy)
+        foot.addWidget(self._download)
         column = QVBoxLayout(self)
         column.setContentsMargins(16, 14, 16, 14)
         column.setSpacing(10)
@@ -83,7 +81,7 @@ class RankingPanel(QFrame):
 
     def show_choices(self, choices: Sequence[Choice]) -> None:
         """Show another ranking."""
-        for button in (self._why, self._copy):
+        for button in (self._why, self._download):
             button.setEnabled(False)
         self._reason.setText(self.tr("Choose a row to read why it stands there."))
         self._choices.show_choices(choices)
@@ -131,7 +129,7 @@ class RankingPanel(QFrame):
 
     def _on_current_changed(self, _index: QModelIndex) -> None:
         choice = self._chosen()
-        for button in (self._why, self._copy):
+        for button in (self._why, self._download):
             button.setEnabled(choice is not None)
         if choice is not None:
             lines = [
@@ -146,10 +144,7 @@ class RankingPanel(QFrame):
         if choice is not None:
             self.why_asked.emit(choice)
 
-    def _on_copy(self) -> None:
+    def _on_download(self) -> None:
         choice = self._chosen()
         if choice is not None:
-            QGuiApplication.clipboard().setText(address_of(choice))
-            self.said.emit(
-                self.tr("The address was copied. Put the file into the models folder to use it here.")
-            )
+            self.download_asked.emit(choice)
