@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QStackedWidget, QVBoxLay
 
 from localllm.texts import text
 from localllm.ui.downloads_panel import DownloadsButton, DownloadsPanel
-from localllm.ui.errors import errors_shown
+from localllm.ui.errors import errors_shown, sentences_of
 from localllm.ui.loader import ModelLoader
 from localllm.ui.loader_details import comparison_of
 from localllm.ui.pages.chat import ChatPage
@@ -216,6 +216,7 @@ class Window(QWidget):
         panel.library_asked.connect(self._on_library_asked)
         downloads.added.connect(self._on_download_added)
         downloads.arrived.connect(self._on_arrived)
+        downloads.failed.connect(self._on_downloads_failed)
 
     def _page_widget(self, name: str) -> QWidget:
         if name not in self._pages:
@@ -297,6 +298,9 @@ class Window(QWidget):
 
     def _on_download_added(self, entry: Download) -> None:
         self.say_status(say(text("“{name}” is in the downloads (Ctrl+J).", name=entry.request.title)))
+
+    def _on_downloads_failed(self, error: Exception) -> None:
+        self.say_status(sentences_of(error)[0])  # the panel has the rest, and the remedy
 
     def _on_arrived(self, model: LibraryModel) -> None:
         self.say_status(say(text("“{name}” is here, checked and ready.", name=model.name)))

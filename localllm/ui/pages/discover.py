@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from PySide6.QtCore import QModelIndex, Qt, QUrl, Signal
+from PySide6.QtCore import QModelIndex, Qt, QTimer, QUrl, Signal
 from PySide6.QtGui import QDesktopServices, QKeySequence, QShortcut, QShowEvent
 from PySide6.QtWidgets import QHBoxLayout, QListView, QSplitter, QVBoxLayout, QWidget
 
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from localllm.ui.services import Services
     from localllm.ui.widgets.banner import Action
 
+_REST_MS = 200  # of the arrow keys
+
 
 class DiscoverPage(QWidget):
     """Master and detail.
@@ -64,6 +66,10 @@ class DiscoverPage(QWidget):
         self._opening: Job | None = None
         self._address: Address | None = None
         self._shown = False
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(_REST_MS)
+        self._soon.timeout.connect(self._open_current)
         theme = services.theme
         self.search = DiscoverSearch()
         self.found = FoundItemModel(self)
@@ -210,7 +216,12 @@ class DiscoverPage(QWidget):
             self.view.setCurrentIndex(self.found.index(0))
 
     def _on_current_changed(self, index: QModelIndex, _before: QModelIndex) -> None:
-        found = cast("Found | None", index.data(FOUND_ROLE))
+        """Open what is chosen, once the arrow keys rest: opening asks the Hub."""
+        if index.isValid():
+            self._soon.start()
+
+    def _open_current(self) -> None:
+        found = cast("Found | None", self.view.currentIndex().data(FOUND_ROLE))
         if found is not None and (self._address is None or self._address.repository != found.repository):
             self._open(Address(found.repository))
 
