@@ -28,7 +28,7 @@ class Paths:
         """Return the folders of this user; none is created."""
         home = os.environ.get(HOME_VARIABLE)
         if home:
-            root = Path(home).expanduser().absolute()
+            root = expand_home(home).absolute()
             return cls(root / "config", root / "data", root / "cache", root / "logs", root / "models")
         data = platformdirs.user_data_path(_APP, appauthor=False)
         return cls(
@@ -93,6 +93,11 @@ class Paths:
     def loads_file(self) -> Path:
         """What loading models really took on this machine, SQLite."""
         return self.data / "loads.db"
+
+
+def expand_home(path: str) -> Path:
+    """Return a path with the user's folder for “~”; that of a user who does not exist stays as it is."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - pathlib raises RuntimeError for no such user
 
 
 def resources_folder() -> Path:

@@ -13,6 +13,7 @@ from localllm.core.library.library import Library
 from localllm.core.library.model import SOURCE_NAMES, LoadProfile
 from localllm.core.library.modelfile import as_modelfile, as_profile, format_modelfile, read_modelfile
 from localllm.errors import UsageError
+from localllm.paths import expand_home
 from localllm.progress import Progress
 from localllm.texts import text
 
@@ -68,7 +69,7 @@ def run_import(arguments: argparse.Namespace, context: Context) -> int:
     if not arguments.path:
         raise UsageError(text("Say what to import: a file, a folder, or --modelfile."))
     manner: Manner = "link" if arguments.link else "copy" if arguments.copy else "place"
-    results = import_path(library, Path(arguments.path).expanduser(), manner, Progress())
+    results = import_path(library, expand_home(arguments.path), manner, Progress())
     for result in results:
         if arguments.json:
             problem = str(result.problem) if result.problem else None
@@ -104,7 +105,7 @@ def choose(library: Library, name_or_path: str) -> LibraryModel:
         ModelNotFound: There is none, or several begin so.
         BadModelFile: It is a file that is not on the list and not a usable model.
     """
-    path = str(Path(name_or_path).expanduser().absolute())
+    path = str(expand_home(name_or_path).absolute())
     wanted = name_or_path.lower()
     listed = library.models()
     matches = [m for m in listed if str(m.path) == path] or [m for m in listed if m.name.lower() == wanted]
@@ -144,7 +145,7 @@ def as_json(model: LibraryModel) -> dict[str, Any]:
 
 def _import_modelfile(library: Library, file: Path, context: Context) -> int:
     modelfile = read_modelfile(file)
-    base = Path(modelfile.base).expanduser()
+    base = expand_home(modelfile.base)
     beside = base if base.is_absolute() else file.parent / base
     if beside.is_file():
         model = library.add(beside, Progress())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from localllm.core.downloads.arrivals import Arrivals, removable_of
@@ -12,11 +11,13 @@ from localllm.core.downloads.words import progress_words
 from localllm.core.hub.tokens import Tokens
 from localllm.core.library import Library
 from localllm.errors import DownloadError, UsageError
+from localllm.paths import expand_home
 from localllm.progress import Progress
 from localllm.texts import Bytes, Text, text
 
 if TYPE_CHECKING:
     import argparse
+    from pathlib import Path
 
     from localllm.cli.output import Context, Output
     from localllm.core.downloads.queue import DownloadQueue
@@ -51,7 +52,7 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     if not 0 <= limit <= _MOST_LIMIT:
         raise UsageError(text("A limit of {limit} MiB/s makes no sense.", limit=limit))
     hub = Hub(token=Tokens().get, offline=context.settings.network == "off")
-    folder = Path(arguments.to).expanduser().absolute() if arguments.to else None
+    folder = expand_home(arguments.to).absolute() if arguments.to else None
     context.output.status("…")
     request = find_request(hub, arguments.model, Place(context.paths.models, folder, arguments.replace))
     context.output.status("")

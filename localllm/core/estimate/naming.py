@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from localllm.core.catalogue import Catalogue
 from localllm.core.estimate.subject import Subject, subject_of_file, subject_of_row
 from localllm.core.library import Library
 from localllm.errors import ModelNotFound, UsageError
-from localllm.paths import resources_folder
+from localllm.paths import expand_home, resources_folder
 from localllm.texts import text
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ def find_subject(
         BadModelFile: The file is not a usable model.
         HubError: The Hub cannot be asked, or refuses.
     """
-    path = Path(words).expanduser()
+    path = expand_home(words)
     if path.is_file():
         return subject_of_file(path)
     here: LibraryModel | None = None

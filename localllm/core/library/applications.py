@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from localllm.core.library.found import FoundModel, Part, find_in
 from localllm.core.library.model import Provenance, Source
+from localllm.paths import expand_home
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -44,7 +45,7 @@ class Surroundings:
     def variable(self, name: str) -> Path | None:
         """Return the folder that an environment variable names."""
         value = self.environment.get(name)
-        return Path(value).expanduser() if value else None
+        return expand_home(value) if value else None
 
     def data(self, linux: str, mac: str, windows: str, variable: str = "APPDATA") -> Path:
         """Return the folder of this system; `windows` lies below the folder that `variable` names."""
@@ -125,7 +126,7 @@ def _find_ollama(folder: Path, progress: Progress) -> Iterator[FoundModel]:
 
 def _ollama_model(folder: Path, manifest: Path, steps: tuple[str, ...]) -> Iterator[FoundModel]:
     kept = [step for step in steps[1:-1] if step != "library"]  # the first step is the registry
-    shown = f"{'/'.join(kept)}:{steps[-1]}"
+    shown = f"{'/'.join(kept)}:{steps[-1]}".encode(errors="replace").decode()  # a name may not be text
     for layer in _objects(_read_object(manifest).get("layers")):
         digest = _DIGEST.fullmatch(str(layer.get("digest")))
         if digest is None or not str(layer.get("mediaType")).endswith((".image.model", ".image.projector")):
@@ -172,6 +173,8 @@ def _lmstudio_downloads(home: Path) -> Path | None:
 
 def _read_object(path: Path) -> dict[str, Any]:
     try:
+        if not path.is_file():  # opening a pipe would wait for ever
+            return {}
         with path.open("rb") as file:
             content: object = json.loads(file.read(_MAX_MANIFEST))
     except (OSError, ValueError, RecursionError):

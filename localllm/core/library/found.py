@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
+import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from localllm.core.library.facts import SPLIT_NAME
+from localllm.errors import ModelNotFound
+from localllm.texts import text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -36,10 +40,13 @@ class Part:
         """Look at a file.
 
         Raises:
-            OSError: It is gone or may not be seen.
+            OSError: It is gone, may not be seen, is no file, or has a name that is not text.
         """
         seen = os.stat(path)  # noqa: PTH116 - a path that stays text: there may be 10,000
+        if not stat.S_ISREG(seen.st_mode):  # a pipe would be waited for when it is hashed
+            raise OSError(errno.EINVAL, "it is not a file", path)
         real = os.path.realpath(path)
+        _require_text(path, real)
         return cls(real, seen.st_size, seen.st_mtime_ns, seen.st_ino, seen.st_dev)
 
 
@@ -110,6 +117,26 @@ def find_one(path: Path, source: Source) -> FoundModel:
     return FoundModel(str(path), name_of(path), source, (Part.of(str(path)),), missing=1)
 
 
+def look_at(path: Path, source: Source) -> FoundModel:
+    """Look at one model that a person has named.
+
+    Raises:
+        ModelNotFound: The file is gone, or cannot be read.
+    """
+    try:
+        return find_one(path.absolute(), source)
+    except FileNotFoundError as error:
+        raise ModelNotFound(
+            text("There is no file “{path}”.", path=str(path)),
+            hint=text("Check the path, or choose another model."),
+        ) from error
+    except OSError as error:
+        raise ModelNotFound(
+            text("“{path}” cannot be read: {reason}.", path=str(path), reason=error.strerror or str(error)),
+            hint=text("Check the path and its permissions."),
+        ) from error
+
+
 def unique(models: Iterable[FoundModel]) -> Iterator[FoundModel]:
     """Leave out what was seen before under another path: links, and folders within folders."""
     seen: set[str] = set()
@@ -144,17 +171,24 @@ def _files(folder: str, progress: Progress, depth: int = 0) -> Iterator[tuple[st
                 depth < _MAX_DEPTH and not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False)
             ):
                 yield from _files(entry.path, progress, depth + 1)
-        except OSError:  # gone since it was listed, or a link to nowhere
-            continue
-        except UnicodeEncodeError:
-            _log.warning("A file is passed over: its name is not text: %r", entry.name)
+        except OSError as error:  # gone since it was listed, a link to nowhere, a name that is not text
+            _log.info("A file is passed over: %r: %s", entry.name, error.strerror)
 
 
 def _part(entry: os.DirEntry[str]) -> Part:
-    entry.path.encode()  # the index keeps text only
     seen = entry.stat()
     path = os.path.realpath(entry.path) if entry.is_symlink() else entry.path
+    _require_text(entry.path, path)
     return Part(path, seen.st_size, seen.st_mtime_ns, _inode(entry, seen), seen.st_dev)
+
+
+def _require_text(*paths: str) -> None:
+    """Refuse names that the index, which keeps text only, could not hold."""
+    for path in paths:
+        try:
+            path.encode()
+        except UnicodeEncodeError as error:
+            raise OSError(errno.EILSEQ, "its name is not text", path) from error
 
 
 def _inode(entry: os.DirEntry[str], seen: os.stat_result) -> int:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Literal
 
 from localllm.core.hub.names import safe_target
 from localllm.core.library.duplicates import link
-from localllm.core.library.found import FoundModel, find_in, find_one
+from localllm.core.library.found import FoundModel, find_in, look_at
 from localllm.core.library.inspector import Inspector, refusal
 from localllm.core.library.scan import inspect_model
-from localllm.errors import LocalLLMError, ModelNotFound, UsageError
+from localllm.errors import LocalLLMError, UsageError
 from localllm.files import move_into_place
 from localllm.texts import Bytes, Text, text
 
@@ -43,13 +43,8 @@ def import_path(library: Library, path: Path, manner: Manner, progress: Progress
         ModelNotFound: There is nothing of that name.
         Cancelled: Through `progress`, which gets bytes while it copies; half copies are deleted.
     """
-    if path.is_dir():
-        found = list(find_in(path.absolute(), "added", progress))
-    else:
-        try:
-            found = [find_one(path.absolute(), "added")]
-        except OSError as error:
-            raise ModelNotFound(text("There is no file “{path}”.", path=str(path))) from error
+    folder = path.is_dir()
+    found = list(find_in(path.absolute(), "added", progress)) if folder else [look_at(path, "added")]
     results: list[ImportResult] = []
     with Inspector() as inspector:
         for model in found:

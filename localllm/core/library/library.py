@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from localllm.core.library.applications import Surroundings, application_folders, find_of_applications
 from localllm.core.library.facts import read_facts
-from localllm.core.library.found import FoundModel, Part, find_one, name_of
+from localllm.core.library.found import FoundModel, Part, find_one, look_at, name_of
 from localllm.core.library.index import Index
 from localllm.core.library.inspector import Inspector, refusal
 from localllm.core.library.model import LibraryModel
@@ -24,6 +24,7 @@ from localllm.core.library.records import (
 )
 from localllm.core.library.scan import inspect_model, own_models, update
 from localllm.errors import LocalLLMError, ModelNotFound, StoreError
+from localllm.paths import expand_home
 from localllm.progress import Progress
 from localllm.texts import text
 
@@ -59,7 +60,7 @@ class Library:
 
     def use_folders(self, folders: Iterable[str]) -> None:
         """Look for models in these folders from the next scan on."""
-        self._folders = [Path(folder).expanduser() for folder in folders]
+        self._folders = [expand_home(folder) for folder in folders]
 
     def models(self, progress: Progress | None = None) -> list[LibraryModel]:
         """Return what is on this disk now, the starter model first, then by name.
@@ -133,7 +134,7 @@ class Library:
             ModelNotFound: There is none, or several begin so.
             BadModelFile: The file is not a usable model.
         """
-        path = Path(name_or_path).expanduser()
+        path = expand_home(name_or_path)
         if path.is_file() or name_or_path.endswith(".gguf"):
             return self._known(path) or inspect(path)
         models = self.models()
@@ -208,7 +209,7 @@ class Library:
         origin: Provenance | None = None,
         hashes: Mapping[str, str] | None = None,
     ) -> LibraryModel:
-        found = replace(_look(path, source), provenance=origin)
+        found = replace(look_at(path, source), provenance=origin)
         with nullcontext(inspector) if inspector else Inspector() as chosen:
             verdict = inspect_model(found, chosen, progress)
         if verdict.reason is not None:
@@ -287,19 +288,9 @@ def starter_path() -> Path | None:
     return None
 
 
-def _look(path: Path, source: Source) -> FoundModel:
-    try:
-        return find_one(path.absolute(), source)
-    except OSError as error:
-        raise ModelNotFound(
-            text("There is no file “{path}”.", path=str(path)),
-            hint=text("Check the path, or choose another model."),
-        ) from error
-
-
 def _from_facts(path: Path, facts: FileFacts) -> LibraryModel:
     try:
-        size = _look(path, "folder").size
+        size = look_at(path, "folder").size
     except ModelNotFound:
         size = _size_of(path)
     return LibraryModel(
