@@ -3,6 +3,7 @@ import pytest
 from localllm.core.catalogue import Catalogue
 from localllm.core.chat_store import ChatSummary
 from localllm.core.recommend import Wish, recommend
+from localllm.engine.protocol import LoadSettings
 from localllm.paths import resources_folder
 from localllm.ui.itemmodels.chats import ChatsItemModel
 from localllm.ui.itemmodels.choices import SORT_ROLE, ChoicesItemModel
@@ -64,7 +65,7 @@ def test_library_passes_qts_own_check(qtmodeltester):
     assert model.add_model(BROKEN) == 1
     assert model.add_model(BROKEN) == 1
     qtmodeltester.check(model)
-    answer = FakeSession().estimate(STARTER, type("S", (), {"context_length": 8192}))
+    answer = FakeSession().estimate(STARTER, LoadSettings())
     model.set_fit(str(STARTER.path), answer)
     assert model.index(0).data(FIT_ROLE) is answer
     assert model.index(1).data(FIT_ROLE) is None
