@@ -101,6 +101,12 @@ class Index:
             found = [_as_profile(row["name"], row["profile"]) for row in rows]
         return [profile for profile in found if profile is not None]
 
+    def default_profile(self, path: str) -> str:
+        """Return the name of the load profile that a person chose for a model, "" for none."""
+        with self.reading() as db:
+            row = db.execute("SELECT default_profile FROM marks WHERE path = ?", (path,)).fetchone()
+        return row["default_profile"] if row else ""
+
     def save_profile(self, path: str, profile: LoadProfile) -> None:
         """Keep a load profile, in place of one of the same name."""
         if not profile.name.strip():

@@ -6,6 +6,7 @@ import importlib.util
 import logging
 from contextlib import nullcontext
 from dataclasses import replace
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ from localllm.core.library.records import (
     write_provenance,
 )
 from localllm.core.library.scan import inspect_model, own_models, update
-from localllm.errors import LocalLLMError, ModelNotFound, StoreError
+from localllm.errors import LocalLLMError, ModelNotFound, StoreError, UsageError
 from localllm.paths import expand_home
 from localllm.progress import Progress
 from localllm.texts import text
@@ -54,7 +55,7 @@ class Library:
         self._folders: list[Path] = []
         self.use_folders(settings.model_folders)
         self._around = around or Surroundings.here()
-        self._listed: tuple[object, list[LibraryModel]] = (None, [])
+        self._listed: tuple[object, dict[str, LibraryModel]] = (None, {})
         self._searched: tuple[object, list[str]] = (None, [])
         self._mended = False
 
@@ -84,20 +85,25 @@ class Library:
         Raises:
             StoreError: The index cannot be read.
         """
-        self._mend_once()
-        stamp = self.index.stamp()
-        if self._listed[0] != stamp:
-            with self.index.reading() as db:
-                found = list_models(db)
-            found.sort(key=lambda model: not model.starter)  # stable: the others stay by name
-            self._listed = (stamp, found)
-        models, words = self._listed[1], search.lower().split()
-        if not words:
-            return list(models)
-        if self._searched[0] is not models:
-            self._searched = (models, [_words_of(model) for model in models])
-        pairs = zip(models, self._searched[1], strict=True)
-        return [model for model, known in pairs if all(word in known for word in words)]
+        by_path, words = self._by_path(), search.lower().split()
+        found = list(by_path.values())
+        if words:
+            searched, known = self._searched
+            if searched is not by_path:
+                known = [_words_of(path, model) for path, model in by_path.items()]
+                self._searched = (by_path, known)
+            for word in words:
+                kept = [word in line for line in known]
+                found, known = list(compress(found, kept)), list(compress(known, kept))
+        return found
+
+    def at(self, path: Path) -> LibraryModel | None:
+        """Return the model of this path as it was seen last, None if it is not on the list.
+
+        Raises:
+            StoreError: The index cannot be read.
+        """
+        return self._by_path().get(str(path))
 
     def scan(self, progress: Progress | None = None, *, applications: bool = True) -> ScanResult:
         """Look through the model folders, and through those of other applications.
@@ -195,9 +201,29 @@ class Library:
         """Return the load profiles of a model, by name."""
         return self.index.profiles(str(path))
 
+    def profile(self, path: Path, name: str = "") -> LoadProfile | None:
+        """Return the load profile of this name, or without one the model's default; None if there is none."""
+        wanted = name or self.index.default_profile(str(path))
+        return next((profile for profile in self.profiles(path) if wanted and profile.name == wanted), None)
+
     def save_profile(self, path: Path, profile: LoadProfile) -> None:
         """Keep a load profile, in place of one of the same name."""
         self.index.save_profile(str(path), profile)
+
+    def rename_profile(self, path: Path, profile: LoadProfile, name: str) -> None:
+        """Give a load profile another name; the default stays the default.
+
+        Raises:
+            UsageError: Another one has this name, or the name is empty.
+        """
+        if name == profile.name:
+            return
+        if any(other.name == name for other in self.profiles(path)):
+            raise UsageError(text("There is a profile named “{name}” already.", name=name))
+        self.save_profile(path, replace(profile, name=name))
+        if self.index.default_profile(str(path)) == profile.name:
+            self.set_default_profile(path, name)
+        self.index.remove_profile(str(path), profile.name)
 
     def _take(
         self,
@@ -233,9 +259,10 @@ class Library:
                 row = db.execute("SELECT signature FROM models WHERE path = ?", (found.path,)).fetchone()
             if row is None or row[0] != found.signature:
                 return None
-            return next((m for m in self.listed() if str(m.path) == found.path and m.problem is None), None)
+            model = self.at(Path(found.path))
         except (OSError, StoreError):
             return None
+        return model if model is not None and model.problem is None else None
 
     def _found(self, progress: Progress, *, applications: bool) -> Iterator[FoundModel]:
         starter = starter_path()
@@ -252,6 +279,18 @@ class Library:
         others = [replace(describe(Path(model.path)), source=model.source) for model in found]
         others.sort(key=lambda model: model.name.lower())
         return [starter, *others] if starter else others
+
+    def _by_path(self) -> dict[str, LibraryModel]:
+        self._mend_once()
+        stamp = self.index.stamp()
+        if self._listed[0] != stamp:
+            with self.index.reading() as db:
+                found = list_models(db)
+            starter = next((path for path, model in found.items() if model.starter), None)
+            if starter is not None:  # it comes first, the others by name
+                found = {starter: found.pop(starter), **found}
+            self._listed = (stamp, found)
+        return self._listed[1]
 
     def _mend_once(self) -> None:
         if not self._mended:
@@ -308,9 +347,9 @@ def _from_facts(path: Path, facts: FileFacts) -> LibraryModel:
     )
 
 
-def _words_of(model: LibraryModel) -> str:
+def _words_of(path: str, model: LibraryModel) -> str:
     """Return what a search looks through."""
-    place = f"{model.name} {model.path} {model.source} {model.repo}"
+    place = f"{model.name} {path} {model.source} {model.repo}"
     return f"{place} {model.architecture} {model.quant} {model.notes}".lower()
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from localllm.engine.protocol import LoadSettings, Sampling
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from localllm.texts import Text
 
@@ -162,3 +162,12 @@ class LibraryModel:
     def ready(self) -> bool:
         """Whether its hash has been checked."""
         return self.state == "checked"
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Path:
+            """Make the path of a model from a list when it is first asked for: 10,000 take 100 ms."""
+            if name != "path" or "listed_path" not in self.__dict__:
+                raise AttributeError(name)
+            path = self.__dict__["path"] = Path(self.__dict__["listed_path"])
+            return path

@@ -86,7 +86,7 @@ def measure(library: Library) -> tuple[int, int]:
 
 def find_details(library: Library, path: Path) -> ModelDetails | None:
     """Return what is known of the model of this path now, None if it has left the list."""
-    model = next((model for model in library.listed() if model.path == path), None)
+    model = library.at(path)
     return read_details(library, model) if model is not None else None
 
 
