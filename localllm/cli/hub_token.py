@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from localllm.core.hub.tokens import PAGE, Tokens, place_sentence
+from localllm.errors import UsageError
 from localllm.texts import text
 
 if TYPE_CHECKING:
@@ -38,6 +39,11 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     else:
         place = tokens.place(host)
     sentence = place_sentence(place)
+    if arguments.set and place == "session":  # the program ends here, and with it the session
+        raise UsageError(
+            text("This system has no keyring: the token was not kept."),
+            hint=text("Set HF_TOKEN to it for as long as you need it, or enter it in the window."),
+        )
     if arguments.json:
         context.output.json({"host": host, "place": place, "sentence": context.output.translate(sentence)})
     else:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from localllm.texts import Text, Translator
 
 
+_CONTROLS = [code for code in (*range(32), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"]
+_SHOWN = dict.fromkeys(_CONTROLS, "?")  # names and texts of strangers must not steer the terminal
+_ESCAPED = {code: f"\\u{code:04x}" for code in _CONTROLS}
 _PIPE_WIDTH = 500  # columns: a table for another program is never folded
 
 
@@ -35,11 +38,11 @@ class Output:
 
     def say(self, sentence: Text | str = "") -> None:
         """Print one line to standard output."""
-        print(self.translate(sentence), flush=True)
+        print(self.translate(sentence).translate(_SHOWN), flush=True)
 
     def note(self, sentence: Text | str) -> None:
         """Print one line to standard error: what is not the answer itself."""
-        print(self.translate(sentence), file=sys.stderr, flush=True)
+        print(self.translate(sentence).translate(_SHOWN), file=sys.stderr, flush=True)
 
     def error(self, error: LocalLLMError) -> None:
         """Print what happened, what is safe and what to do, in one line on standard error."""
@@ -47,18 +50,18 @@ class Output:
         self.note(" ".join(self.translate(sentence) for sentence in error.sentences()))
 
     def write(self, piece: str) -> None:
-        """Print a piece of text as it is, without an end of line."""
-        sys.stdout.write(piece)
+        """Print a piece of text without an end of line; what would steer a terminal goes to files only."""
+        sys.stdout.write(piece.translate(_SHOWN) if sys.stdout.isatty() else piece)
         sys.stdout.flush()
 
     def json(self, data: Any) -> None:
         """Print one JSON value on one line."""
-        print(json.dumps(data, ensure_ascii=False), flush=True)
+        print(json.dumps(data, ensure_ascii=False).translate(_ESCAPED), flush=True)
 
     def status(self, line: str) -> None:
         """Show a passing line on a terminal's standard error; the next one replaces it, "" clears it."""
         if sys.stderr.isatty():
-            sys.stderr.write("\r\x1b[2K" + line)
+            sys.stderr.write("\r\x1b[2K" + _in_one_line(line))
             sys.stderr.flush()
 
     def table(self, columns: Sequence[Column], rows: Sequence[Sequence[Text | str]]) -> None:
@@ -71,8 +74,12 @@ class Output:
         for column in columns:
             table.add_column(Plain(self.translate(column.title)), justify="right" if column.right else "left")
         for row in rows:
-            table.add_row(*(Plain(self.translate(cell)) for cell in row))
+            table.add_row(*(Plain(_in_one_line(self.translate(cell))) for cell in row))
         Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(table)
+
+
+def _in_one_line(words: str) -> str:
+    return words.translate(_SHOWN).replace("\n", "?").replace("\t", " ")
 
 
 @dataclass(frozen=True)

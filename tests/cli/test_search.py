@@ -155,10 +155,24 @@ def test_what_makes_no_sense(capsys):
     capsys.readouterr()
 
 
+def test_a_stranger_cannot_steer_the_terminal(server, capsys):
+    server.add(HubRepo("maker/Evil-GGUF", tags=("gguf", "license:\x1b]52;c;ZXZpbA==\x07\x9b2Jx\ny")))
+    for arguments in (["search", "evil"], ["search", "maker/Evil-GGUF"]):
+        assert run(*arguments) == 0
+        shown = capsys.readouterr().out
+        assert "?]52;c;ZXZpbA==??2Jx" in shown
+        assert not [letter for letter in shown if letter != "\n" and not letter.isprintable()]
+    raw = json.dumps("license:\x1b\x9b\x7f")
+    Output(Translator("en")).json({"license": json.loads(raw)})
+    written = capsys.readouterr().out
+    assert json.loads(written) == {"license": "license:\x1b\x9b\x7f"}
+    assert written.rstrip("\n").isprintable()
+
+
 def test_a_token_from_standard_input(capsys, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO(f"{TOKEN}\n"))
-    assert run("token", "--set") == 0
-    assert "forgotten when LocalLLM is closed" in capsys.readouterr().out
+    with pytest.raises(UsageError, match="was not kept"):  # the command ends, and its session with it
+        run("token", "--set")
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     assert run("token", "--json") == 0
     assert json.loads(capsys.readouterr().out) == {
