@@ -44,6 +44,9 @@ START_SECONDS = 30.0
 FORCE_SECONDS = 3.0  # a stop that the engine does not follow within this is enforced
 _POLL_SECONDS = 0.1
 _CHILD_MODULE = "localllm.engine.child"
+_LAST_EVENTS = frozenset(
+    {"loaded", "counted", "finished", "devices", "dry_run", "benched", "error", "cancelled"}
+)  # of a request
 
 
 class Engine:
@@ -295,7 +298,7 @@ class _Request:
                 raise Cancelled
             raise died(event)
         kind = event.get("event")
-        self._ended = kind in ("loaded", "counted", "finished", "devices", "benched", "error", "cancelled")
+        self._ended = kind in _LAST_EVENTS
         if kind == "cancelled":
             raise Cancelled
         if kind == "error":

@@ -28,6 +28,7 @@ _log = logging.getLogger(__name__)
 
 _SCHEMA = "CREATE TABLE IF NOT EXISTS dry_runs (question TEXT PRIMARY KEY, buffers TEXT NOT NULL) STRICT"
 _BUSY_SECONDS = 5.0
+_TRIES = 2  # an inspector that was killed from outside says nothing about the file
 
 
 class DryRuns:
@@ -79,18 +80,22 @@ class DryRuns:
     def _ask(
         self, question: str, path: Path, settings: DryRun, progress: Progress | None
     ) -> tuple[DeviceBuffers, ...] | None:
-        if self._engine is None or not self._engine.alive:
-            self._engine = Engine()
-            self._engine.wait_until_ready(progress)
-        try:
-            answer = self._engine.dry_run(path, settings, progress)
-        except EngineDied as error:  # llama.cpp asserts on some files and layouts: then there is the formula
-            _log.warning("The dry run of “%s” ended: %s %s", path.name, error, error.detail)
-            self._engine = None
-            self._refused.add(question)
-            return None
-        self._keep(question, answer)
-        return answer
+        for _ in range(_TRIES):
+            if self._engine is None or not self._engine.alive:
+                self._engine = Engine()
+                self._engine.wait_until_ready(progress)
+            try:
+                answer = self._engine.dry_run(path, settings, progress)
+            except EngineDied as error:
+                _log.warning("The dry run of “%s” ended: %s %s", path.name, error, error.detail)
+                self._engine = None
+                if error.crashed:  # llama.cpp asserts on some files and layouts: then there is the formula
+                    break
+            else:
+                self._keep(question, answer)
+                return answer
+        self._refused.add(question)
+        return None
 
     def _recall(self, question: str) -> tuple[DeviceBuffers, ...] | None:
         try:

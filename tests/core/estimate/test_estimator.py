@@ -1,3 +1,5 @@
+import os
+import signal
 from dataclasses import replace
 
 import pytest
@@ -151,6 +153,40 @@ def test_an_inspector_that_dies_leaves_the_closed_form(estimator, here, starter,
     monkeypatch.setattr("localllm.core.estimate.dry_runs.Engine", None)
     again = estimator.estimate(Question(subject_of_file(starter), FitSettings(2048), here))
     assert again.memory == answer.memory, "it is not asked again"
+
+
+class KilledOnce(Engine):
+    killed = False
+
+    def dry_run(self, path, settings, progress=None):
+        if not KilledOnce.killed:
+            KilledOnce.killed = True
+            os.kill(self.pid, signal.SIGKILL)
+        return super().dry_run(path, settings, progress)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="a signal of Unix")
+def test_an_inspector_that_somebody_killed_is_replaced(estimator, here, starter, monkeypatch):
+    monkeypatch.setattr("localllm.core.estimate.dry_runs.Engine", KilledOnce)
+    monkeypatch.setattr(KilledOnce, "killed", False)
+    answer = estimator.estimate(Question(subject_of_file(starter), FitSettings(2048), here))
+    assert KilledOnce.killed
+    assert answer.memory.certainty == "exact"
+
+
+def test_an_answered_dry_run_is_not_cancelled(here, starter, monkeypatch, tmp_path):
+    sent = []
+
+    class Listening(Engine):
+        def send(self, op, number, **values):
+            sent.append(op)
+            super().send(op, number, **values)
+
+    monkeypatch.setattr("localllm.core.estimate.dry_runs.Engine", Listening)
+    estimator = estimator_in(tmp_path)
+    estimator.estimate(Question(subject_of_file(starter), FitSettings(2048), here))
+    estimator.rest()
+    assert sent == ["dry_run"]
 
 
 def test_a_split_model_counts_all_its_files_and_misses_none(tmp_path, catalogue):
