@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from localllm.core.hub.client import Hub
 
 LEAST, MOST = 1, 1 << 24
+MOST_SEQUENCES = 256  # llama.cpp's LLAMA_MAX_SEQ
+USUAL_TEXT = 512  # tokens of a text that an encoder reads
 VERDICTS: dict[Verdict, str] = {
     "fits": "It fits.",
     "tight": "It fits, and takes nearly all that is free.",
@@ -64,6 +66,8 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     settings = _settings(arguments, context)
     placing = _placing(arguments)
     subject = _subject(arguments.model, context)
+    if subject.shape and subject.shape.is_encoder:
+        settings = _for_texts(settings, arguments.context or min(USUAL_TEXT, settings.context_length))
     most = subject.trained_context * settings.sequences
     if 0 < most < settings.context_length:
         context.output.note(
@@ -81,7 +85,9 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     if arguments.json:
         context.output.json(_as_json(answer, advice, rules, context))
     else:
-        _print(answer, advice, rules if arguments.explain else (), context)
+        _print(answer, advice, context)
+        if arguments.explain and rules:
+            _print_rules(rules, answer, context)
     return 0
 
 
@@ -107,13 +113,13 @@ def _settings(arguments: argparse.Namespace, context: Context) -> FitSettings:
     if arguments.no_flash_attn and (values or keys) not in ("f16", "bf16", "f32"):
         raise UsageError(text("Quantized values in the KV cache need flash attention."))
     context_length = arguments.context or context.settings.context_length
-    for name, value in (
-        ("--context", context_length),
-        ("--ubatch", arguments.ubatch),
-        ("--batch", arguments.batch),
-        ("--parallel", arguments.parallel),
+    for name, value, most in (
+        ("--context", context_length, MOST),
+        ("--ubatch", arguments.ubatch, MOST),
+        ("--batch", arguments.batch, MOST),
+        ("--parallel", arguments.parallel, MOST_SEQUENCES),
     ):
-        if not LEAST <= value <= MOST:
+        if not LEAST <= value <= most:
             raise UsageError(text("{name} cannot be {value}.", name=name, value=value))
     return FitSettings(
         context_length=context_length,
@@ -124,6 +130,13 @@ def _settings(arguments: argparse.Namespace, context: Context) -> FitSettings:
         swa_full=arguments.swa_full,
         kv_type_k=keys,
         kv_type_v=values or keys,
+    )
+
+
+def _for_texts(settings: FitSettings, length: int) -> FitSettings:
+    """Return the settings of an encoder, which reads a text in one piece and puts out every token."""
+    return dataclasses.replace(
+        settings, context_length=length, batch=length, ubatch=length, outputs_max=0, embeddings=True
     )
 
 
@@ -139,7 +152,7 @@ def _placing(arguments: argparse.Namespace) -> Placing | None:
     return Placing(layers, arguments.cpu_moe)
 
 
-def _print(answer: Estimate, advice: tuple[Advice, ...], rules: tuple[Rule, ...], context: Context) -> None:
+def _print(answer: Estimate, advice: tuple[Advice, ...], context: Context) -> None:
     output = context.output
     output.say(
         text(
@@ -161,6 +174,14 @@ def _print(answer: Estimate, advice: tuple[Advice, ...], rules: tuple[Rule, ...]
             closed=Bytes(answer.closable),
         )
     )
+    if answer.budgets.gpus and not answer.budgets.unified:
+        gpu = answer.budgets.gpu
+        on_gpu = text(
+            "Of that on the GPU: {now} now, {closed} after closing other programs.",
+            now=Bytes(gpu.now),
+            closed=Bytes(gpu.closed),
+        )
+        output.say(on_gpu)
     output.say(
         text(
             "Not counted: {margin} of main memory, so that nothing is swapped out.",
@@ -175,8 +196,6 @@ def _print(answer: Estimate, advice: tuple[Advice, ...], rules: tuple[Rule, ...]
         output.say(text("· {advice}", advice=entry.sentence))
     if answer.verdict in ("does_not_fit", "needs_closing_apps"):
         output.say(text("· You can load it anyway: “localllm chat --force”, or the button in the window."))
-    if rules:
-        _print_rules(rules, context)
 
 
 def comparison_of(predicted: int, used: int) -> Text:
@@ -192,7 +211,9 @@ def comparison_of(predicted: int, used: int) -> Text:
 def _certainty(answer: Estimate) -> Text:
     if answer.memory.certainty == "exact":
         return text("exact: llama.cpp's own figures for these settings")
-    return text("formula: no header is here to ask llama.cpp with")
+    if answer.subject.file is None:
+        return text("formula: no header is here to ask llama.cpp with")
+    return text("formula: llama.cpp itself could not say")
 
 
 def _devices_table(answer: Estimate) -> tuple[list[Column], list[list[Text | str]]]:
@@ -214,29 +235,33 @@ def _speed(answer: Estimate) -> Text:
     speed = answer.speed
     if speed is None:
         return text("")
+    basis = text(
+        {
+            "measured": "measured here",
+            "calibrated": "calibrated on this computer",
+            "table": "estimated from tables",
+        }[speed.basis]
+    )
+    if answer.settings.embeddings and speed.prompt_tokens_per_second:
+        reading = Number(speed.prompt_tokens_per_second)
+        return text("Speed: it reads about {speed} tokens/s ({basis}).", speed=reading, basis=basis)
     return text(
         "Speed: about {speed} tokens/s ({low} to {high}, {basis}).",
         speed=Number(speed.tokens_per_second, 1),
         low=Number(speed.low, 1),
         high=Number(speed.high, 1),
-        basis=text(
-            {
-                "measured": "measured here",
-                "calibrated": "calibrated on this computer",
-                "table": "estimated from tables",
-            }[speed.basis]
-        ),
+        basis=basis,
     )
 
 
-def _print_rules(rules: tuple[Rule, ...], context: Context) -> None:
+def _print_rules(rules: tuple[Rule, ...], answer: Estimate, context: Context) -> None:
     output = context.output
     output.say()
     output.say(text("What courses teach, and why it differs:"))
     columns = [
         Column(text("Formula")),
         Column(text("It says"), right=True),
-        Column(text("Exact"), right=True),
+        Column(text("Exact") if answer.memory.certainty == "exact" else text("Estimate"), right=True),
     ]
     columns.append(Column(text("Error"), right=True))
     rows: list[list[Text | str]] = []

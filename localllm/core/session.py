@@ -349,6 +349,19 @@ def _not_enough(model: LibraryModel, answer: Estimate) -> NotEnoughMemory:
     hint = text(
         "Close other programs, take a smaller context length or a smaller quantization, or load it anyway."
     )
+    if answer.short_of_gpu:
+        need, have = answer.placement.gpu_bytes, answer.budgets.gpu.now
+        return NotEnoughMemory(
+            text(
+                "“{name}” needs about {need} of the GPU's memory with so many layers, and {have} are free.",
+                name=model.name,
+                need=Bytes(need),
+                have=Bytes(have),
+            ),
+            need=need,
+            have=have,
+            hint=text("Put fewer layers on the GPU, close other programs, or load it anyway."),
+        )
     return NotEnoughMemory(
         text(
             "“{name}” needs about {need}, and {have} are free now.",

@@ -97,3 +97,26 @@ def test_a_longer_context_than_trained_is_said(capsys):
     captured = capsys.readouterr()
     assert "8192" in captured.err
     assert json.loads(captured.out)["settings"]["context_length"] == 8192
+
+
+def test_an_encoder_is_judged_as_what_it_is(capsys):
+    answer = asked(capsys, "bge-m3")
+    assert answer["settings"]["embeddings"]
+    assert answer["settings"]["ubatch"] == answer["settings"]["context_length"] == 512
+    assert answer["memory"]["output"] == 4 * 512 * (250002 + 1024)
+    assert [rule["formula"] for rule in answer["rules_of_thumb"]] == ["0.57·10⁹ × 0.5 × 1.2"]
+    assert run(["fit", "bge-m3"]) == 0
+    assert "it reads about" in capsys.readouterr().out
+
+
+def test_a_computed_figure_is_not_called_exact(capsys):
+    assert run(["fit", "qwen3-8b", "--explain"]) == 0
+    assert "Exact" not in capsys.readouterr().out
+    assert run(["fit", "SmolLM2-135M-Instruct", "--explain"]) == 0
+    assert "Exact" in capsys.readouterr().out
+
+
+def test_a_file_that_llama_cpp_could_not_be_asked_about_says_so(capsys, starter, monkeypatch):
+    monkeypatch.setattr("localllm.core.estimate.dry_runs.DryRuns.measure", lambda *_: None)
+    assert run(["fit", str(starter)]) == 0
+    assert "llama.cpp itself could not say" in capsys.readouterr().out

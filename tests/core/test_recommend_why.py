@@ -2,10 +2,9 @@ from dataclasses import replace
 
 import pytest
 
-from localllm.core.fit import budgets_of, place_within
+from localllm.core.fit import budgets_of, place_within, with_cache
 from localllm.core.hardware.gpu_table import GpuTable
 from localllm.core.recommend import Situation, Wish, choices_of, explain_choice, recommend
-from localllm.core.recommend.candidates import with_cache
 from tests.core import machines
 from tests.core.machines import memory
 

@@ -149,6 +149,17 @@ def test_a_model_that_never_fits_leaves_the_loaded_one_alone(tmp_path, machine, 
     session.close()
 
 
+def test_a_full_gpu_is_named_as_what_is_short(tmp_path, machine, starter, monkeypatch):
+    devices = (EngineDevice("CUDA0", "RTX 4090", "gpu"),)
+    monkeypatch.setattr("localllm.core.session.read_engine_build", lambda: EngineBuild("1", "", devices))
+    full = replace(machine, gpus=(replace(GPU, memory_free=0),))
+    session = ModelSession(lambda: full, estimator_in(tmp_path))
+    with pytest.raises(NotEnoughMemory, match="GPU's memory") as caught:
+        session.load(describe(starter), replace(SMALL, gpu_layers=99), Progress())
+    assert caught.value.need > caught.value.have == 0
+    session.close()
+
+
 def test_unload_gives_the_engine_up(session, starter):
     session.load(describe(starter), SMALL, Progress())
     session.unload()

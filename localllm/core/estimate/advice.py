@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
+from localllm.core.fit import with_cache
 from localllm.core.fit.memory import MIB
+from localllm.errors import EngineError
 from localllm.texts import Bytes, Text, text
 
 if TYPE_CHECKING:
@@ -48,21 +50,28 @@ class _Adviser:
         self._fits = answer.verdict in FITS_NOW
 
     def advice(self) -> Iterator[Advice]:
-        if self._answer.verdict == "needs_closing_apps":
-            missing = self._answer.memory.total - self._answer.available
+        missing = self._answer.missing
+        if self._answer.verdict == "needs_closing_apps" and missing:
             yield Advice(text("Close other programs: {missing} more must be free.", missing=Bytes(missing)))
+        if self._question.settings.embeddings:
+            return  # an encoder reads a text in one piece: context and batches change together
         found = (self._context(), self._cache_type(), self._batch())
         yield from (advice for advice in found if advice is not None)
 
-    def _with(self, changes: Mapping[str, object], *, exact: bool) -> Estimate:
+    def _with(self, changes: Mapping[str, object], *, exact: bool) -> Estimate | None:
+        """Return the answer with changed settings; None where llama.cpp refuses them for this model."""
         settings = replace(self._question.settings, **cast("dict[str, Any]", changes))
         question = replace(self._question, settings=settings, exact=exact and self._question.exact)
-        return self._estimator.estimate(question, self._progress)
+        try:
+            return self._estimator.estimate(question, self._progress)
+        except EngineError:
+            return None
 
     def _would_fit(self, context: int) -> bool:
         """Ask the closed form first, which is quicker, then llama.cpp."""
         changes = {"context_length": context}
-        return all(self._with(changes, exact=exact).verdict in FITS_NOW for exact in (False, True))
+        answers = (self._with(changes, exact=exact) for exact in (False, True))
+        return all(answer is not None and answer.verdict in FITS_NOW for answer in answers)
 
     def _context(self) -> Advice | None:
         asked, trained = self._question.settings.context_length, self._question.subject.trained_context
@@ -81,10 +90,13 @@ class _Adviser:
         plain = settings.kv_type_k == settings.kv_type_v == "f16"
         if not plain or not settings.flash_attention:
             return None
+        shape = self._question.subject.shape
+        if shape is not None and with_cache(shape, settings, SMALLER_CACHE) == settings:
+            return None
         changes = {"kv_type_k": SMALLER_CACHE, "kv_type_v": SMALLER_CACHE}
         smaller = self._with(changes, exact=True)
-        saved = self._answer.memory.total - smaller.memory.total
-        if saved < WORTH_SAYING:
+        saved = self._answer.memory.total - smaller.memory.total if smaller else 0
+        if smaller is None or saved < WORTH_SAYING:
             return None
         fits = not self._fits and smaller.verdict in FITS_NOW
         template = (
@@ -99,7 +111,7 @@ class _Adviser:
             return None
         changes = {"ubatch": SMALL_UBATCH}
         smaller = self._with(changes, exact=True)
-        saved = self._answer.memory.total - smaller.memory.total
+        saved = self._answer.memory.total - smaller.memory.total if smaller else 0
         if saved < WORTH_SAYING:
             return None
         sentence = text(

@@ -84,6 +84,24 @@ class Estimate:
         return self.budgets.whole(closed=True)
 
     @property
+    def missing(self) -> int:
+        """Bytes that must become free for this place, on the devices that lack them."""
+        place, budgets = self.placement, self.budgets
+        host = max(0, place.host_bytes - budgets.host.now)
+        if budgets.unified:
+            return max(host, place.gpu_bytes - budgets.gpu.now)
+        parts = [device.total for device in self.devices if device.device != HOST]
+        each = [amount.now for amount in budgets.each]
+        if len(parts) != len(each):
+            parts, each = [place.gpu_bytes], [budgets.gpu.now]
+        return host + sum(max(0, part - free) for part, free in zip(parts, each, strict=True))
+
+    @property
+    def short_of_gpu(self) -> bool:
+        """Whether it is a GPU's own memory that is too small now for this place."""
+        return not self.budgets.unified and self.placement.gpu_bytes > self.budgets.gpu.now
+
+    @property
     def experts_on_cpu(self) -> bool:
         """Whether the experts stay in main memory."""
         return self.placement.kind == "experts_on_cpu"

@@ -25,7 +25,7 @@ _BITS = re.compile(r"(?:I?Q|TQ|MXFP|F|BF|FP)(\d+)")
 
 @dataclass(frozen=True)
 class Rule:
-    """One formula with its result in bytes, the exact figure for the same thing, and why they differ."""
+    """One formula with its result in bytes, the estimate of the same thing (`exact`), and why they differ."""
 
     name: Text
     formula: str
@@ -66,6 +66,8 @@ def _rules(estimate: Estimate, shape: ModelShape) -> Iterator[Rule]:
         memory.total,
         _why_memory(estimate, shape, per_weight),
     )
+    if shape.is_encoder:
+        return  # it keeps no cache
     tokens = f"{settings.context_length}" + (f" × {settings.sequences}" if settings.sequences > 1 else "")
     yield Rule(
         text("KV cache"),

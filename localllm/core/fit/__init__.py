@@ -1,7 +1,7 @@
 """One estimator: what a model takes, what a computer has, and where the model goes."""
 
 from localllm.core.fit.budgets import Budgets, budgets_of
-from localllm.core.fit.memory import FitSettings, MemoryEstimate, estimate_memory
+from localllm.core.fit.memory import FitSettings, MemoryEstimate, estimate_memory, with_cache
 from localllm.core.fit.placement import Placement, Placing, Verdict, place, place_as, place_within, verdict_of
 
 __all__ = [
@@ -17,4 +17,5 @@ __all__ = [
     "place_as",
     "place_within",
     "verdict_of",
+    "with_cache",
 ]

@@ -8,7 +8,7 @@ All sizes are bytes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from localllm.core.shape import WITHOUT_GATE
@@ -27,6 +27,7 @@ WITHOUT_KEY_NORM = frozenset({"apertus", "glm4", "granite", "llama", "qwen2", "q
 # of keys and values of one kind, and of which one only is quantized
 ROWS_BESIDE = {"cohere2": (5, 5), "gemma3": (5, 3), "seed_oss": (5, 3), "olmo2": (4, 3), "exaone4": (3, 3)}
 UNPACKED = ("f32", "f16", "bf16")  # caches that are computed with as they are
+CACHE_BLOCK = 32  # elements; llama.cpp quantizes a cache only where a head is a multiple of it
 CACHE_BYTES = {
     "f32": 4.0, "f16": 2.0, "bf16": 2.0, "q8_0": 34 / 32, "q5_1": 24 / 32, "q5_0": 22 / 32, "q4_1": 20 / 32,
     "q4_0": 18 / 32, "iq4_nl": 18 / 32,
@@ -127,6 +128,14 @@ def cache_bytes_per_token(shape: ModelShape, kv_type_k: str = "f16", kv_type_v: 
     if shape.is_encoder:
         return 0.0
     return shape.full_layers * _cell(shape, shape.kv_heads, shape.key_length, kv_type_k, kv_type_v)
+
+
+def with_cache(shape: ModelShape, fit: FitSettings, kind: str) -> FitSettings:
+    """Return the settings with another type of cache; unchanged where llama.cpp would refuse it."""
+    lengths = {shape.key_length, shape.value_length, shape.window_head_length, shape.mla_width}
+    if shape.is_encoder or (kind not in UNPACKED and any(length % CACHE_BLOCK for length in lengths)):
+        return fit
+    return replace(fit, kv_type_k=kind, kv_type_v=kind)
 
 
 def _output(shape: ModelShape, cells: int, settings: FitSettings) -> int:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from localllm.core.fit import FitSettings, budgets_of, place_within
+from localllm.core.fit import FitSettings, budgets_of, place_within, with_cache
 from localllm.core.quality import Quality, after_quantization
 from localllm.core.speed import SpeedEstimate, predict_speed
 
@@ -22,7 +22,6 @@ CROWDED = 0.9  # of what is free
 UNKNOWN_PROJECTOR = 900 * 10**6  # bytes; the projectors whose size is known take 0.7 to 0.9 GB
 FITS_NOW = ("fits", "tight", "partly_on_cpu")
 VERDICTS = ("fits", "tight", "partly_on_cpu", "needs_closing_apps", "does_not_fit")  # the best first
-CACHE_BLOCK = 32  # elements; llama.cpp quantizes a cache only where a head is a multiple of it
 LARGE_UBATCH = 2048
 UNTIMED = SpeedEstimate(0.0, 0.0, 0.0, "table")
 BESIDE_GPU = 2 * 2**30  # what of a model on the GPU is in main memory: its embedding, the process
@@ -153,14 +152,6 @@ def fit_settings(shape: ModelShape, wish: Wish) -> FitSettings:
     else:
         fit = FitSettings(wish.context_length)
     return fit if wish.kv_type in ("auto", "f16") else with_cache(shape, fit, wish.kv_type)
-
-
-def with_cache(shape: ModelShape, fit: FitSettings, kind: str) -> FitSettings:
-    """Return the settings with another type of cache; unchanged where llama.cpp would refuse it."""
-    lengths = {shape.key_length, shape.value_length, shape.window_head_length, shape.mla_width}
-    if shape.is_encoder or (kind not in ("f32", "f16", "bf16") and any(n % CACHE_BLOCK for n in lengths)):
-        return fit
-    return replace(fit, kv_type_k=kind, kv_type_v=kind)
 
 
 def tuned(situation: Situation, candidate: Candidate) -> Candidate:

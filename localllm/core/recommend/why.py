@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from localllm.core.fit import estimate_memory
-from localllm.core.recommend.candidates import VERDICTS, Situation, with_cache
+from localllm.core.fit import estimate_memory, with_cache
+from localllm.core.recommend.candidates import VERDICTS, Situation
 from localllm.core.recommend.needs import hardware_needed
 from localllm.core.recommend.picks import choice_of, recommend
 from localllm.core.recommend.sentences import speed_number, where

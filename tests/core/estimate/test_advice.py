@@ -2,12 +2,15 @@ from dataclasses import replace
 
 import pytest
 
-from localllm.core.estimate import Question, subject_of_row
+from localllm.core.estimate import Question, subject_of_file, subject_of_row
 from localllm.core.estimate.advice import advise
 from localllm.core.estimate.rules_of_thumb import nominal_bytes, rules_of_thumb
-from localllm.core.fit import FitSettings
+from localllm.core.fit import FitSettings, Placing
+from localllm.core.hardware import probe
+from localllm.texts import Bytes
 from tests.core import machines
 from tests.core.estimators import estimator_in
+from tests.core.fit.synthetic import write_header
 from tests.core.machines import memory
 
 GIB = 2**30
@@ -91,3 +94,29 @@ def test_the_reason_is_the_models_own(estimator, catalogue, name, why):
 )
 def test_names_of_quantizations_suggest_bytes(quant, nominal):
     assert nominal_bytes(quant) == nominal
+
+
+def test_what_a_busy_gpu_lacks_is_told_of_that_gpu(estimator, catalogue):
+    row = catalogue.model("qwen3-8b")
+    file = next(file for file in row.quants if file.name == "Q4_K_M")
+    busy = replace(machines.RTX_4060, gpus=(machines.nvidia("NVIDIA GeForce RTX 4060", 8, 272, free=2),))
+    placing = Placing(row.shape.layers + 1)
+    question = Question(subject_of_row(row, file), FitSettings(2048), busy, placing, here=False)
+    answer = estimator.estimate(question)
+    assert answer.verdict == "needs_closing_apps"
+    assert answer.short_of_gpu
+    assert answer.available > answer.memory.total, "main memory is no help to layers on the GPU"
+    assert answer.missing == answer.placement.gpu_bytes - 2 * GIB
+    assert advise(estimator, question, answer)[0].sentence.values["missing"] == Bytes(answer.missing)
+
+
+def test_a_cache_that_llama_cpp_refuses_is_not_advised(estimator, catalogue, tmp_path):
+    shape = replace(catalogue.model("llama-3.1-8b-instruct").shape, key_length=80, value_length=80)
+    write_header(tmp_path / "heads-of-80.gguf", shape)
+    subject = subject_of_file(tmp_path / "heads-of-80.gguf")
+    for known in (subject, replace(subject, shape=None)):
+        question = Question(known, FitSettings(8192), probe(tmp_path), extra_buffers=False)
+        answer = estimator.estimate(question)
+        assert answer.memory.certainty == "exact"
+        assert not any("kv_type_k" in entry.changes for entry in advise(estimator, question, answer))
+    estimator.rest()
