@@ -118,6 +118,8 @@ def undo(index: Index, progress: Progress) -> DedupeResult:
         progress.raise_if_cancelled()
         path = Path(row["path"])
         try:
+            if not path.exists():  # its disk may come back
+                continue
             if _is_shared(path, Path(row["twin"])):
                 _separate(path, row["sha256"], row["mtime_ns"], row["mode"], progress)
                 changed.append(str(path))
@@ -212,7 +214,8 @@ def _make_one(index: Index, keeper: Part, copy: Part, sha256: str, progress: Pro
         old, kept = target.stat(), Path(keeper.path).stat()
         if (old.st_uid, old.st_mode) != (kept.st_uid, kept.st_mode):
             return text("it belongs to another user, or has other rights")
-        if any(hash_part(Part.of(one.path), progress) != sha256 for one in (keeper, copy)):
+        seen = [Part.of(one.path) for one in (keeper, copy)]
+        if any(hash_part(part, progress) != sha256 for part in seen):
             return text("its content has changed")
         temporary.unlink(missing_ok=True)  # left by a run that was killed
         how = link(Path(keeper.path), temporary)
@@ -223,6 +226,8 @@ def _make_one(index: Index, keeper: Part, copy: Part, sha256: str, progress: Pro
                 "INSERT OR REPLACE INTO links VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (copy.path, keeper.path, copy.size, sha256, old.st_mtime_ns, old.st_mode, how, time.time()),
             )
+        if [Part.of(part.path) for part in seen] != seen:  # hashing the other one took its time
+            return text("its content has changed")
         move_into_place(temporary, target)
     except ChangedWhileReadError:
         return text("its content has changed")
@@ -235,10 +240,7 @@ def _make_one(index: Index, keeper: Part, copy: Part, sha256: str, progress: Pro
 
 
 def _is_shared(path: Path, twin: Path) -> bool:
-    try:
-        return path.stat().st_nlink > 1 and (not twin.exists() or path.samefile(twin))
-    except FileNotFoundError:
-        return False
+    return path.stat().st_nlink > 1 and (not twin.exists() or path.samefile(twin))
 
 
 def _separate(path: Path, sha256: str, mtime_ns: int, mode: int, progress: Progress) -> None:

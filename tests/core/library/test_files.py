@@ -143,6 +143,34 @@ def test_a_copy_that_changes_in_between_is_left_alone(library, copies):
     assert copies[1].read_bytes() == bytes(changed)
 
 
+def test_a_file_that_changes_while_its_copy_is_hashed_does_not_replace_it(library, copies):
+    content = copies[0].read_bytes()
+    (group,) = find_duplicates(library.index, Progress())
+    keeper, copy = (Path(part.path) for part in group.copies[:2])
+    hashed = []
+
+    def report(*_):
+        hashed.append(1)
+        if len(hashed) == 2:  # the keeper has been hashed, its copy is about to be
+            keeper.write_bytes(bytes(len(content)))
+
+    result = deduplicate(library.index, [group], Progress(report))
+    assert str(copy) in [path for path, _reason in result.skipped]
+    assert copy.read_bytes() == content
+    assert undo(library.index, Progress()).changed == ()
+
+
+def test_undo_waits_for_a_disk_that_is_away(library, copies, tmp_path, monkeypatch):
+    monkeypatch.setattr("localllm.core.library.duplicates._clone", lambda *_: False)
+    deduplicate(library.index, find_duplicates(library.index, Progress()), Progress())
+    assert inodes(copies) == 1
+    (tmp_path / "more").rename(tmp_path / "away")
+    assert undo(library.index, Progress()).changed == ()
+    (tmp_path / "away").rename(tmp_path / "more")
+    assert len(undo(library.index, Progress()).changed) == 2
+    assert inodes(copies) == 3
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="rights of POSIX")
 def test_a_copy_with_other_rights_is_left_alone(library, copies):
     copies[2].chmod(0o600)
