@@ -7,6 +7,7 @@ import logging
 import os
 import stat
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from localllm.core.library.facts import SPLIT_NAME
@@ -15,7 +16,6 @@ from localllm.texts import text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
     from localllm.core.library.model import Provenance, Source
     from localllm.progress import Progress
@@ -103,18 +103,21 @@ def find_one(path: Path, source: Source) -> FoundModel:
     Raises:
         OSError: The file is gone or may not be seen.
     """
-    split = SPLIT_NAME.search(path.name)
+    split, parts = SPLIT_NAME.search(path.name), _parts_of(path)
     if split is None:
-        return FoundModel(str(path), name_of(path), source, (Part.of(str(path)),))
-    stem = path.name[: split.start()]
-    parts: dict[int, tuple[str, Part]] = {}
-    for number in range(1, min(int(split[2]), 999) + 1):
-        name = path.with_name(f"{stem}-{number:05d}-of-{split[2]}{path.name[-5:]}")
-        if number == int(split[1]) or name.is_file():
-            parts[number] = (str(name), Part.of(str(name)))
+        return FoundModel(str(path), name_of(path), source, (parts[1][1],))
     if model := _split_model(parts, int(split[2]), source):
         return model
     return FoundModel(str(path), name_of(path), source, (Part.of(str(path)),), missing=1)
+
+
+def files_of(path: Path) -> list[Path]:
+    """Return the files of a model by the names that they have beside it, links not followed.
+
+    Raises:
+        OSError: The file is gone or may not be seen.
+    """
+    return [Path(name) for name, _part in _parts_of(path).values()]
 
 
 def look_at(path: Path, source: Source) -> FoundModel:
@@ -145,6 +148,20 @@ def unique(models: Iterable[FoundModel]) -> Iterator[FoundModel]:
         if first not in seen:
             seen.add(first)
             yield model
+
+
+def _parts_of(path: Path) -> dict[int, tuple[str, Part]]:
+    """Return the files that are there of a model, by their numbers; at least its own."""
+    split = SPLIT_NAME.search(path.name)
+    if split is None:
+        return {1: (str(path), Part.of(str(path)))}
+    stem = path.name[: split.start()]
+    parts: dict[int, tuple[str, Part]] = {}
+    for number in range(1, min(int(split[2]), 999) + 1):
+        name = path.with_name(f"{stem}-{number:05d}-of-{split[2]}{path.name[-5:]}")
+        if number == int(split[1]) or name.is_file():
+            parts[number] = (str(name), Part.of(str(name)))
+    return parts or {int(split[1]): (str(path), Part.of(str(path)))}
 
 
 def _split_model(parts: dict[int, tuple[str, Part]], count: int, source: Source) -> FoundModel | None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
+import stat
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from localllm.core.library.found import find_one
+from localllm.core.library.found import files_of
 from localllm.core.library.records import forget
 from localllm.errors import ModelNotFound, UsageError
 from localllm.files import write_atomically
@@ -22,6 +23,7 @@ from localllm.texts import Bytes, Text, plural, text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from localllm.core.library.library import Library
     from localllm.core.library.model import LibraryModel
@@ -102,18 +104,14 @@ def removal(library: Library, model: LibraryModel, chats: Sequence[str] = ()) ->
     if model.starter:
         raise UsageError(text("The starter model comes with the application and cannot be removed."))
     try:
-        found = find_one(model.path, model.source)
-        files = tuple(model.path.with_name(Path(part.path).name) for part in found.parts)
-        links = [path.lstat().st_nlink for path in files]
-        sizes = [part.size for part in found.parts]
+        files = tuple(files_of(model.path))
+        seen = [path.lstat() for path in files]  # of a link itself, which frees nothing
     except OSError as error:
         raise ModelNotFound(text("There is no file “{path}”.", path=str(model.path))) from error
-    if len(files) == 1:
-        files = (model.path,)
     own = _is_within(model.path, library.folder)
-    freed = sum(size for size, count in zip(sizes, links, strict=True) if count == 1) if own else 0
+    freed = sum(one.st_size for one in seen if one.st_nlink == 1 and stat.S_ISREG(one.st_mode)) if own else 0
     profiles = tuple(profile.name for profile in library.profiles(model.path))
-    return Removal(model, own, files, freed, profiles, tuple(chats), any(count > 1 for count in links))
+    return Removal(model, own, files, freed, profiles, tuple(chats), any(one.st_nlink > 1 for one in seen))
 
 
 def remove(library: Library, wanted: Removal, progress: Progress) -> TrashEntry | None:
@@ -145,20 +143,23 @@ def restore(entry: TrashEntry) -> None:
     Raises:
         UsageError: Another file lies there now, or the folder cannot be written.
     """
-    if taken := next((path for path in entry.files if path.exists()), None):
+    held = {path: entry.folder / path.name for path in entry.files if _is_there(entry.folder / path.name)}
+    if taken := next((path for path in held if _is_there(path)), None):
         raise UsageError(
             text("“{path}” exists again.", path=str(taken)),
             safe=text("The model is still in the trash."),
             hint=text("Move or rename that file, then try again."),
         )
     try:
-        for path in entry.files:
-            held = entry.folder / path.name
-            if held.exists():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                held.rename(path)
-    except OSError as error:
-        raise _not_moved(entry.name, error) from error
+        for path, kept in held.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            kept.rename(path)
+    except OSError as error:  # what is back stays; the next try brings the others
+        raise UsageError(
+            text("“{name}” could not be moved: {reason}.", name=entry.name, reason=_reason(error)),
+            safe=text("What could not be moved is still in the trash."),
+            hint=text("Check that its folder is there and can be written, then try again."),
+        ) from error
     shutil.rmtree(entry.folder, ignore_errors=True)
 
 
@@ -215,9 +216,18 @@ def _is_within(path: Path, folder: Path) -> bool:
     return (path.parent.resolve() / path.name).is_relative_to(folder.resolve())
 
 
+def _is_there(path: Path) -> bool:
+    """Tell whether something lies there, a link to nowhere included."""
+    return os.path.lexists(path)
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)
+
+
 def _not_moved(name: str, error: OSError) -> UsageError:
     return UsageError(
-        text("“{name}” could not be moved: {reason}.", name=name, reason=error.strerror or str(error)),
+        text("“{name}” could not be moved: {reason}.", name=name, reason=_reason(error)),
         safe=text("Its files are where they were."),
         hint=text("End programs that use the file, and check that its folder can be written."),
     )

@@ -211,13 +211,23 @@ def test_our_own_files_go_to_the_trash_and_come_back(library, make_model):
     assert list_trash(library.folder) == []
 
 
-def test_a_split_model_is_removed_whole(library):
-    library.folder.mkdir(parents=True)
+def make_split(folder, blobs=None):
+    """Write a model of two files; with `blobs`, as links to files of other names, as huggingface_hub does."""
+    folder.mkdir(parents=True)
+    paths = []
     for part in (1, 2):
         pairs = [*g.LLAMA, g.uint_pair("split.count", 2), g.uint_pair("split.no", part - 1)]
-        g.write(
-            library.folder / f"b-{part:05d}-of-00002.gguf", g.container(pairs, [g.tensor("a")], b"\0" * 128)
-        )
+        paths.append(folder / f"b-{part:05d}-of-00002.gguf")
+        written = blobs / (f"{part}" * 64) if blobs else paths[-1]
+        written.parent.mkdir(parents=True, exist_ok=True)
+        g.write(written, g.container(pairs, [g.tensor("a")], b"\0" * 128))
+        if blobs:
+            paths[-1].symlink_to(written)
+    return paths
+
+
+def test_a_split_model_is_removed_whole(library):
+    make_split(library.folder)
     wanted = removal(library, only(library))
     assert len(wanted.files) == 2
     entry = remove(library, wanted, Progress())
@@ -258,6 +268,49 @@ def test_restoring_never_overwrites_and_emptying_keeps_the_young(library, make_m
     assert empty_trash(library.folder, older_than_days=30) == 0
     assert empty_trash(library.folder) == entry.size
     assert list_trash(library.folder) == []
+
+
+def test_a_split_model_of_links_leaves_the_list_or_goes_to_the_trash_as_links(library, tmp_path):
+    make_split(tmp_path / "more" / "snapshot", tmp_path / "blobs")
+    wanted = removal(library, only(library))
+    assert (wanted.own, len(wanted.files)) == (False, 2)
+    remove(library, wanted, Progress())
+    assert library.models() == []
+    own = make_split(library.folder / "sub", tmp_path / "other blobs")
+    wanted = removal(library, only(library))
+    assert (wanted.own, wanted.freed, wanted.files) == (True, 0, tuple(own))
+    entry = remove(library, wanted, Progress())
+    assert len(list((tmp_path / "other blobs").iterdir())) == 2
+    restore(entry)
+    assert only(library).parts == 2
+
+
+def test_restoring_goes_on_where_it_was_interrupted(library):
+    one, two = make_split(library.folder / "sub")
+    entry = remove(library, removal(library, only(library)), Progress())
+    two.mkdir()
+    (two / "in the way").touch()
+    with pytest.raises(UsageError, match="exists again"):
+        restore(entry)
+    (entry.folder / one.name).rename(one)  # as far as a program came that was killed
+    (two / "in the way").unlink()
+    two.rmdir()
+    restore(entry)
+    assert only(library).parts == 2
+    assert list_trash(library.folder) == []
+
+
+def test_what_cannot_be_restored_stays_in_the_trash(library, make_model):
+    path = make_model(library.folder / "sub" / "a.gguf")
+    entry = remove(library, removal(library, only(library)), Progress())
+    path.parent.rmdir()
+    path.parent.write_text("a file where the folder was")
+    with pytest.raises(UsageError, match="could not be moved") as caught:
+        restore(entry)
+    assert "still in the trash" in str(caught.value.safe)
+    path.parent.unlink()
+    restore(entry)
+    assert path.is_file()
 
 
 def test_an_entry_that_points_outside_is_no_entry(library, tmp_path):
