@@ -13,6 +13,7 @@ import threading
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from localllm.core.disposable_database import open_disposable
 from localllm.engine.client import Engine
 from localllm.engine.protocol import DeviceBuffers, DryRun, buffers_from_records, to_record
 from localllm.engine.version import engine_version
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _SCHEMA = "CREATE TABLE IF NOT EXISTS dry_runs (question TEXT PRIMARY KEY, buffers TEXT NOT NULL) STRICT"
-_BUSY_SECONDS = 5.0
 _TRIES = 2  # an inspector that was killed from outside says nothing about the file
 
 
@@ -117,13 +117,4 @@ class DryRuns:
             _log.warning("A dry run cannot be kept: %s", error)
 
     def _open(self) -> sqlite3.Connection:
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        database = sqlite3.connect(self._file, timeout=_BUSY_SECONDS)
-        try:
-            database.execute(_SCHEMA)
-        except sqlite3.DatabaseError as error:
-            database.close()
-            if not isinstance(error, sqlite3.OperationalError):  # damaged, not locked: it is made again
-                self._file.unlink(missing_ok=True)
-            raise
-        return database
+        return open_disposable(self._file, _SCHEMA)

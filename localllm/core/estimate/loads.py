@@ -15,6 +15,7 @@ from contextlib import closing
 from dataclasses import astuple, dataclass, fields
 from typing import TYPE_CHECKING
 
+from localllm.core.disposable_database import open_disposable
 from localllm.core.fit.memory import VOCABULARY_BYTES
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _REMEMBERED = 40  # loads of one backend that a prediction looks at
-_BUSY_SECONDS = 5.0
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS loads (
     place TEXT NOT NULL, backend TEXT NOT NULL, model TEXT NOT NULL, name TEXT NOT NULL,
@@ -92,16 +92,7 @@ class LoadHistory:
             return []
 
     def _open(self) -> sqlite3.Connection:
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        database = sqlite3.connect(self._file, timeout=_BUSY_SECONDS)
-        try:
-            database.execute(_SCHEMA)
-        except sqlite3.DatabaseError as error:
-            database.close()
-            if not isinstance(error, sqlite3.OperationalError):  # damaged, not locked: it is begun anew
-                self._file.unlink(missing_ok=True)
-            raise
-        return database
+        return open_disposable(self._file, _SCHEMA)
 
 
 def engine_overhead(loads: list[Load]) -> int | None:

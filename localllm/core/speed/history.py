@@ -12,9 +12,11 @@ import logging
 import sqlite3
 import threading
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, cast
 
+from localllm.core.disposable_database import open_disposable
 from localllm.core.speed.fits import SpeedFits, figures, work_of_prompt, work_of_token
 from localllm.core.speed.linear import Observation
 from localllm.core.speed.table import table_rates
@@ -36,7 +38,9 @@ Source = Literal["calibration", "bench", "answer"]
 FORMULA = 1  # counts up when `core.speed.work` changes
 NEWEST = 400  # rows that are looked at
 _FEWEST_WRITTEN, _FEWEST_READ = 8, 64  # tokens; shorter answers say more of the clock than of the machine
-_TABLE = """
+_TABLES = """
+    PRAGMA journal_mode=WAL;
+    PRAGMA synchronous=NORMAL;
     CREATE TABLE IF NOT EXISTS speeds (
         id INTEGER PRIMARY KEY,
         created REAL NOT NULL,
@@ -214,9 +218,7 @@ class SpeedHistory:
         if not rows:
             return
         try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            with self._lock, _Connection(self._file) as db:
-                db.executescript(_TABLE)
+            with self._lock, closing(open_disposable(self._file, _TABLES)) as db, db:
                 db.executemany(statement, rows)
         except (OSError, sqlite3.Error):
             _log.warning("A measured speed could not be kept", exc_info=True)
@@ -225,33 +227,11 @@ class SpeedHistory:
         if not self._file.exists():
             return []
         try:
-            with self._lock, _Connection(self._file) as db:
+            with self._lock, closing(open_disposable(self._file, _TABLES)) as db:
                 return db.execute(query, values).fetchall()
-        except sqlite3.OperationalError as error:
-            if "no such table" not in str(error):
-                _log.warning("The measured speeds could not be read", exc_info=True)
-        except sqlite3.Error:
+        except (OSError, sqlite3.Error):
             _log.warning("The measured speeds could not be read", exc_info=True)
-        return []
+            return []
 
 
 _Row = tuple[str, int, tuple[float, ...], float]
-
-
-class _Connection:
-    """A connection for one statement: nothing stays open, in no thread."""
-
-    def __init__(self, file: Path) -> None:
-        self._db = sqlite3.connect(file, timeout=10.0)
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=NORMAL")
-
-    def __enter__(self) -> sqlite3.Connection:
-        return self._db
-
-    def __exit__(self, kind: object, *_rest: object) -> None:
-        try:
-            if kind is None:
-                self._db.commit()
-        finally:
-            self._db.close()

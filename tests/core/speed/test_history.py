@@ -116,6 +116,14 @@ def test_a_calibration_counts_only_when_it_is_complete_and_the_newest_one_only(h
 def test_a_damaged_file_costs_the_figures_only(history, catalogue, tmp_path, caplog):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "speeds.db").write_bytes(b"not a database" * 100)
+    assert history.fits(machines.REFERENCE) is None
+    history.add_answer(subject(catalogue), stats())
+    assert history.fits(machines.REFERENCE) is not None, "what is learned from now on is kept"
+    assert "begun anew" in caplog.text
+
+
+def test_a_file_that_cannot_be_opened_costs_the_figures_only(history, catalogue, tmp_path, caplog):
+    (tmp_path / "data" / "speeds.db").mkdir(parents=True)
     history.add_answer(subject(catalogue), stats())
     assert history.fits(machines.REFERENCE) is None
     assert "could not be" in caplog.text
