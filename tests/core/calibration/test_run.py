@@ -120,7 +120,7 @@ def test_anyway_measures_and_says_so(paths, machine, quick):
 def test_it_becomes_busy_meanwhile(paths, machine, quick):
     class Later(Computer):
         def busy_seconds(self):
-            self.others = 0.0 if not hasattr(self, "asked") else 0.9
+            self.others = 0.0 if not hasattr(self, "asked") else 3.0  # with the engine's own share
             return super().busy_seconds()
 
     computer = Later()
