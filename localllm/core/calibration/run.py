@@ -20,7 +20,7 @@ from localllm.core.shape import shape_from_gguf
 from localllm.core.speed.history import Subject
 from localllm.core.speed.work import TimedModel
 from localllm.engine.protocol import LoadSettings
-from localllm.errors import MachineBusy, ModelNotFound
+from localllm.errors import EngineDied, MachineBusy, ModelNotFound
 from localllm.gguf import read_header
 from localllm.texts import Number, Text, text
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from localllm.paths import Paths
     from localllm.progress import Progress
 
+SAFE = text("What was measured before still counts.")
 SECONDS = 10.0
 # of them: what has not begun by then is left out
 _LAST_START, _LAST_START_BESIDE_GPU, _LAST_START_ON_GPU = 0.75, 0.35, 0.85
@@ -108,7 +109,12 @@ def calibrate(
     began = time.monotonic()
     with contextlib.closing(Bencher(machine, paths.engine_limits_file)) as bencher:
         run = _Run(paths, machine, history, progress, bencher, load)
-        devices = run.measure_devices(began)
+        try:
+            devices = run.measure_devices(began)
+        except EngineDied as error:
+            raise EngineDied(
+                error.message, safe=SAFE, hint=text("Measure again."), detail=error.detail
+            ) from error
     notes = tuple(run.notes())
     facts: dict[str, object] = {
         "devices": devices,
@@ -149,7 +155,7 @@ class _Load:
             )
             raise MachineBusy(
                 message,
-                safe=text("What was measured before still counts."),
+                safe=SAFE,
                 hint=text("Try again when the computer is idle, or measure anyway."),
             )
 

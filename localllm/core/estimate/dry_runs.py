@@ -83,8 +83,8 @@ class DryRuns:
         for _ in range(_TRIES):
             if self._engine is None or not self._engine.alive:
                 self._engine = Engine()
-                self._engine.wait_until_ready(progress)
             try:
+                self._engine.wait_until_ready(progress)
                 answer = self._engine.dry_run(path, settings, progress)
             except EngineDied as error:
                 _log.warning("The dry run of “%s” ended: %s %s", path.name, error, error.detail)

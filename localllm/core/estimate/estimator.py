@@ -88,6 +88,11 @@ class Estimator:
     def _formula(self, question: Question) -> Estimate:
         subject, budgets = question.subject, budgets_of(question.machine)
         if subject.shape is None:
+            if subject.file is not None:
+                raise NeedsHeader(
+                    text("llama.cpp could not say how much memory “{name}” takes.", name=subject.name),
+                    hint=text("For its architecture there is no formula. Try again, or load it anyway."),
+                )
             raise NeedsHeader(
                 text("The memory of “{name}” cannot be computed without its file.", name=subject.name),
                 hint=text("Its architecture needs the header: download the file, or name it on the Hub."),

@@ -15,8 +15,9 @@ from localllm.core.engine_limits import remember_crash
 from localllm.core.hardware import probe
 from localllm.core.hardware.bandwidth import RunningBench
 from localllm.core.speed import SpeedHistory
+from localllm.engine.client import Engine
 from localllm.engine.protocol import BenchTest
-from localllm.errors import Cancelled, MachineBusy
+from localllm.errors import Cancelled, EngineDied, MachineBusy
 from localllm.paths import Paths
 from localllm.progress import Progress
 
@@ -129,6 +130,19 @@ def test_it_becomes_busy_meanwhile(paths, machine, quick):
     )
     with pytest.raises(MachineBusy):
         calibrate(paths, machine, SpeedHistory(paths.speeds_file), progress, computer=computer)
+
+
+def test_an_engine_that_is_killed_meanwhile_is_not_about_chats(paths, machine, quick, monkeypatch):
+    class Killed(Engine):
+        def bench(self, *arguments):
+            self.kill()
+            return super().bench(*arguments)
+
+    monkeypatch.setattr("localllm.core.calibration.bencher.Engine", Killed)
+    with pytest.raises(EngineDied) as caught:
+        calibrate(paths, machine, SpeedHistory(paths.speeds_file), Progress(), computer=Computer())
+    assert "measured before still counts" in str(caught.value.safe)
+    assert "message" not in str(caught.value.hint)
 
 
 def test_the_guard_sees_a_real_busy_program_and_not_its_own_engine():

@@ -165,6 +165,34 @@ class KilledOnce(Engine):
         return super().dry_run(path, settings, progress)
 
 
+class KilledAtItsStart(Engine):
+    killed = False
+
+    def wait_until_ready(self, progress=None):
+        if not KilledAtItsStart.killed:
+            KilledAtItsStart.killed = True
+            self.kill()
+        super().wait_until_ready(progress)
+
+
+def test_an_inspector_that_was_killed_at_its_start_is_replaced(estimator, here, starter, monkeypatch):
+    monkeypatch.setattr("localllm.core.estimate.dry_runs.Engine", KilledAtItsStart)
+    monkeypatch.setattr(KilledAtItsStart, "killed", False)
+    answer = estimator.estimate(Question(subject_of_file(starter), FitSettings(2048), here))
+    assert KilledAtItsStart.killed
+    assert answer.memory.certainty == "exact"
+
+
+def test_a_file_that_llama_cpp_cannot_size_is_not_asked_to_be_downloaded(
+    estimator, here, starter, monkeypatch
+):
+    monkeypatch.setattr("localllm.core.estimate.dry_runs.Engine", DyingEngine)
+    unknown = replace(subject_of_file(starter), shape=None)
+    with pytest.raises(NeedsHeader, match="could not say") as caught:
+        estimator.estimate(Question(unknown, FitSettings(2048), here))
+    assert "download" not in str(caught.value.hint)
+
+
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="a signal of Unix")
 def test_an_inspector_that_somebody_killed_is_replaced(estimator, here, starter, monkeypatch):
     monkeypatch.setattr("localllm.core.estimate.dry_runs.Engine", KilledOnce)
