@@ -114,12 +114,10 @@ def _show(result: CalibrationResult, output: Output) -> None:
                 layer=Number(1e6 * rates["seconds_per_layer"]),
             )
         )
-    output.say(
-        text(
-            "Measured in {seconds} s; predictions of speed use it from now on.",
-            seconds=Number(result.seconds),
-        )
-    )
+    template = "Measured in {seconds} s; predictions of speed use it from now on."
+    if result.fits is None:
+        template = "Measured in {seconds} s, but the figures could not be kept: see the log."
+    output.say(text(template, seconds=Number(result.seconds)))
     for note in result.notes:
         output.note(text("Note: {note}", note=note))
 

@@ -118,6 +118,8 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
         return 0
     wish = _wish(arguments)
     machine, fits = _machine(arguments, context)
+    if arguments.gpus != 1 and not arguments.gpu:
+        raise UsageError(text("--gpus needs --gpu: how many of which?"))
     if arguments.gpu or arguments.ram:
         machine = hypothetical_machine(WhatIf(arguments.gpu, arguments.gpus, arguments.ram), table, machine)
         fits = None if arguments.gpu else fits
@@ -233,7 +235,11 @@ def _print(recommendation: Recommendation, context: Context, *, every: bool) -> 
     for title, choice in _picks(recommendation):
         _print_pick(title, choice, context)
     if recommendation.best is None:
-        output.say(text("No model of the catalogue answers at reading speed on this computer."))
+        output.say(
+            text("No model of the catalogue fits on this computer.")
+            if recommendation.smallest
+            else text("No model of the catalogue answers at reading speed on this computer.")
+        )
     output.say()
     rows = recommendation.ranked if every else _shown(recommendation)
     output.table(_columns(), [_row(choice) for choice in rows])

@@ -275,3 +275,16 @@ def test_least_speed(machine_file, capsys):
     )
     with pytest.raises(UsageError):
         run("--machine", mine, "--least-speed", "0")
+
+
+def test_a_number_of_gpus_without_their_name_is_refused():
+    with pytest.raises(UsageError, match="how many of which"):
+        run("--gpus", "4")
+
+
+def test_where_nothing_fits_it_is_not_the_speed_that_is_blamed(machine_file, capsys):
+    assert run("--machine", machine_file(machines.REFERENCE), "--ram", "1GiB", "--gpu", "none") == 0
+    said = capsys.readouterr().out
+    assert "No model of the catalogue fits on this computer." in said
+    assert "The smallest that would fit" in said
+    assert "reading speed on this computer" not in said
