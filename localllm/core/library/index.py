@@ -10,8 +10,10 @@ import json
 import logging
 import sqlite3
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock
 
 from localllm.core.library.model import LoadProfile, Provenance
 from localllm.core.library.schema import MIGRATIONS, PERSON_MADE, migrate
@@ -74,14 +76,8 @@ class Index:
 
     def mend(self) -> None:
         """Put an index aside that cannot be opened; damage that shows later is mended then."""
-        try:
-            with closing(self._connect()) as db:
-                db.execute("SELECT count(*) FROM models").fetchone()
-                return
-        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-            if not _is_damage(error):
-                return
-        self._rebuild()
+        with suppress(StoreError), self.reading() as db:  # whoever reads it next says what remains
+            db.execute("SELECT count(*) FROM models").fetchone()
 
     def note(self, path: str, **values: object) -> None:
         """Set what a person noted about the model of this path: columns of `marks`."""
@@ -166,8 +162,17 @@ class Index:
             raise
         return db
 
-    def _rebuild(self) -> None:
-        aside = self.path.with_name(f"{self.path.stem}.damaged-{time.strftime('%Y%m%d-%H%M%S')}.db")
+    def _rebuild(self, damaged: int) -> None:
+        """Put the file of this number aside and save from it what can be, unless somebody else has."""
+        with FileLock(self.path.with_name(f"{self.path.name}.lock")):
+            if self._number() == damaged:
+                self._rebuild_alone()
+            else:
+                self.rebuilt = self.path.with_name(self.path.name)
+
+    def _rebuild_alone(self) -> None:
+        stamp = f"{time.strftime('%Y%m%d-%H%M%S')}-{time.time_ns() % 1_000_000_000:09d}"
+        aside = self.path.with_name(f"{self.path.stem}.damaged-{stamp}.db")
         for suffix in ("", "-journal"):
             old = self.path.with_name(self.path.name + suffix)
             if old.exists():
@@ -192,25 +197,44 @@ class Index:
 
     @contextmanager
     def _translated(self) -> Generator[None]:
+        number = self._number()
         try:
             yield
-        except (sqlite3.Error, OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-            if _is_damage(error):
-                self._rebuild()
-                message = text("The list of models was damaged and is made again from the files.")
-                safe = text("The models themselves are untouched; the old list was kept beside it.")
-                raise StoreError(message, safe=safe, hint=text("Try again."), detail=str(error)) from error
-            full = "full" in str(error)
-            raise StoreError(
-                text("The disk is full.")
-                if full
-                else text("The list of models could not be read or written: {reason}.", reason=str(error)),
-                safe=text("The models themselves are untouched."),
-                hint=text("Make room on the disk, then try again.")
-                if full
-                else text("Check that the folder “{path}” can be written.", path=str(self.path.parent)),
-                detail=str(error),
-            ) from error
+        except (sqlite3.Error, OSError, UnicodeError, json.JSONDecodeError) as error:
+            raise self._mended(error, number) if _is_damage(error) else self._unusable(error) from error
+
+    def _mended(self, error: Exception, number: int) -> StoreError:
+        """Make a damaged index anew; return what a person should know."""
+        try:
+            self._rebuild(number)
+        except (OSError, sqlite3.Error) as obstacle:
+            return self._unusable(obstacle)
+        return StoreError(
+            text("The list of models was damaged and is made again from the files."),
+            safe=text("The models themselves are untouched; the old list was kept beside it."),
+            hint=text("Try again."),
+            detail=str(error),
+        )
+
+    def _unusable(self, error: Exception) -> StoreError:
+        full = "full" in str(error)
+        return StoreError(
+            text("The disk is full.")
+            if full
+            else text("The list of models could not be read or written: {reason}.", reason=str(error)),
+            safe=text("The models themselves are untouched."),
+            hint=text("Make room on the disk, then try again.")
+            if full
+            else text("Check that the folder “{path}” can be written.", path=str(self.path.parent)),
+            detail=str(error),
+        )
+
+    def _number(self) -> int:
+        """Return what tells this file from one made anew; 0 if there is none."""
+        try:
+            return self.path.stat().st_ino
+        except OSError:
+            return 0
 
 
 def _is_damage(error: Exception) -> bool:

@@ -1,12 +1,15 @@
 import os
 import random
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from localllm.core.library.found import FoundModel, Part, find_in
+from localllm.core.library.index import Index
 from localllm.core.library.inspector import Inspector
 from localllm.core.library.library import Library
 from localllm.core.library.model import FileFacts, Inspection, LoadProfile, Provenance
@@ -252,3 +255,34 @@ def test_a_load_profile_by_name_or_by_default(library, make_model):
     library.rename_profile(path, library.profile(path), "three")
     assert [profile.name for profile in library.profiles(path)] == ["one", "three"]
     assert library.profile(path).name == "three"
+
+
+def test_several_programs_that_meet_a_damaged_index_make_it_anew_once(library, make_model):
+    paths = [make_model(library.folder / f"{number}.gguf", context=number + 1) for number in range(9)]
+    library.models()
+    for path in paths:
+        library.set_notes(path, f"a note for {path.name}")
+    with library.index.writing() as db:
+        db.execute("DROP TABLE details")
+    barrier = threading.Barrier(8)
+
+    def meet(_number):
+        index = Index(library.index.path)
+        with pytest.raises(StoreError, match="made again"), index.reading() as db:
+            barrier.wait()  # all of them have it open
+            db.execute("SELECT * FROM details")
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(meet, range(8)))
+    assert {model.notes for model in library.models()} == {f"a note for {path.name}" for path in paths}
+    assert len(list(library.index.path.parent.glob("library.damaged-*.db"))) == 1
+
+
+def test_without_a_place_for_the_index_models_are_listed_all_the_same(library, make_model):
+    path = make_model(library.folder / "a.gguf")
+    library.index.path.parent.parent.mkdir(parents=True, exist_ok=True)
+    library.index.path.parent.write_text("a file where the folder should be")
+    assert [model.path for model in library.models()] == [path]
+    assert library.find("a").path == path
+    with pytest.raises(StoreError, match="could not be read or written"):
+        library.set_notes(path, "lost")
