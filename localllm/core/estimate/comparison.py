@@ -11,6 +11,7 @@ from localllm.core.estimate.estimator import backend_of, gpu_names, place_of
 from localllm.core.estimate.loads import Load
 from localllm.core.estimate.records import HOST
 from localllm.core.fit.memory import work_bytes
+from localllm.core.fit.placement import driver_share
 
 if TYPE_CHECKING:
     from localllm.core.estimate.records import Estimate
@@ -18,10 +19,15 @@ if TYPE_CHECKING:
     from localllm.engine.protocol import LoadedModel
 
 
+MOST_DRIVERS = 3  # times what is assumed of drivers before anything was measured
+
+
 def compare(
     predicted: Estimate, loaded: LoadedModel, pid: int, before: Machine, after: Machine
 ) -> Load | None:
     """Return what was used beside what was predicted; None where the system does not tell.
+
+    None too where another program took or gave back a GPU's memory meanwhile: nothing can be learned then.
 
     Used are llama.cpp's buffers, the engine's process besides them (libraries, vocabulary, the process of
     the chat template), and what drivers took on discrete GPUs: how much less is free there than before.
@@ -38,11 +44,14 @@ def compare(
     on_gpus = sum(
         entry.weights + entry.kv + entry.compute for entry in loaded.buffers if entry.device != HOST
     )
-    taken = _free_on_gpus(before) - _free_on_gpus(after)
-    drivers = max(0, taken - on_gpus)
+    names = gpu_names(before)
+    drivers = _free_on_gpus(before) - _free_on_gpus(after) - on_gpus
+    own_memory = names and predicted.budgets.gpus and not predicted.budgets.unified
+    if own_memory and not 0 <= drivers <= _most_of_drivers(predicted):
+        return None
+    drivers = max(0, drivers)
     overhead = loaded.overhead + _template_process(pid)
     buffers = sum(entry.weights + entry.kv + entry.compute + entry.output for entry in loaded.buffers)
-    names = gpu_names(before)
     return Load(
         place=place_of(before),
         backend=backend_of(names) if names else HOST,
@@ -78,6 +87,11 @@ def _first_batch(predicted: Estimate) -> int:
     """Return what a full batch takes beside the buffers, which no batch has done yet."""
     shape = predicted.subject.shape
     return work_bytes(shape, predicted.settings) if shape else 0
+
+
+def _most_of_drivers(predicted: Estimate) -> int:
+    """Return more than drivers can have taken for this model, in bytes."""
+    return MOST_DRIVERS * driver_share(predicted.budgets.gpus, predicted.subject.shape, predicted.settings)
 
 
 def _free_on_gpus(machine: Machine) -> int:
