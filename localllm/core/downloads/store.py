@@ -236,4 +236,5 @@ class DownloadStore:
                     reason=str(error),
                 ),
                 safe=text("Models that are on this disk are not concerned."),
+                hint=text("Make room on the disk, and check that the folder can be written."),
             ) from error

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
 from localllm.core.hub.names import safe_target
-from localllm.errors import BadModelFile, HubError, LocalLLMError
+from localllm.errors import BadModelFile, HubError, LocalLLMError, StoreError
 from localllm.gguf import GgufHeader, check_header, read_header
 from localllm.gguf.header import read_stream
 from localllm.texts import text
@@ -67,11 +67,28 @@ def read_remote_headers(
     Raises:
         BadModelFile: A file is not a usable model.
         HubError: The Hub cannot be asked, or refuses.
+        StoreError: The disk is full, or the folder cannot be written.
         Cancelled: The progress was cancelled.
     """
-    top = cache / "headers"
-    folder = top / _key(repository, files)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = cache / "headers" / _key(repository, files)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return _read_into(folder, hub, repository, files, progress)
+    except OSError as error:
+        raise StoreError(
+            text(
+                "“{folder}” cannot be written: {reason}.",
+                folder=str(cache),
+                reason=error.strerror or str(error),
+            ),
+            safe=text("Nothing was changed."),
+            hint=text("Make room on the disk, and check that the folder can be written."),
+        ) from error
+
+
+def _read_into(
+    folder: Path, hub: Hub, repository: Repository, files: Sequence[RemoteFile], progress: Progress | None
+) -> tuple[RemoteHeader, ...]:
     try:
         found = tuple(_read(hub, repository, file, folder, progress) for file in files)
     except BaseException:
@@ -79,7 +96,7 @@ def read_remote_headers(
             folder.rmdir()
         raise
     os.utime(folder)
-    prune(top, keep=folder)
+    prune(folder.parent, keep=folder)
     return found
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from localllm.core.hub import headers
 from localllm.core.hub.headers import prune, read_remote_header, read_remote_headers
-from localllm.errors import BadModelFile, Cancelled, HubError, HubRefused
+from localllm.errors import BadModelFile, Cancelled, HubError, HubRefused, StoreError
 from localllm.gguf import read_header
 from localllm.progress import Progress
 from tests import gguf_files as g
@@ -157,3 +157,11 @@ def test_several_threads_may_ask_for_the_same_header(serve, hub, tmp_path):
     assert len(found) == 6
     assert all(header == found[0] for header in found)
     assert [path.name for path in (tmp_path / "headers").glob("*/*")] == ["m.gguf"]
+
+
+def test_a_cache_that_cannot_be_written_is_said_so(serve, hub, tmp_path):
+    repository = serve({"m.gguf": HubFile(small())})
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    with pytest.raises(StoreError, match="cannot be written") as caught:
+        read_remote_header(hub, repository, repository.files[0], tmp_path / "cache")
+    assert "Make room" in str(caught.value.hint)

@@ -266,11 +266,14 @@ def test_several_programs_that_meet_a_damaged_index_make_it_anew_once(library, m
         db.execute("DROP TABLE details")
     barrier = threading.Barrier(8)
 
-    def meet(_number):
-        index = Index(library.index.path)
-        with pytest.raises(StoreError, match="made again"), index.reading() as db:
+    def read(index):
+        with index.reading() as db:
             barrier.wait()  # all of them have it open
             db.execute("SELECT * FROM details")
+
+    def meet(_number):
+        with pytest.raises(StoreError, match="made again"):
+            read(Index(library.index.path))
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(meet, range(8)))
