@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from localllm.core.downloads.records import Removable
 from localllm.core.library import Provenance as Origin
-from localllm.errors import StoreError
+from localllm.errors import BadModelFile, StoreError
+from localllm.texts import text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,6 +54,16 @@ class Arrivals:
         except StoreError as error:  # the file is there: the next look through the folder finds it
             _log.warning("A download is not in the index: %s", error.detail or error)
             return
+        except BadModelFile as error:
+            raise BadModelFile(
+                error.message,
+                safe=text(
+                    "It is what its publisher has; it is kept in “{folder}” but never loaded.",
+                    folder=str(first.parent),
+                ),
+                hint=text("Choose another file, and tell the publisher; this one can be removed."),
+                detail=error.detail,
+            ) from error
         self._arrived(model)
 
     def _complete(self, path: Path, origin: Provenance) -> list[tuple[Path, Provenance]] | None:

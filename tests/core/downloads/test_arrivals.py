@@ -61,5 +61,6 @@ def test_a_split_model_arrives_with_its_last_part(library):
 def test_what_is_no_model_is_refused_and_other_files_are_no_models(library):
     arrivals = Arrivals(library, lambda _model: pytest.fail("it arrived"))
     arrivals.take(*place(library, "README.md", b"# Text"))
-    with pytest.raises(BadModelFile):
+    with pytest.raises(BadModelFile) as caught:
         arrivals.take(*place(library, "m.gguf", b"GGUF" + b"\xff" * 100))
+    assert "tell the publisher" in str(caught.value.hint), "downloading it again would not help"

@@ -79,3 +79,13 @@ def test_find_by_path_name_and_beginning(library, tmp_path):
         library.find(str(g.write(tmp_path / "bad.gguf", b"x" * 99)))
     with pytest.raises(ModelNotFound, match="There is no file"):
         library.find(str(tmp_path / "gone.gguf"))
+
+
+def test_models_that_share_a_name_are_told_apart_by_their_paths(library, make_model):
+    paths = [make_model(library.folder / owner / "m.gguf") for owner in ("one", "two")]
+    make_model(library.folder / "many.gguf")
+    with pytest.raises(ModelNotFound, match="Several models") as caught:
+        library.find("m")
+    assert {str(path) for path in paths} <= set(
+        str(caught.value.hint).removesuffix(".").split(": ")[1].split(", ")
+    )
