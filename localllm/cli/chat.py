@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
-import os
+import logging
 import sys
+import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from localllm.cli.model_flags import add_engine_flags, add_sampling_flags, load_settings, sampling
 from localllm.core.chat import alternate, fit_history, prompt_budget
 from localllm.core.estimate import Estimator
 from localllm.core.hardware import probe
-from localllm.core.library import Library
+from localllm.core.library import Library, LoadProfile
 from localllm.core.session import ModelSession
 from localllm.engine.protocol import (
-    KV_TYPES,
     ChatMessage,
     Finished,
     LoadSettings,
@@ -24,18 +24,18 @@ from localllm.engine.protocol import (
     Stats,
     StopReason,
 )
-from localllm.errors import LocalLLMError, UsageError
+from localllm.errors import LocalLLMError, StoreError, UsageError
 from localllm.progress import Progress
 from localllm.texts import Number, Text, text
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Iterator
 
     from localllm.cli.output import Context
     from localllm.core.library import LibraryModel
 
-_STANDARD = Sampling()
-SMALLEST_CONTEXT = 256  # tokens
+_log = logging.getLogger(__name__)
 STOP_REASONS: dict[StopReason, Text] = {
     "end": text("complete"),
     "length": text("stopped at the limit of tokens"),
@@ -54,42 +54,13 @@ def add_parser(subparsers: Any) -> None:
         "model", nargs="?", metavar="MODEL", help="name or path of a GGUF file (default: the starter model)"
     )
     parser.add_argument("-p", "--prompt", metavar="TEXT", help="answer this and exit; - reads standard input")
-    parser.add_argument("--system", metavar="TEXT", default="", help="instructions before the conversation")
+    parser.add_argument("--system", metavar="TEXT", help="instructions before the conversation")
     parser.add_argument("--json", action="store_true", help="with -p: print one object with text and stats")
     parser.add_argument("--force", action="store_true", help="load the model even if it does not seem to fit")
-    _add_engine_flags(parser.add_argument_group("engine"))
-    _add_sampling_flags(parser.add_argument_group("sampling"))
+    parser.add_argument("--profile", default="", metavar="NAME", help="a load profile of the model")
+    add_engine_flags(parser.add_argument_group("engine"))
+    add_sampling_flags(parser.add_argument_group("sampling"))
     parser.set_defaults(run=run)
-
-
-def _add_engine_flags(group: Any) -> None:
-    group.add_argument(
-        "-c", "--ctx-size", type=_context_length, metavar="N", help="context length in tokens, from 256"
-    )
-    group.add_argument(
-        "-t", "--threads", type=_threads, metavar="N", help="0: the physical cores usable here"
-    )
-    group.add_argument(
-        "-ngl", "--gpu-layers", type=_layers, default=-1, metavar="N", help="layers on the GPU"
-    )
-    group.add_argument("-ctk", "--cache-type-k", choices=KV_TYPES, default="f16", help="type of the keys")
-    group.add_argument("-ctv", "--cache-type-v", choices=KV_TYPES, default="f16", help="type of the values")
-
-
-def _add_sampling_flags(group: Any) -> None:
-    group.add_argument("--temp", type=_at_least_zero, default=_STANDARD.temperature, metavar="N")
-    group.add_argument("--top-k", type=_natural, default=_STANDARD.top_k, metavar="N")
-    group.add_argument("--top-p", type=_fraction, default=_STANDARD.top_p, metavar="N")
-    group.add_argument("--min-p", type=_fraction, default=_STANDARD.min_p, metavar="N")
-    group.add_argument("--repeat-penalty", type=_at_least_zero, default=1.0, metavar="N")
-    group.add_argument("--repeat-last-n", type=_natural, default=_STANDARD.repeat_last_n, metavar="N")
-    group.add_argument("--presence-penalty", type=_penalty, default=0.0, metavar="N")
-    group.add_argument("--frequency-penalty", type=_penalty, default=0.0, metavar="N")
-    group.add_argument("-s", "--seed", type=_seed, default=-1, metavar="N", help="-1: another one each time")
-    group.add_argument(
-        "-n", "--predict", type=_tokens, default=-1, metavar="N", help="tokens at most; -1: no limit"
-    )
-    group.add_argument("--stop", action="append", default=[], metavar="TEXT", help="ends the answer")
 
 
 def run(arguments: argparse.Namespace, context: Context) -> int:
@@ -101,13 +72,17 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     model = library.find(arguments.model) if arguments.model else library.usual()
     if model is None:
         raise UsageError(text("There is no model on this disk."), hint=text("Name a GGUF file."))
+    profile = _profile(library, model, arguments.profile, context)
     paths = context.paths
     session = ModelSession(
         lambda: probe(paths.models, measurements=paths.measurements_file), Estimator.for_paths(paths)
     )
     try:
-        _load(session, model, arguments, context)
-        terminal = TerminalChat(session, context, _sampling(arguments), arguments.system)
+        _load(session, model, profile.load, arguments, context)
+        _remember_use(library, model)
+        sampled = sampling(arguments, profile.sampling) or Sampling()
+        system = profile.system_prompt if arguments.system is None else arguments.system
+        terminal = TerminalChat(session, context, sampled, system)
         if prompt is None:
             terminal.converse()
         else:
@@ -225,17 +200,38 @@ class TerminalChat:
         }
 
 
+def _profile(library: Library, model: LibraryModel, name: str, context: Context) -> LoadProfile:
+    """Return the load profile to take: the one named, the model's default, or what the settings say."""
+    settings, found = context.settings, None
+    try:
+        found = library.profile(model.path.absolute(), name)
+    except StoreError as error:
+        if name:
+            raise
+        _log.warning("Load profiles cannot be read: %s", error.detail or error)
+    if found is None and name:
+        raise UsageError(text("“{model}” has no load profile “{name}”.", model=model.name, name=name))
+    if found is None:
+        return LoadProfile("", LoadSettings(settings.context_length, settings.threads))
+    context.output.note(text("The load profile “{name}” is used.", name=found.name))
+    return found
+
+
+def _remember_use(library: Library, model: LibraryModel) -> None:
+    try:
+        library.mark_used(model.path.absolute(), time.time())
+    except StoreError as error:
+        _log.warning("When the model was used cannot be kept: %s", error.detail or error)
+
+
 def _load(
-    session: ModelSession, model: LibraryModel, arguments: argparse.Namespace, context: Context
+    session: ModelSession,
+    model: LibraryModel,
+    usual: LoadSettings,
+    arguments: argparse.Namespace,
+    context: Context,
 ) -> None:
-    settings = LoadSettings(
-        context_length=context.settings.context_length if arguments.ctx_size is None else arguments.ctx_size,
-        threads=context.settings.threads if arguments.threads is None else arguments.threads,
-        gpu_layers=arguments.gpu_layers,
-        kv_type_k=arguments.cache_type_k,
-        kv_type_v=arguments.cache_type_v,
-    )
-    output = context.output
+    settings, output = load_settings(arguments, usual), context.output
 
     def show(done: float, _total: float, _note: Text | None) -> None:
         loading = text("Loading {model}: {percent} %", model=model.name, percent=int(done * 100))
@@ -252,22 +248,6 @@ def _load(
         )
 
 
-def _sampling(arguments: argparse.Namespace) -> Sampling:
-    return Sampling(
-        temperature=arguments.temp,
-        top_k=arguments.top_k,
-        top_p=arguments.top_p,
-        min_p=arguments.min_p,
-        repeat_penalty=arguments.repeat_penalty,
-        repeat_last_n=arguments.repeat_last_n,
-        presence_penalty=arguments.presence_penalty,
-        frequency_penalty=arguments.frequency_penalty,
-        seed=arguments.seed,
-        max_tokens=arguments.predict,
-        stop=tuple(arguments.stop),
-    )
-
-
 def _read_prompt(arguments: argparse.Namespace) -> str | None:
     """Return the prompt of -p or of a piped standard input; None for a conversation."""
     if arguments.prompt is not None or not sys.stdin.isatty():
@@ -276,49 +256,3 @@ def _read_prompt(arguments: argparse.Namespace) -> str | None:
             raise UsageError(text("The prompt is empty."), hint=text("Use -p TEXT, or pipe a text in."))
         return prompt
     return None
-
-
-def _natural(value: str) -> int:
-    return int(_bounded(value, 0, 2**31 - 1, whole=True))
-
-
-def _context_length(value: str) -> int:
-    return int(_bounded(value, SMALLEST_CONTEXT, 2**24, whole=True))
-
-
-def _threads(value: str) -> int:
-    return int(_bounded(value, 0, 4 * (os.cpu_count() or 1), whole=True))
-
-
-def _layers(value: str) -> int:
-    return int(_bounded(value, -1, 10_000, whole=True))
-
-
-def _tokens(value: str) -> int:
-    return int(_bounded(value, -1, 2**31 - 1, whole=True))
-
-
-def _seed(value: str) -> int:
-    return int(_bounded(value, -1, 2**32 - 1, whole=True))
-
-
-def _penalty(value: str) -> float:
-    return _bounded(value, -100, 100)
-
-
-def _at_least_zero(value: str) -> float:
-    return _bounded(value, 0, 1e9)
-
-
-def _fraction(value: str) -> float:
-    return _bounded(value, 0, 1)
-
-
-def _bounded(value: str, low: float, high: float, *, whole: bool = False) -> float:
-    try:
-        number = int(value) if whole else float(value)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"“{value}” is not a {'whole ' if whole else ''}number") from None
-    if not low <= number <= high:
-        raise argparse.ArgumentTypeError(f"{value} is not between {low:g} and {high:g}")
-    return number

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import argparse
 from typing import TYPE_CHECKING, Any
 
-from localllm.cli import models_files
+from localllm.cli import models_contents, models_files, models_notes, models_profiles, models_trash
 from localllm.cli.output import Column
 from localllm.core.chat_store import ChatStore
 from localllm.core.library import Library
 from localllm.core.library.duplicates import deduplicate, find_duplicates, undo
-from localllm.core.library.trash import removal, remove
+from localllm.core.library.trash import TRASH_DAYS, empty_trash, removal, remove
 from localllm.core.library.verify import verify
-from localllm.errors import UsageError
 from localllm.progress import Progress
 from localllm.texts import Bytes, Number, plural, text
 
 if TYPE_CHECKING:
+    import argparse
+
     from localllm.cli.output import Context
     from localllm.core.library import LibraryModel
     from localllm.core.library.duplicates import DedupeResult, DuplicateGroup
@@ -31,7 +31,8 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.set_defaults(run=run)
     actions = parser.add_subparsers(title="actions", metavar="ACTION")
-    models_files.add_parsers(actions)
+    for module in (models_files, models_notes, models_profiles, models_contents, models_trash):
+        module.add_parsers(actions)
     for name, action, words in (
         ("scan", run_scan, "look for models in the model folders and in those of other applications"),
         ("verify", run_verify, "hash models and compare with their source, or with before"),
@@ -43,7 +44,7 @@ def add_parser(subparsers: Any) -> None:
         ("dedupe", run_dedupe, "show equal files in several places, and make them one"),
     ):
         made = actions.add_parser(name, help=words)
-        made.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print JSON")
+        models_files.add_json(made)
         made.set_defaults(run=action)
         if name == "verify":
             made.add_argument("model", nargs="?", metavar="MODEL", help="a name or a file; all without it")
@@ -80,10 +81,13 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
 
 
 def run_scan(arguments: argparse.Namespace, context: Context) -> int:
-    """Look for models, also of other applications."""
+    """Look for models, also of other applications; what has lain in the trash for long is deleted."""
     library = Library(context.paths, context.settings)
     result = library.scan(_shown(context))
     context.output.status("")
+    if freed := empty_trash(library.folder, TRASH_DAYS):
+        sentence = "{size} that had been in the trash for {days} days are deleted."
+        context.output.note(text(sentence, size=Bytes(freed), days=TRASH_DAYS))
     if arguments.json:
         context.output.json(vars(result))
         return 0
@@ -127,7 +131,7 @@ def run_remove(arguments: argparse.Namespace, context: Context) -> int:
     if not arguments.json:
         for sentence in wanted.sentences():
             context.output.say(sentence)
-    if not arguments.yes and not _agrees(context):
+    if not arguments.yes and not models_trash.agrees(context):
         return 1
     entry = remove(library, wanted, Progress())
     if arguments.json:
@@ -197,14 +201,6 @@ def _shown(context: Context) -> Progress:
     return Progress(
         lambda done, total, _note: context.output.status(f"{100 * done / total:.0f} %" if total else "")
     )
-
-
-def _agrees(context: Context) -> bool:
-    try:
-        answer = input(context.output.translate(text("Go on? [y/N] ")))
-    except EOFError:
-        raise UsageError(text("Nobody is there to answer: say --yes.")) from None
-    return answer.strip().lower() in ("y", "yes", "s", "sí", "si")
 
 
 def _chats_with(context: Context, model: LibraryModel) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from localllm.core.library.importing import import_path
 from localllm.core.library.library import Library
 from localllm.core.library.model import SOURCE_NAMES, LoadProfile
 from localllm.core.library.modelfile import as_modelfile, as_profile, format_modelfile, read_modelfile
-from localllm.errors import UsageError
+from localllm.errors import StoreError, UsageError
 from localllm.paths import expand_home
 from localllm.progress import Progress
 from localllm.texts import text
@@ -37,7 +38,7 @@ def add_parsers(actions: Any) -> None:
     manner.add_argument("--link", action="store_true", help="make a link in the models folder")
     manner.add_argument("--copy", action="store_true", help="make a copy in the models folder")
     take.add_argument("--modelfile", metavar="FILE", help="read a Modelfile into a load profile of its model")
-    take.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print JSON")
+    add_json(take)
     take.set_defaults(run=run_import)
     export = actions.add_parser("export", help="print an Ollama Modelfile for a model")
     export.add_argument("model", metavar="MODEL", help="a name or a file")
@@ -105,11 +106,17 @@ def choose(library: Library, name_or_path: str) -> LibraryModel:
         ModelNotFound: There is none, or several begin so.
         BadModelFile: It is a file that is not on the list and not a usable model.
     """
-    path = str(expand_home(name_or_path).absolute())
-    wanted = name_or_path.lower()
-    listed = library.models()
-    matches = [m for m in listed if str(m.path) == path] or [m for m in listed if m.name.lower() == wanted]
+    listed, wanted = library.models(), name_or_path.lower()
+    with contextlib.suppress(StoreError):
+        if found := library.at(expand_home(name_or_path).absolute()):
+            return found
+    matches = [model for model in listed if model.name.lower() == wanted]
     return matches[0] if len(matches) == 1 else library.find(name_or_path)
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Let an action print JSON."""
+    parser.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print JSON")
 
 
 def source_name(model: LibraryModel) -> str:
@@ -139,6 +146,8 @@ def as_json(model: LibraryModel) -> dict[str, Any]:
         "projector": str(model.projector) if model.projector else None,
         "favourite": model.favourite,
         "notes": model.notes,
+        "last_used": model.last_used or None,
+        "default_profile": model.default_profile or None,
         "problem": str(model.problem) if model.problem else None,
     }
 

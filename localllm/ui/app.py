@@ -13,6 +13,7 @@ from PySide6.QtWidgets import QApplication
 
 from localllm.core.estimate import Estimator
 from localllm.core.library import Library
+from localllm.core.library.trash import TRASH_DAYS, empty_trash
 from localllm.core.session import ModelSession
 from localllm.logs import start_logging
 from localllm.paths import resources_folder
@@ -76,6 +77,8 @@ def show_window(app: QApplication, single: SingleWindow, paths: Paths, settings:
         window.show()
         QTimer.singleShot(0, window, services.computer.look_again)
         QTimer.singleShot(0, window, services.downloads.start)
+        models = paths.models
+        services.jobs.run(lambda _progress: empty_trash(models, TRASH_DAYS))
         return app.exec()
     finally:
         single.release()

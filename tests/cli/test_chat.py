@@ -90,6 +90,26 @@ def test_a_path_works_as_model(capsys, starter):
     assert "Berlin" in capsys.readouterr().out
 
 
+def test_a_model_is_used_with_its_load_profile_and_marked_as_used(capsys, starter):
+    flags = ["-c", "512", "-t", "1", "--temp", "0", "-n", "2"]
+    profile = ["models", "profile", "save", str(starter), "short", *flags]
+    assert run([*profile, "--default"]) == 0
+    capsys.readouterr()
+    chat = ["chat", str(starter), "-p", BERLIN, "--json"]
+    began = time.time()
+    assert run(chat) == 0
+    answer, said = capsys.readouterr()
+    stats = json.loads(answer)["stats"]
+    assert (stats["completion_tokens"], stats["threads"], stats["stop_reason"]) == (2, 1, "length")
+    assert "“short”" in said
+    assert run([*chat, "-n", "3"]) == 0
+    assert json.loads(capsys.readouterr().out)["stats"]["completion_tokens"] == 3
+    assert run(["models", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["last_used"] >= began
+    assert run([*chat, "--profile", "long"]) == 1
+    assert "has no load profile “long”" in capsys.readouterr().err
+
+
 BAD = {
     "missing": (lambda folder: folder / "none.gguf", "There is no file"),
     "no model": (lambda folder: gguf_files.write(folder / "x.gguf", b"x" * 100), "is not a usable model"),

@@ -30,6 +30,8 @@ from localllm.ui.services import Services
 from localllm.ui.this_computer import ThisComputer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from localllm.core.estimate.loads import Load
     from localllm.progress import Progress
     from localllm.ui.theme import Theme
@@ -215,6 +217,9 @@ class FakeLibrary:
 
     def models(self) -> list[LibraryModel]:
         return list(self.found)
+
+    def use_folders(self, folders: Iterable[str]) -> None:
+        self.folders = tuple(folders)
 
     def mark_used(self, path: Path, when: float) -> None:
         self.used = (path, when)

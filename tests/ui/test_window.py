@@ -214,6 +214,7 @@ def test_settings_are_saved_at_once(window, services, qtbot):
     assert load_settings(services.paths.settings_file).context_length == 4096
     form.controls["model_folders"].setPlainText("/a\n\n /b ")
     assert load_settings(services.paths.settings_file).model_folders == ("/a", "/b")
+    assert services.library.folders == ("/a", "/b")
     theme = form.controls["theme"]
     theme.setCurrentIndex(theme.findData("dark"))
     assert services.theme.scheme == "dark"

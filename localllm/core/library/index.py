@@ -11,6 +11,7 @@ import logging
 import sqlite3
 import time
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
@@ -103,10 +104,9 @@ class Index:
             row = db.execute("SELECT default_profile FROM marks WHERE path = ?", (path,)).fetchone()
         return row["default_profile"] if row else ""
 
-    def save_profile(self, path: str, profile: LoadProfile) -> None:
-        """Keep a load profile, in place of one of the same name."""
-        if not profile.name.strip():
-            raise UsageError(text("A load profile needs a name."))
+    def save_profile(self, path: str, profile: LoadProfile) -> LoadProfile:
+        """Keep a load profile, in place of one of the same name; return it as it is kept."""
+        kept = replace(profile, name=tidy_name(profile.name))
         record = {
             "load": to_record(profile.load),
             "sampling": to_record(profile.sampling) if profile.sampling else None,
@@ -114,7 +114,8 @@ class Index:
             "template": profile.template,
         }
         statement = "INSERT OR REPLACE INTO profiles (path, name, profile) VALUES (?, ?, ?)"
-        self._change((statement, (path, profile.name.strip()[:80], json.dumps(record))))
+        self._change((statement, (path, kept.name, json.dumps(record))))
+        return kept
 
     def remove_profile(self, path: str, name: str) -> None:
         """Forget a load profile."""
@@ -235,6 +236,18 @@ class Index:
             return self.path.stat().st_ino
         except OSError:
             return 0
+
+
+def tidy_name(name: str) -> str:
+    """Return the name of a load profile as it is kept.
+
+    Raises:
+        UsageError: Nothing is left of it.
+    """
+    tidy = name.strip()[:80].rstrip()
+    if not tidy:
+        raise UsageError(text("A load profile needs a name."))
+    return tidy
 
 
 def _is_damage(error: Exception) -> bool:

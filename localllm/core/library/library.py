@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from localllm.core.library.applications import Surroundings, application_folders, find_of_applications
 from localllm.core.library.facts import read_facts
 from localllm.core.library.found import FoundModel, Part, find_one, look_at, name_of
-from localllm.core.library.index import Index
+from localllm.core.library.index import Index, tidy_name
 from localllm.core.library.inspector import Inspector, refusal
 from localllm.core.library.model import LibraryModel
 from localllm.core.library.records import (
@@ -148,7 +148,7 @@ class Library:
         exact = [model for model in models if model.name.lower() == wanted]
         matches = exact or [model for model in models if model.name.lower().startswith(wanted)]
         if len(matches) != 1:
-            names = ", ".join(model.name for model in (matches or models)[:8])
+            names = ", ".join(_told_apart((matches or models)[:8]))
             message = "No model is called “{name}”." if not matches else "Several models begin with “{name}”."
             raise ModelNotFound(
                 text(message, name=name_or_path), hint=text("Choose one of: {names}.", names=names or "–")
@@ -206,24 +206,26 @@ class Library:
         wanted = name or self.index.default_profile(str(path))
         return next((profile for profile in self.profiles(path) if wanted and profile.name == wanted), None)
 
-    def save_profile(self, path: Path, profile: LoadProfile) -> None:
-        """Keep a load profile, in place of one of the same name."""
-        self.index.save_profile(str(path), profile)
+    def save_profile(self, path: Path, profile: LoadProfile) -> LoadProfile:
+        """Keep a load profile, in place of one of the same name; return it as it is kept."""
+        return self.index.save_profile(str(path), profile)
 
-    def rename_profile(self, path: Path, profile: LoadProfile, name: str) -> None:
-        """Give a load profile another name; the default stays the default.
+    def rename_profile(self, path: Path, profile: LoadProfile, name: str) -> LoadProfile:
+        """Give a load profile another name, and return it as it is kept; the default stays the default.
 
         Raises:
             UsageError: Another one has this name, or the name is empty.
         """
-        if name == profile.name:
-            return
-        if any(other.name == name for other in self.profiles(path)):
-            raise UsageError(text("There is a profile named “{name}” already.", name=name))
-        self.save_profile(path, replace(profile, name=name))
+        wanted = tidy_name(name)
+        if wanted == profile.name:
+            return profile
+        if any(other.name == wanted for other in self.profiles(path)):
+            raise UsageError(text("There is a profile named “{name}” already.", name=wanted))
+        renamed = self.save_profile(path, replace(profile, name=wanted))
         if self.index.default_profile(str(path)) == profile.name:
-            self.set_default_profile(path, name)
+            self.set_default_profile(path, wanted)
         self.index.remove_profile(str(path), profile.name)
+        return renamed
 
     def _take(
         self,
@@ -345,6 +347,12 @@ def _from_facts(path: Path, facts: FileFacts) -> LibraryModel:
         template_hash=facts.template_hash,
         parts=facts.split_count,
     )
+
+
+def _told_apart(models: list[LibraryModel]) -> list[str]:
+    """Return the names of models, the paths of those that share theirs."""
+    names = [model.name.lower() for model in models]
+    return [m.name if names.count(m.name.lower()) == 1 else str(m.path) for m in models]
 
 
 def _words_of(path: str, model: LibraryModel) -> str:

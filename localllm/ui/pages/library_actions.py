@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ from localllm.core.library.modelfile import as_modelfile, as_profile, format_mod
 from localllm.core.library.source import ask_source
 from localllm.core.library.trash import Removal, removal
 from localllm.core.library.verify import Verification, verify
-from localllm.errors import LocalLLMError
+from localllm.errors import LocalLLMError, UsageError
 from localllm.files import write_atomically
 from localllm.texts import Bytes, plural, text
 from localllm.ui.errors import sentences_of
@@ -171,14 +170,10 @@ class LibraryActions(QObject):
         library = self._library
 
         def work(_progress: Progress) -> _Profiled:
-            if name == profile.name:
-                return _Profiled()
-            if any(other.name == name for other in library.profiles(model.path)):
-                return _Profiled(say(text("There is a profile named “{name}” already.", name=name)))
-            library.save_profile(model.path, dataclasses.replace(profile, name=name))
-            if model.default_profile == profile.name:
-                library.set_default_profile(model.path, name)
-            library.index.remove_profile(str(model.path), profile.name)
+            try:
+                library.rename_profile(model.path, profile, name)
+            except UsageError as error:
+                return _Profiled(say(error.message))
             return _Profiled()
 
         self._run(work, self._on_profiled)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
 
-from localllm.engine.protocol import LoadSettings, Sampling
-from localllm.texts import Text, text
+from localllm.core.library.profiles import describe_profile
+from localllm.texts import text
 from localllm.ui.translation import say
 from localllm.ui.widgets.basics import make_button, make_label
 from localllm.ui.widgets.rename import RenameDialog
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
 
     from localllm.core.library import LibraryModel
     from localllm.core.library.model import LoadProfile
-
-_LONGEST_PROMPT = 60  # characters shown of a system prompt
 
 
 class LibraryProfiles(QWidget):
@@ -171,38 +168,6 @@ class LibraryProfiles(QWidget):
 
     def _numbered(self, number: int) -> str:
         return say(text("Profile {number}", number=number))
-
-
-def describe_profile(profile: LoadProfile) -> Text:
-    """Return in one line what a profile sets."""
-    parts: list[Text] = [text("{tokens} tokens", tokens=profile.load.context_length)]
-    usual = LoadSettings()
-    if profile.load.threads:
-        parts.append(text("{count} threads", count=profile.load.threads))
-    if profile.load.gpu_layers != usual.gpu_layers:
-        parts.append(text("{count} GPU layers", count=profile.load.gpu_layers))
-    if profile.load.kv_type_k != usual.kv_type_k:
-        parts.append(text("KV {kind}", kind=profile.load.kv_type_k))
-    sampling = profile.sampling
-    if sampling is not None and sampling != Sampling():
-        changed = [
-            f"{entry.name} {getattr(sampling, entry.name):g}"
-            for entry in dataclasses.fields(Sampling)
-            if isinstance(entry.default, int | float) and getattr(sampling, entry.name) != entry.default
-        ]
-        parts += [text("{setting}", setting=words) for words in changed[:3]]
-    if profile.system_prompt:
-        prompt = " ".join(profile.system_prompt.split())
-        short = prompt if len(prompt) <= _LONGEST_PROMPT else f"{prompt[:_LONGEST_PROMPT]}…"
-        parts.append(text("“{prompt}”", prompt=short))
-    return _joined(parts)
-
-
-def _joined(parts: Sequence[Text]) -> Text:
-    whole = parts[0]
-    for part in parts[1:]:
-        whole = text("{one} · {other}", one=whole, other=part)
-    return whole
 
 
 def _row(*buttons: QWidget) -> QHBoxLayout:

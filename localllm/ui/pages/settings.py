@@ -20,8 +20,6 @@ from localllm.ui.widgets.basics import PageBody, make_card, make_label
 if TYPE_CHECKING:
     from localllm.ui.services import Services
 
-_NEXT_START = ("language", "model_folders")
-
 
 class SettingsPage(QScrollArea):
     """A form made from `Settings`."""
@@ -72,5 +70,8 @@ class SettingsPage(QScrollArea):
         except (UsageError, OSError) as error:
             self._banner.show_notice(sentences_of(error), "error")
             return
-        if name in _NEXT_START:
+        finally:  # what could not be saved counts until the end
+            if name == "model_folders":
+                self._services.library.use_folders(self._services.preferences.settings.model_folders)
+        if name == "language":
             self._banner.show_notice([self.tr("This takes effect at the next start.")], "notice")
