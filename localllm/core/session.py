@@ -230,9 +230,8 @@ class ModelSession:
         with self._lock:
             check_header(read_header(model.path))
             self.rest()  # so that an inspector's share of the GPU counts as free
-            machine = self.probe()
             if not anyway:
-                self._refuse_what_never_fits(machine, model, settings)
+                self._refuse_what_cannot_fit(model, settings)
             self.unload()  # so that the memory of the model before is free when places are chosen
             self.rest()
             machine = self.probe()
@@ -264,10 +263,15 @@ class ModelSession:
         if self.comparison is not None:
             self._estimator.remember(self.comparison)
 
-    def _refuse_what_never_fits(self, machine: Machine, model: LibraryModel, settings: LoadSettings) -> None:
-        """Refuse before the model that is loaded now is given up."""
+    def _refuse_what_cannot_fit(self, model: LibraryModel, settings: LoadSettings) -> None:
+        """Refuse before the model that is loaded now is given up, if not even its memory would be enough."""
+        machine, loaded = self.probe_without_model(), self.loaded
+        if loaded:
+            memory = machine.memory
+            available = min(memory.available + loaded.size, memory.limit or memory.total)
+            machine = replace(machine, memory=replace(memory, available=available))
         answer = self.estimate(model, settings, machine)
-        if answer and answer.verdict == "does_not_fit":
+        if answer and answer.verdict in ("does_not_fit", "needs_closing_apps"):
             raise _not_enough(model, answer)
 
     def _load_into(

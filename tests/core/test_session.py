@@ -182,3 +182,14 @@ def test_an_answer_teaches_the_speed_of_this_computer(session, starter):
     assert after.tokens_per_second == pytest.approx(50, rel=0.1)
     other = session.estimate(describe(starter), replace(SMALL, threads=64)).speed
     assert other.basis == "table", "nothing was measured with so many threads"
+
+
+def test_a_model_that_needs_other_programs_closed_leaves_the_loaded_one_alone(tmp_path, machine, starter):
+    now = [machine]
+    session = ModelSession(lambda: now[0], estimator_in(tmp_path))
+    session.load(describe(starter), SMALL, Progress())
+    now[0] = replace(machine, memory=replace(machine.memory, available=2**25))
+    with pytest.raises(NotEnoughMemory):
+        session.load(describe(starter), replace(SMALL, context_length=8192), Progress())
+    assert session.loaded is not None
+    session.close()

@@ -11,7 +11,7 @@ from localllm.core.estimate.estimator import backend_of, gpu_names, place_of
 from localllm.core.estimate.loads import Load
 from localllm.core.estimate.records import HOST
 from localllm.core.fit.memory import work_bytes
-from localllm.core.fit.placement import driver_share
+from localllm.core.fit.placement import driver_share, growth
 
 if TYPE_CHECKING:
     from localllm.core.estimate.records import Estimate
@@ -58,7 +58,7 @@ def compare(
         model=predicted.subject.key,
         name=predicted.subject.name,
         vocabulary=predicted.subject.vocabulary,
-        predicted=predicted.memory.total - _first_batch(predicted),
+        predicted=predicted.memory.total - _not_yet(predicted, len(names) if on_gpus else 0),
         used=buffers + overhead + drivers,
         host_overhead=overhead,
         gpu_overhead=drivers,
@@ -83,10 +83,11 @@ def given_back(machine: Machine, loaded: LoadedModel) -> Machine:
     return replace(machine, memory=replace(memory, available=available), gpus=tuple(gpus))
 
 
-def _first_batch(predicted: Estimate) -> int:
-    """Return what a full batch takes beside the buffers, which no batch has done yet."""
-    shape = predicted.subject.shape
-    return work_bytes(shape, predicted.settings) if shape else 0
+def _not_yet(predicted: Estimate, gpus: int) -> int:
+    """Return what a full batch and a full context will take besides, which no load takes yet."""
+    shape, settings = predicted.subject.shape, predicted.settings
+    plain = replace(settings, kv_type_k="f16", kv_type_v="f16")
+    return (work_bytes(shape, settings) if shape else 0) + growth(gpus, shape, plain)
 
 
 def _most_of_drivers(predicted: Estimate) -> int:

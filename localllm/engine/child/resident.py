@@ -1,9 +1,11 @@
-"""What this process holds in main memory, as Linux counts it; elsewhere it is not known."""
+"""What this process holds in main memory, as the system counts it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 _STATUS = Path("/proc/self/status")
 
@@ -17,11 +19,12 @@ class Resident:
 
 
 def read_resident() -> Resident:
-    """Return what is resident now; zeros where the system does not tell."""
+    """Return what is resident now."""
     try:
         lines = _STATUS.read_text().splitlines()
-    except OSError:
-        return Resident()
+    except OSError:  # not Linux: what is not shared stands for what is its own
+        memory = psutil.Process().memory_full_info()
+        return Resident(memory.uss, memory.rss - memory.uss)
     sizes = {name: rest for name, _, rest in (line.partition(":") for line in lines)}
 
     def size(name: str) -> int:

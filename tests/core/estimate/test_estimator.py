@@ -322,3 +322,18 @@ def test_each_of_several_cards_must_hold_its_part(estimator, starter):
     assert answer.devices[-1].total <= answer.budgets.each[1].now
     chosen = estimator.estimate(replace(question, placing=Placing(41)))
     assert chosen.verdict != "fits"
+
+
+class AssertsWithExtraBuffers(Engine):
+    """An engine whose weight layout asserts on a model, as AMX does on DeepSeek V2's header."""
+
+    def dry_run(self, path, settings, progress=None):
+        if settings.extra_buffers:
+            os.kill(self.pid, signal.SIGABRT)
+        return super().dry_run(path, settings, progress)
+
+
+def test_a_weight_layout_that_asserts_is_left_out_as_the_loader_does(estimator, here, starter, monkeypatch):
+    monkeypatch.setattr("localllm.core.estimate.dry_runs.Engine", AssertsWithExtraBuffers)
+    answer = estimator.estimate(Question(subject_of_file(starter), FitSettings(2048), here))
+    assert answer.memory.certainty == "exact"
