@@ -11,6 +11,7 @@ from localllm.core.library import Library
 from localllm.core.library.duplicates import deduplicate, find_duplicates, undo
 from localllm.core.library.trash import TRASH_DAYS, empty_trash, removal, remove
 from localllm.core.library.verify import verify
+from localllm.errors import ModelNotFound
 from localllm.progress import Progress
 from localllm.texts import Bytes, Number, plural, text
 
@@ -112,7 +113,12 @@ def run_verify(arguments: argparse.Namespace, context: Context) -> int:
         models = [models_files.choose(library, arguments.model)]
     bad = 0
     for model in models:
-        result = verify(library.index, model.path, _shown(context))
+        try:
+            result = verify(library.index, model.path, _shown(context))
+        except ModelNotFound as error:  # gone meanwhile, or not ours to read: the others still count
+            context.output.error(error)
+            bad += 1
+            continue
         context.output.status("")
         bad += result.state in ("damaged", "changed")
         if arguments.json:

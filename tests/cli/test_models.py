@@ -122,3 +122,18 @@ def test_scan_counts(run, context, make_model):  # noqa: F811
     make_model(context.paths.models / "a.gguf")
     assert run("scan")[1] == "One model: 1 new, 0 changed, 0 gone.\n"
     assert json.loads(run("scan", "--json")[1]) == {"models": 1, "added": 0, "changed": 0, "gone": 0}
+
+
+def test_verify_goes_on_where_a_model_is_gone(run, context, make_model, monkeypatch):  # noqa: F811
+    paths = [make_model(context.paths.models / f"{name}.gguf", name) for name in "abc"]
+    listed = Library.models
+
+    def models(library):
+        found = listed(library)
+        paths[1].unlink(missing_ok=True)
+        return found
+
+    monkeypatch.setattr(Library, "models", models)
+    status, out = run("verify", "--json")
+    assert status == 1
+    assert [json.loads(line)["path"] for line in out.splitlines()] == [str(paths[0]), str(paths[2])]

@@ -41,6 +41,22 @@ _SAMPLING = {
     "seed": "seed",
     "num_predict": "max_tokens",
 }
+_BOUNDS: dict[str, tuple[float, float]] = {
+    "context_length": (256, 1 << 24),
+    "gpu_layers": (-1, 10_000),
+    "threads": (0, 4096),
+    "batch": (1, 1 << 20),
+    "temperature": (0, 1e9),
+    "top_k": (0, (1 << 31) - 1),
+    "top_p": (0, 1),
+    "min_p": (0, 1),
+    "repeat_penalty": (0, 1e9),
+    "repeat_last_n": (0, (1 << 31) - 1),
+    "presence_penalty": (-100, 100),
+    "frequency_penalty": (-100, 100),
+    "seed": (-1, (1 << 32) - 1),
+    "max_tokens": (-1, (1 << 31) - 1),
+}
 
 
 @dataclass(frozen=True)
@@ -238,7 +254,8 @@ def _number(value: str, kind: type[LoadSettings | Sampling], name: str) -> float
         number = float(value) if isinstance(usual, float) else int(value)
     except ValueError:
         return None
-    return number if abs(number) < 1 << 40 else None
+    low, high = _BOUNDS[name]
+    return number if low <= number <= high else None
 
 
 def _wrong(line: int, reason: Text) -> UsageError:

@@ -162,3 +162,17 @@ def test_a_profile_survives_the_way_there_and_back(context, threads, sampling, s
     profile = LoadProfile("p", LoadSettings(context, threads), sampling, system)
     back = as_profile(parse_modelfile(format_modelfile(as_modelfile("m", profile))), "p").profile
     assert (back.load, back.sampling or Sampling(), back.system_prompt) == (profile.load, sampling, system)
+
+
+@pytest.mark.parametrize(
+    "parameter",
+    [
+        "num_ctx -5", "num_ctx 99999999999", "num_gpu -2", "num_batch 0", "temperature nan", "temperature -1",
+        "top_p 7", "min_p -0.1", "seed -2", "num_predict -2", "presence_penalty inf",
+    ],
+)  # fmt: skip
+def test_a_parameter_that_cannot_be_is_left_out_and_said(parameter):
+    imported = as_profile(parse_modelfile(f"FROM m\nPARAMETER {parameter}\n"), "p")
+    assert imported.profile.load == LoadSettings()
+    assert imported.profile.sampling is None
+    assert [str(notice) for notice in imported.notices] == [f"The parameter {parameter} was left out."]
