@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from localllm.cli.output import Column
 from localllm.cli.this_machine import this_machine
-from localllm.core.hub.offers import Offer, Offers, offers_of, recommended
+from localllm.core.discover import offer_to_take
+from localllm.core.hub.offers import Offer, Offers, offers_of
 from localllm.core.quants import QuantTable
 from localllm.errors import LocalLLMError
 from localllm.paths import resources_folder
@@ -39,7 +40,6 @@ VERDICTS: dict[Verdict, Text] = {
     "needs_closing_apps": text("fits after closing programs"),
     "does_not_fit": text("does not fit"),
 }
-_FITTING: tuple[Verdict, ...] = ("fits", "tight", "partly_on_cpu")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,8 +63,8 @@ def show(hub: Hub, address: Address, arguments: argparse.Namespace, context: Con
     if arguments.fits:
         judged = _judge(hub, repository, offers, context)
     table = QuantTable.load(resources_folder() / "quants.json")
-    verdicts = {entry.offer: _fits(entry) for entry in judged}
-    pick = recommended(offers.models, table, verdicts.get)
+    known = {entry.offer: entry.estimate for entry in judged if entry.estimate or entry.problem}
+    pick = offer_to_take(offers.models, table, known)
     if arguments.json:
         context.output.json(_as_json(repository, offers, judged, pick, context))
     else:
@@ -95,12 +95,6 @@ def _judge(hub: Hub, repository: Repository, offers: Offers, context: Context) -
         estimator.rest()
         context.output.status("")
     return judged
-
-
-def _fits(entry: _Judged) -> bool | None:
-    if entry.problem is not None:
-        return False
-    return entry.estimate.verdict in _FITTING if entry.estimate else None
 
 
 def _print(

@@ -5,20 +5,29 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from localllm.core.recommend.wish import suits
+from localllm.core.hub.offers import recommended
+from localllm.core.recommend.wish import READING_SPEED, suits
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from localllm.core.catalogue import Catalogue, CatalogueModel
+    from localllm.core.estimate import Estimate
+    from localllm.core.fit import Verdict
     from localllm.core.hub.client import Filters, Hub
+    from localllm.core.hub.offers import Offer
     from localllm.core.hub.records import SearchHit
     from localllm.core.machine import Machine
     from localllm.core.quality import Use
+    from localllm.core.quants import QuantTable
     from localllm.progress import Progress
 
 Sort = Literal["downloads", "likes", "date", "size"]
 SORTS: tuple[Sort, ...] = ("downloads", "likes", "date", "size")
 _USUAL_BITS = 4.9  # of a Q4_K_M file, per weight
 _REST = 512 << 20  # bytes beside the weights, at least
+_FITTING: tuple[Verdict, ...] = ("fits", "tight", "partly_on_cpu")
+_SPACE_BESIDE = 1.15  # times the file: what a context and the engine take, before a header tells
 _OF_USE: dict[Use, tuple[str, tuple[str, ...]]] = {  # the Hub's task, and tags
     "chat": ("text-generation", ()),
     "code": ("text-generation", ("code",)),
@@ -93,6 +102,41 @@ def room_on(machine: Machine) -> int:
     from localllm.core.fit import budgets_of
 
     return budgets_of(machine).whole(closed=False)
+
+
+def offer_to_take(
+    offers: Sequence[Offer],
+    table: QuantTable,
+    judged: Mapping[Offer, Estimate | None],
+    room: int | None = None,
+) -> Offer | None:
+    """Return the offer to recommend: the best that fits and answers at reading speed.
+
+    Args:
+        offers: Of one repository.
+        table: How good quantizations are.
+        judged: What each takes here, as far as it is known; None for one that cannot be used.
+        room: Bytes into which the size of the others must fit; None where that is not known either.
+    """
+    rates = [  # bytes/s: about the same for every quantization of a model
+        offer.size * estimate.speed.tokens_per_second
+        for offer, estimate in judged.items()
+        if estimate and estimate.speed
+    ]
+
+    def fits(offer: Offer) -> bool | None:
+        if offer in judged:
+            estimate = judged[offer]
+            return estimate is not None and estimate.verdict in _FITTING
+        return None if room is None else offer.size * _SPACE_BESIDE < room
+
+    def quick(offer: Offer) -> bool:
+        estimate = judged.get(offer)
+        if estimate:
+            return estimate.speed is None or estimate.speed.tokens_per_second >= READING_SPEED
+        return not rates or max(rates) >= READING_SPEED * offer.size
+
+    return recommended(offers, table, fits, quick)
 
 
 def _filters(wanted: Wanted) -> Filters:

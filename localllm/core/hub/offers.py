@@ -112,22 +112,26 @@ def offers_of(repository: Repository) -> Offers:
 
 
 def recommended(
-    offers: Iterable[Offer], table: QuantTable, fits: Callable[[Offer], bool | None] | None = None
+    offers: Iterable[Offer],
+    table: QuantTable,
+    fits: Callable[[Offer], bool | None] | None = None,
+    quick: Callable[[Offer], bool] | None = None,
 ) -> Offer | None:
-    """Return the best quality that fits, None if none does; 16 and 32 bits are never worth their memory.
+    """Return the best quality that fits and is quick, None if none fits; 16 and 32 bits are never worth it.
 
-    `fits` answers for this computer, None where it is not known. Where it says nothing of any offer, the
-    usual choice is returned: Q4_K_M, or what comes closest to it.
+    `fits` answers for this computer, None where it is not known. Where it says nothing of any offer, or none
+    that fits is `quick`, the usual choice is returned: Q4_K_M, or what comes closest to it.
     """
     whole = [offer for offer in offers if offer.complete]
     usable = [offer for offer in whole if offer.quant not in _FULL_PRECISION] or whole
     verdicts = [(offer, fits(offer) if fits else None) for offer in usable]
     known = [offer for offer, verdict in verdicts if verdict]
-    if known:
-        return min(known, key=lambda offer: (_divergence(offer, table), offer.size))
-    unknown = [offer for offer, verdict in verdicts if verdict is None]
+    best = [offer for offer in known if quick is None or quick(offer)]
+    if best:
+        return min(best, key=lambda offer: (_divergence(offer, table), offer.size))
+    rest = known or [offer for offer, verdict in verdicts if verdict is None]
     usual = _divergence_of(_USUAL, table)
-    return min(unknown, key=lambda offer: (abs(_divergence(offer, table) - usual), offer.size), default=None)
+    return min(rest, key=lambda offer: (abs(_divergence(offer, table) - usual), offer.size), default=None)
 
 
 def chosen(offers: Offers, address: Address, table: QuantTable) -> Offer:

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from localllm.core.catalogue import Catalogue
-from localllm.core.discover import Wanted, room_on, search_catalogue, search_hub
+from localllm.core.discover import Wanted, offer_to_take, room_on, search_catalogue, search_hub
 from localllm.core.estimate import subject_of_file
 from localllm.core.estimate.subject import subject_of_row
 from localllm.core.hub.addresses import is_address, parse_address
 from localllm.core.hub.cards import readable_card
-from localllm.core.hub.offers import Offers, offers_of, recommended
+from localllm.core.hub.offers import Offers, offers_of
 from localllm.core.hub.records import RemoteFile, Repository
 from localllm.core.recommend import Wish, recommend
 from localllm.errors import BadModelFile, EngineError, HubError, HubOffline, NeedsHeader, StoreError
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
 MOST_HITS = 50
 _MOST_RANKED = 60
-_FITTING = ("fits", "tight", "partly_on_cpu")
-_SPACE_BESIDE = 1.15  # times the file: what a context and the engine take, before a header tells
 
 
 @dataclass(frozen=True)
@@ -178,15 +176,9 @@ def open_repository(
 
 def recommended_of(opened: Opened, verdicts: Mapping[Offer, Judged], machine: Machine | None) -> Offer | None:
     """Return the offer to take; before its header is here an offer's size decides whether it may fit."""
+    known = {offer: judged.estimate for offer, judged in verdicts.items()}
     room = room_on(machine) if machine is not None else None
-
-    def fits(offer: Offer) -> bool | None:
-        judged = verdicts.get(offer)
-        if judged is not None and (judged.estimate or judged.problem):
-            return judged.estimate is not None and judged.estimate.verdict in _FITTING
-        return None if room is None else offer.size * _SPACE_BESIDE < room
-
-    return recommended(opened.offers.models, opened.table, fits)
+    return offer_to_take(opened.offers.models, opened.table, known, room)
 
 
 def holds(model: LibraryModel, repository: Repository, offer: Offer) -> bool:
