@@ -21,7 +21,6 @@ _WORTH_IT = 1_024  # strings that pay for a split
 _ONE_MORE = bytes([*range(1, 256), 0])
 _LENGTH = struct.Struct("<Q")
 _last_byte: Callable[[bytes], int] = itemgetter(-1)
-_without_last: Callable[[bytes], bytes] = itemgetter(slice(-1))  # half the time of piece[:-1]
 
 
 class BrokenError(Exception):
@@ -144,6 +143,6 @@ class Window:
         if found[1:] != expected[:-1]:
             whole = next(n for n in range(whole) if found[n + 1] != expected[n])
         if kept is not None:
-            kept.extend(map(_without_last, pieces[1 : whole + 1]))
+            kept.extend([piece[:-1] for piece in pieces[1 : whole + 1]])
         self.position += sum(found[1 : whole + 1]) + 7 * whole
         return whole

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from localllm.errors import BadModelFile, ModelNotFound
 from localllm.gguf import check_header, read_header
 from tests import gguf_files as g
+from tests.gguf.bases import write_whole_model
 
 
 def test_reads_the_starter_model(starter):
@@ -23,11 +24,14 @@ def test_reads_the_starter_model(starter):
     assert tokens[1] == b"<|im_start|>"
 
 
-def test_agrees_with_the_reference_reader(starter):
+@pytest.mark.parametrize("which", ["small", pytest.param("starter", marks=pytest.mark.torture)])
+def test_agrees_with_the_reference_reader(which, tmp_path, starter):
     from gguf import GGUFReader
 
-    reference = {str(t.name): (int(t.n_bytes), int(t.data_offset)) for t in GGUFReader(starter).tensors}
-    header = read_header(starter)
+    path = starter if which == "starter" else write_whole_model(tmp_path / "small.gguf")
+    reference = {str(t.name): (int(t.n_bytes), int(t.data_offset)) for t in GGUFReader(path).tensors}
+    header = read_header(path)
+    assert reference
     assert {t.name: (t.size, header.data_offset + t.offset) for t in header.tensors} == reference
 
 
