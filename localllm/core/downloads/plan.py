@@ -130,7 +130,7 @@ def write_all(file: IO[bytes], view: memoryview) -> None:
 
 
 class Plan:
-    """Hands out runs until every block is there and was read back."""
+    """Hands out runs until every block is there and was hashed."""
 
     def __init__(self, part: PartFile, connections: int, stop: threading.Event) -> None:
         self._part = part

@@ -1,7 +1,7 @@
-"""Fetches one file over several connections and returns the hash of what lies on the disk.
+"""Fetches one file over several connections and returns the hash of what was written.
 
-Threads: one for each connection; one that reads the blocks back in order (the system still has them in
-memory), checks each and feeds the hash of the whole file; one that has the disk keep what was written.
+Threads: one for each connection; one that takes the blocks in order, from memory while they are fresh, else
+from the disk and checked, and feeds the hash of the whole file; one that has the disk keep what was written.
 """
 
 from __future__ import annotations
