@@ -144,6 +144,16 @@ def test_another_computer_is_marked_and_left_again(page, qtbot):
     assert newest(page).recommendation.best.model.id == here.model.id
 
 
+def test_the_keyboard_goes_to_the_other_computers_card_whose_completions_can_be_read(page, qtbot):
+    page.activateWindow()
+    button(page, "Try another computer…").click()
+    combo = page._what_if._gpu
+    qtbot.waitUntil(combo.lineEdit().hasFocus, timeout=SLOW)
+    popup = combo.completer().popup()
+    popup.resize(200, 100)
+    assert popup.grab().toImage().pixelColor(100, 50) == page._services.theme.token("surface")
+
+
 def test_a_card_is_found_by_a_part_of_its_name(page, qtbot):
     try_another(page, WhatIf(), qtbot)
     combo = page._what_if._gpu

@@ -81,6 +81,7 @@ class WhatIfPanel(QFrame):
         for control in (self._gpu, self._count, self._memory):
             control.blockSignals(False)  # noqa: FBT003 - Qt's own signature
         self.show()
+        self._gpu.setFocus()
         self._on_changed()
 
     def _build(self, theme: Theme) -> None:
@@ -143,6 +144,7 @@ class WhatIfPanel(QFrame):
         completer = QCompleter(self._gpu.model(), self._gpu)
         completer.setFilterMode(Qt.MatchFlag.MatchContains)
         completer.setCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
+        completer.popup().setObjectName("completions")
         self._gpu.setCompleter(completer)
 
     def _place_of(self, gpu: str | None) -> int:
