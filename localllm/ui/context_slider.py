@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QValidator
 from PySide6.QtWidgets import QHBoxLayout, QSlider, QWidget
 
 from localllm.texts import text
@@ -37,6 +38,22 @@ class _PatientSlider(QSlider):
             event.ignore()
 
 
+class _TokensBox(PatientSpinBox):
+    """A field into which more than the most can be typed, which then becomes the most."""
+
+    def validate(self, input: str, pos: int, /) -> object:  # noqa: A002 - Qt's own name
+        """Let a number that is too large be typed."""
+        if input.isdecimal() and int(input) > self.maximum() and len(input) <= len(str(MOST_TOKENS)):
+            return QValidator.State.Intermediate, input, pos
+        return super().validate(input, pos)
+
+    def fixup(self, input: str, /) -> str:  # noqa: A002 - Qt's own name
+        """Return the most instead of more."""
+        if input.isdecimal() and int(input) > self.maximum():
+            return str(self.maximum())
+        return input
+
+
 class ContextSlider(QWidget):
     """Slider and field together.
 
@@ -53,7 +70,7 @@ class ContextSlider(QWidget):
         self.slider.setPageStep(1)
         self.slider.setTickPosition(QSlider.TickPosition.TicksBelow)
         self.slider.setTickInterval(1)
-        self.spin = PatientSpinBox()
+        self.spin = _TokensBox()
         self.spin.setRange(LEAST_TOKENS, MOST_TOKENS)
         self.spin.setSingleStep(1024)
         self.spin.setKeyboardTracking(False)

@@ -253,6 +253,21 @@ def test_the_slider_stops_at_powers_of_two_and_at_what_was_trained(qtbot):
     assert slider.value == 3000
 
 
+def test_more_tokens_than_trained_can_be_typed_and_become_the_most(qtbot, show):
+    slider = ContextSlider()
+    slider.set_most(8192)
+    slider.set_value(1024)
+    show(slider)
+    slider.spin.setFocus()
+    slider.spin.selectAll()
+    qtbot.keyClicks(slider.spin.lineEdit(), "32768")
+    assert slider.spin.lineEdit().text() == "32768", "no digit is swallowed"
+    with qtbot.waitSignal(slider.changed) as said:
+        qtbot.keyClick(slider.spin.lineEdit(), Qt.Key.Key_Return)
+    assert said.args == [8192]
+    assert slider.spin.text() == "8192"
+
+
 def test_a_long_error_is_not_cut(loader, qtbot):
     error = StoreError(
         text("What happened is rather long to tell. " * 12), hint=text("What to do is too. " * 12)
