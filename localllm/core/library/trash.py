@@ -73,7 +73,9 @@ class Removal:
             said.append(text(sentence, name=name, folder=str(self.model.path.parent)))
         if self.chats:
             sentence = ("One chat uses it: {titles}.", "{count} chats use it: {titles}.")
-            said.append(plural(len(self.chats), *sentence, titles=", ".join(self.chats[:5])))
+            said.append(
+                plural(len(self.chats), *sentence, titles=", ".join(f"“{title}”" for title in self.chats[:5]))
+            )
         if self.profiles:
             said.append(text("Its load profiles are kept: {names}.", names=", ".join(self.profiles)))
         if self.linked and self.own:

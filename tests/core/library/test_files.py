@@ -198,7 +198,7 @@ def test_our_own_files_go_to_the_trash_and_come_back(library, make_model):
     wanted = removal(library, model, ["A chat"])
     said = " ".join(map(str, wanted.sentences()))
     assert "“a” goes to the trash: one file" in said
-    assert "One chat uses it: A chat." in said
+    assert "One chat uses it: “A chat”." in said
     assert "long" in said
     assert wanted.freed == path.stat().st_size
     entry = remove(library, wanted, Progress())
