@@ -299,14 +299,23 @@ class Photographer(LibraryShots):
             request = Request(title, "maker/x", "a" * 40, (RemoteFile("m.gguf", size),), self._paths.models)
             return Download(number, "", request, state, "run", number, done, speed, note)
 
-        full = text("Not enough space on {disk}. Needed {need}, free {free}.", disk="/models", need="20", free="3")
+        full = text(
+            "Not enough space on {disk}. Needed {need}, free {free}.", disk="/models", need="20", free="3"
+        )
         gib = 2**30
         self._services.downloads._on_told(
             [
                 entry(1, "Wide-8B-Instruct-GGUF Q4_K_M", "running", 5 * gib, 2 * gib, 12.5 * 2**20),
                 entry(2, "A-Very-Long-Name-Of-A-Model-32B-Instruct-GGUF Q5_K_M", "paused", 22 * gib, 7 * gib),
                 entry(3, "Giant-235B-GGUF Q4_K_M", "queued", 140 * gib, 0, note=full),
-                entry(4, "Closed-4B-GGUF Q4_K_M", "failed", 3 * gib, gib, note=text("The Hub does not accept your token.")),
+                entry(
+                    4,
+                    "Closed-4B-GGUF Q4_K_M",
+                    "failed",
+                    3 * gib,
+                    gib,
+                    note=text("The Hub does not accept your token."),
+                ),
                 entry(5, "Tiny-1B-Instruct-GGUF Q8_0", "done", gib, gib),
             ]
         )
