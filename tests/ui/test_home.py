@@ -15,6 +15,7 @@ from localllm.progress import Progress
 from localllm.texts import Number, text
 from localllm.ui.explain import ExplainDialog
 from localllm.ui.jobs import HowFar
+from localllm.ui.pages.home import HomePage
 from localllm.ui.pages.why import WhyDialog
 from localllm.ui.widgets.basics import IconButton
 from localllm.ui.widgets.command_block import CommandBlock
@@ -128,6 +129,13 @@ def test_what_would_change_the_verdict_can_be_tried(page, qtbot):
     assert newest(page).what_if.gpu.startswith(change.what_if.gpu)
     choice = next(c for c in newest(page).recommendation.ranked if c.model.id == hopeless.model.id)
     assert choice.verdict != "does_not_fit"
+
+
+def test_home_knows_a_computer_that_was_found_before_it_was_opened(services, show, qtbot):
+    assert services.computer.machine is not None
+    page = show(HomePage(services))
+    qtbot.waitUntil(page._picks["best"].isVisible, timeout=SLOW)
+    assert MACHINE.cpu.name in words_of(page)
 
 
 def test_another_computer_is_marked_and_left_again(page, qtbot):

@@ -69,6 +69,7 @@ class HomePage(QScrollArea):
         self._nothing = NothingFits(theme)
         self._build()
         self._connect()
+        self._on_machine_changed()  # known already where the window began with another page
 
     def _connect(self) -> None:
         computer, speed = self._services.computer, self._computer.speed
