@@ -364,6 +364,18 @@ def test_a_failed_download_says_why_and_goes_on_when_told(page, server, qtbot):
     assert not panel.isVisible()
 
 
+def test_names_without_a_space_do_not_push_the_buttons_out_of_sight(page, server, qtbot):
+    files = {
+        "Long-Q4_K_M.gguf": HubFile(b"GGUF" * 99),
+        f"{'x' * 300}.gguf": HubFile(b"x"),
+        f"mmproj-{'y' * 180}.gguf": HubFile(b"x"),
+    }
+    server.add(HubRepo("maker/Long-GGUF", files))
+    open_repository(page, "maker/Long-GGUF", qtbot)
+    area = page.detail._areas[0]
+    assert area.widget().width() <= area.viewport().width()
+
+
 def test_a_file_that_is_no_model_is_not_listed_as_one(start, server, qtbot):
     server.add(HubRepo("maker/Junk-GGUF", {"Junk-Q4_K_M.gguf": HubFile(b"GGUF" + b"\xff" * 5000)}))
     window = start()

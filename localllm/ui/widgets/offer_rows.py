@@ -41,6 +41,8 @@ COMPANIONS: dict[CompanionKind, Text] = {
     "vocabulary": text("vocabulary only"),
 }
 
+_PIECE = 24  # letters of a name after which it may be broken
+
 
 class OfferRow(QFrame):
     """One quantization.
@@ -232,7 +234,7 @@ class OfferList(QWidget):
         for companion in offers.companions:
             words = text(
                 "{name} ({size}): {what}",
-                name=companion.file.name,
+                name=_breakable(companion.file.name),
                 size=Bytes(companion.file.size),
                 what=COMPANIONS[companion.kind],
             )
@@ -243,7 +245,9 @@ class OfferList(QWidget):
             self._add_title(self.tr("Left out"), self.tr("names that cannot be stored safely"))
         for file in skipped:
             name = "".join(letter if letter.isprintable() else "?" for letter in file.name)[:120]
-            words = text("The file “{name}” was skipped: {reason}.", name=name, reason=file.reason)
+            words = text(
+                "The file “{name}” was skipped: {reason}.", name=_breakable(name), reason=file.reason
+            )
             self._column.addWidget(make_label(say(words), "muted", wrap=True))
 
     def _clear(self) -> None:
@@ -263,6 +267,11 @@ class OfferList(QWidget):
             self.downloads_asked.emit()
         else:
             self.download_asked.emit(row.offer)
+
+
+def _breakable(name: str) -> str:
+    """Return a name that may be broken where it has no spaces, so that it does not push the rows apart."""
+    return "\u200b".join(name[start : start + _PIECE] for start in range(0, len(name), _PIECE))
 
 
 def _facts_of(offer: Offer) -> Text:
