@@ -289,7 +289,12 @@ def test_removing_says_what_depends_on_it_and_can_be_undone(page, qtbot):
     settle(page, qtbot)
     assert not path.exists()
     assert "Alpha-Q4_K_M" not in names(page)
-    page.banner.buttons[0].click()
+    page.window().activateWindow()
+    undo = page.banner.buttons[0]
+    undo.setFocus()
+    qtbot.waitUntil(undo.hasFocus)
+    undo.click()
+    assert page.list.search.hasFocus(), "the keyboard goes on in the page"
     settle(page, qtbot)
     assert path.exists()
     choose(page, "Alpha-Q4_K_M", qtbot)

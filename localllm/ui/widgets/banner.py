@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QVBoxLayout
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from localllm.ui.widgets.basics import IconButton, IconLabel, make_button, make_label, set_style_property
 
@@ -32,6 +32,7 @@ class Banner(QFrame):
         self._head = make_label(role="strong", wrap=True)
         self._rest = make_label(wrap=True)
         self._actions = QHBoxLayout()
+        self._dismiss = IconButton(theme, "close", self.tr("Dismiss"))
         self._buttons: list[QPushButton] = []
         self._build()
         self.hide()
@@ -70,12 +71,11 @@ class Banner(QFrame):
         words.setSpacing(2)
         words.addWidget(self._head)
         words.addWidget(self._rest)
-        dismiss = IconButton(self._theme, "close", self.tr("Dismiss"))
-        dismiss.clicked.connect(self.hide)
+        self._dismiss.clicked.connect(self.hide)
         row.addWidget(self._icon, 0, Qt.AlignmentFlag.AlignTop)
         row.addLayout(words, 1)
         row.addLayout(self._actions)
-        row.addWidget(dismiss, 0, Qt.AlignmentFlag.AlignTop)
+        row.addWidget(self._dismiss, 0, Qt.AlignmentFlag.AlignTop)
 
     def _set_actions(self, actions: Sequence[Action]) -> None:
         for button in self._buttons:
@@ -83,12 +83,15 @@ class Banner(QFrame):
             button.hide()
             button.deleteLater()
         self._buttons = []
+        before: QWidget = self._dismiss
         for label, act in actions:
             button = make_button(label)
             button.clicked.connect(self.hide)
             button.clicked.connect(_without_arguments(act))
             self._actions.addWidget(button, 0, Qt.AlignmentFlag.AlignTop)
             self._buttons.append(button)
+            QWidget.setTabOrder(before, button)
+            before = button
 
 
 def _without_arguments(act: Callable[[], object]) -> Callable[[], None]:
