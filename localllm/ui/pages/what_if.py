@@ -144,7 +144,9 @@ class WhatIfPanel(QFrame):
         completer = QCompleter(self._gpu.model(), self._gpu)
         completer.setFilterMode(Qt.MatchFlag.MatchContains)
         completer.setCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
-        completer.popup().setObjectName("completions")
+        popup = completer.popup()
+        if popup is not None:
+            popup.setObjectName("completions")
         self._gpu.setCompleter(completer)
 
     def _place_of(self, gpu: str | None) -> int:
