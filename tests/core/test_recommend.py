@@ -136,9 +136,7 @@ def test_settings_suit_the_computer(catalogue):
     context=st.sampled_from([512, 8192, 131072]),
     use=st.sampled_from(USES),
 )
-def test_any_computer(  # noqa: PLR0917
-    catalogue, cores, total, free, gpu, bandwidth, context, use
-):
+def test_any_computer(catalogue, cores, total, free, gpu, bandwidth, context, use):
     machine = replace(
         machines.REFERENCE,
         cpu=machines.cpu(cores, machines.AVX2),
