@@ -6,23 +6,17 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt
 from PySide6.QtGui import QFont, QFontMetrics, QPainter
-from PySide6.QtWidgets import QApplication, QStyle, QStyledItemDelegate, QStyleOptionViewItem, QWidget
+from PySide6.QtWidgets import QStyledItemDelegate, QStyleOptionViewItem, QWidget
 
 from localllm.ui.itemmodels.found import FOUND_ROLE
+from localllm.ui.widgets.row_painting import draw_cell, draw_line, draw_pill
 
 if TYPE_CHECKING:
     from localllm.ui.itemmodels.found import Found
     from localllm.ui.theme import Theme
-    from localllm.ui.verdicts import Tint
 
 Index = QModelIndex | QPersistentModelIndex
-_GROUNDS: dict[Tint, tuple[str, str]] = {
-    "good": ("success_soft", "success"),
-    "tight": ("warning_soft", "warning"),
-    "bad": ("danger_soft", "danger"),
-}
 _MARGIN = 10
-_LEFT = int(Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft)
 
 
 class FoundRowDelegate(QStyledItemDelegate):
@@ -41,13 +35,13 @@ class FoundRowDelegate(QStyledItemDelegate):
         ground = QStyleOptionViewItem(option)
         self.initStyleOption(ground, index)
         ground.text = ""
-        style = option.widget.style() if option.widget else QApplication.style()
-        style.drawControl(QStyle.ControlElement.CE_ItemViewItem, ground, painter, option.widget)
+        draw_cell(painter, ground)
         painter.save()
         found: Found = index.data(FOUND_ROLE)
         inner = option.rect.adjusted(_MARGIN, 7, -_MARGIN, -7)
         height = inner.height() // 3
-        right = self._paint_pill(painter, option.font, inner, height, found)
+        first = QRect(inner.left(), inner.top(), inner.width(), height)
+        right = draw_pill(painter, self._theme, option.font, first, found.pill) - (8 if found.pill else 0)
         strong, small = QFont(option.font), QFont(option.font)
         strong.setWeight(QFont.Weight.DemiBold)
         small.setPointSizeF(small.pointSizeF() * 0.92)
@@ -58,28 +52,6 @@ class FoundRowDelegate(QStyledItemDelegate):
         )
         for number, (font, token, words, end) in enumerate(lines):
             place = QRect(inner.left(), inner.top() + number * height, end - inner.left(), height)
-            painter.setFont(font)
             painter.setPen(self._theme.token(token))
-            fitting = QFontMetrics(font).elidedText(words, Qt.TextElideMode.ElideMiddle, place.width())
-            painter.drawText(place, _LEFT, fitting)
+            draw_line(painter, place, font, words, Qt.TextElideMode.ElideMiddle)
         painter.restore()
-
-    def _paint_pill(self, painter: QPainter, font: QFont, inner: QRect, height: int, found: Found) -> int:
-        """Draw the pill in the first line and return where it begins."""
-        if found.pill is None:
-            return inner.right()
-        words, tint = found.pill
-        small = QFont(font)
-        small.setPointSizeF(font.pointSizeF() * 0.88)
-        metrics = QFontMetrics(small)
-        width = metrics.horizontalAdvance(words) + 16
-        place = QRect(inner.right() - width, inner.top(), width, height)
-        ground, ink = _GROUNDS[tint]
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(self._theme.token(ground))
-        painter.drawRoundedRect(place, height // 2, height // 2)
-        painter.setFont(small)
-        painter.setPen(self._theme.token(ink))
-        painter.drawText(place, int(Qt.AlignmentFlag.AlignCenter), words)
-        return place.left() - 8

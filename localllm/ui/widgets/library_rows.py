@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt
 from PySide6.QtGui import QFont, QFontMetrics, QPainter
-from PySide6.QtWidgets import QApplication, QStyle, QStyledItemDelegate, QStyleOptionViewItem, QWidget
+from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem, QWidget
 
 from localllm.ui.itemmodels.library_page import DETAIL_ROLE, NAME, STAR, STATE, TOKEN_ROLE
 from localllm.ui.itemmodels.records import RECORD_ROLE
+from localllm.ui.widgets.row_painting import draw_cell, draw_line
 
 if TYPE_CHECKING:
     from localllm.ui.theme import Theme
@@ -38,10 +39,10 @@ class LibraryRowDelegate(QStyledItemDelegate):
         self.initStyleOption(cell, index)
         cell.state &= ~QStyle.StateFlag.State_HasFocus
         if index.column() not in (STAR, NAME, STATE):
-            _style_of(cell).drawControl(QStyle.ControlElement.CE_ItemViewItem, cell, painter, cell.widget)
+            draw_cell(painter, cell)
             return
         words, cell.text = cell.text, ""
-        _style_of(cell).drawControl(QStyle.ControlElement.CE_ItemViewItem, cell, painter, cell.widget)
+        draw_cell(painter, cell)
         painter.save()
         if index.column() == STAR:
             self._paint_star(painter, cell.rect, index)
@@ -78,7 +79,7 @@ class LibraryRowDelegate(QStyledItemDelegate):
         )
         for place, font, token, words in lines:
             painter.setPen(self._theme.token(token))
-            _draw_line(painter, place, font, words)
+            draw_line(painter, place, font, words)
 
     def _paint_state(self, painter: QPainter, cell: QStyleOptionViewItem, words: str, token: str) -> None:
         color = self._theme.token(token)
@@ -89,18 +90,8 @@ class LibraryRowDelegate(QStyledItemDelegate):
         painter.drawEllipse(inner.left(), inner.center().y() - _DOT // 2 + 1, _DOT, _DOT)
         inner.setLeft(inner.left() + _DOT + 6)
         painter.setPen(color)
-        _draw_line(painter, inner, cell.font, words)
+        draw_line(painter, inner, cell.font, words)
 
     def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
         """Return room for two lines."""
         return QSize(super().sizeHint(option, index).width(), row_height(QFontMetrics(option.font)))
-
-
-def _draw_line(painter: QPainter, place: QRect, font: QFont, words: str) -> None:
-    painter.setFont(font)
-    fitting = QFontMetrics(font).elidedText(words, Qt.TextElideMode.ElideRight, place.width())
-    painter.drawText(place, int(Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft), fitting)
-
-
-def _style_of(cell: QStyleOptionViewItem) -> QStyle:
-    return cell.widget.style() if cell.widget else QApplication.style()
