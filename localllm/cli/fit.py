@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from localllm.cli.output import Column
 from localllm.cli.this_machine import this_machine
+from localllm.cli.verdicts import VERDICT_SENTENCES
 from localllm.core.fit import FitSettings, Placing
+from localllm.core.speed import BASES
 from localllm.engine.protocol import KV_TYPES
 from localllm.errors import UsageError
 from localllm.progress import Progress
@@ -20,19 +22,12 @@ if TYPE_CHECKING:
     from localllm.core.estimate import Estimate, Subject
     from localllm.core.estimate.advice import Advice
     from localllm.core.estimate.rules_of_thumb import Rule
-    from localllm.core.fit import Verdict
     from localllm.core.hub.client import Hub
+    from localllm.core.speed import SpeedEstimate
 
 LEAST, MOST = 1, 1 << 24
 MOST_SEQUENCES = 256  # llama.cpp's LLAMA_MAX_SEQ
 USUAL_TEXT = 512  # tokens of a text that an encoder reads
-VERDICTS: dict[Verdict, str] = {
-    "fits": "It fits.",
-    "tight": "It fits, and takes nearly all that is free.",
-    "needs_closing_apps": "It fits after other programs are closed.",
-    "partly_on_cpu": "It fits with a part of it on the processor.",
-    "does_not_fit": "It does not fit.",
-}
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:  # pyright: ignore[reportPrivateUsage]
@@ -112,7 +107,7 @@ def _settings(arguments: argparse.Namespace, context: Context) -> FitSettings:
             )
     if arguments.no_flash_attn and (values or keys) not in ("f16", "bf16", "f32"):
         raise UsageError(text("Quantized values in the KV cache need flash attention."))
-    context_length = arguments.context or context.settings.context_length
+    context_length = context.settings.context_length if arguments.context is None else arguments.context
     for name, value, most in (
         ("--context", context_length, MOST),
         ("--ubatch", arguments.ubatch, MOST),
@@ -166,7 +161,7 @@ def _print(answer: Estimate, advice: tuple[Advice, ...], context: Context) -> No
     )
     output.table(*_devices_table(answer))
     output.say()
-    output.say(text(VERDICTS[answer.verdict]))
+    output.say(VERDICT_SENTENCES[answer.verdict])
     output.say(
         text(
             "Free now: {now}; after closing other programs: {closed}.",
@@ -189,7 +184,7 @@ def _print(answer: Estimate, advice: tuple[Advice, ...], context: Context) -> No
         )
     )
     if answer.speed:
-        output.say(_speed(answer))
+        output.say(_speed(answer.speed, embeddings=answer.settings.embeddings))
     if answer.last_load:
         output.say(comparison_of(answer.last_load.predicted, answer.last_load.used))
     for entry in advice:
@@ -217,8 +212,15 @@ def _certainty(answer: Estimate) -> Text:
 
 
 def _devices_table(answer: Estimate) -> tuple[list[Column], list[list[Text | str]]]:
-    titles = ("Device", "Weights", "KV cache", "Compute", "Output", "Overhead", "Total")
-    columns = [Column(text(title), right=title != "Device") for title in titles]
+    titles = (
+        text("Weights"),
+        text("KV cache"),
+        text("Compute"),
+        text("Output"),
+        text("Overhead"),
+        text("Total"),
+    )
+    columns = [Column(text("Device")), *(Column(title, right=True) for title in titles)]
     rows: list[list[Text | str]] = []
     for device in answer.devices:
         parts = (device.weights, device.kv, device.compute, device.output, device.overhead, device.total)
@@ -231,26 +233,18 @@ def _devices_table(answer: Estimate) -> tuple[list[Column], list[list[Text | str
     return columns, rows
 
 
-def _speed(answer: Estimate) -> Text:
-    speed = answer.speed
-    if speed is None:
-        return text("")
-    basis = text(
-        {
-            "measured": "measured here",
-            "calibrated": "calibrated on this computer",
-            "table": "estimated from tables",
-        }[speed.basis]
-    )
-    if answer.settings.embeddings and speed.prompt_tokens_per_second:
+def _speed(speed: SpeedEstimate, *, embeddings: bool) -> Text:
+    if embeddings and speed.prompt_tokens_per_second:
         reading = Number(speed.prompt_tokens_per_second)
-        return text("Speed: it reads about {speed} tokens/s ({basis}).", speed=reading, basis=basis)
+        return text(
+            "Speed: it reads about {speed} tokens/s ({basis}).", speed=reading, basis=BASES[speed.basis]
+        )
     return text(
         "Speed: about {speed} tokens/s ({low} to {high}, {basis}).",
         speed=Number(speed.tokens_per_second, 1),
         low=Number(speed.low, 1),
         high=Number(speed.high, 1),
-        basis=basis,
+        basis=BASES[speed.basis],
     )
 
 

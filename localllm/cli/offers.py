@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from localllm.cli.output import Column
 from localllm.cli.this_machine import this_machine
+from localllm.cli.verdicts import VERDICT_WORDS
 from localllm.core.discover import offer_to_take
 from localllm.core.hub.offers import Offer, Offers, offers_of
 from localllm.core.quants import QuantTable
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     from localllm.cli.output import Context
     from localllm.core.estimate import Estimate
-    from localllm.core.fit import Verdict
     from localllm.core.hub.addresses import Address
     from localllm.core.hub.client import Hub
     from localllm.core.hub.offers import CompanionKind, Group
@@ -32,13 +32,6 @@ COMPANIONS: dict[CompanionKind, Text] = {
     "adapter": text("LoRA adapter: changes a model, is not one by itself"),
     "importance": text("importance matrix: for making quantizations"),
     "vocabulary": text("vocabulary only"),
-}
-VERDICTS: dict[Verdict, Text] = {
-    "fits": text("fits"),
-    "tight": text("fits tightly"),
-    "partly_on_cpu": text("fits, partly on the processor"),
-    "needs_closing_apps": text("fits after closing programs"),
-    "does_not_fit": text("does not fit"),
 }
 
 
@@ -145,7 +138,7 @@ def _row(entry: _Judged, pick: Offer | None, *, estimated: bool) -> list[Text | 
     ]
     if estimated:
         row.append(text("{memory}", memory=Bytes(estimate.memory.total)) if estimate else "")
-        row.append(VERDICTS[estimate.verdict] if estimate else entry.problem or "")
+        row.append(VERDICT_WORDS[estimate.verdict] if estimate else entry.problem or "")
     note = text("recommended") if offer == pick else ""
     row.append(note if offer.complete else text("parts are missing"))
     return row

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, cast
 from localllm.cli import recommend_json as as_json
 from localllm.cli.output import Column
 from localllm.cli.this_machine import this_machine
+from localllm.cli.verdicts import VERDICT_WORDS
 from localllm.core.catalogue import Catalogue
 from localllm.core.machine import Machine
 from localllm.core.quality import USES
 from localllm.core.recommend import (
-    BASES,
     KV_WISHES,
     Situation,
     WhatIf,
@@ -28,6 +28,7 @@ from localllm.core.recommend import (
     recommend,
     serving_plans,
 )
+from localllm.core.speed import BASES
 from localllm.errors import ModelNotFound, UsageError
 from localllm.texts import Bytes, Number, Text, plural, text
 
@@ -402,14 +403,5 @@ def _row(choice: Choice) -> list[Text | str]:
         else text("{quality}", quality=quality),
         text("{speed}", speed=Number(speed, 1 if speed < 10 else 0)),
         text("{memory}", memory=Bytes(choice.memory.total)),
-        choice.why_not or VERDICTS[choice.verdict],
+        choice.why_not or VERDICT_WORDS[choice.verdict],
     ]
-
-
-VERDICTS: dict[str, Text] = {
-    "fits": text("fits"),
-    "tight": text("fits tightly"),
-    "partly_on_cpu": text("fits, partly on the processor"),
-    "needs_closing_apps": text("fits after closing programs"),
-    "does_not_fit": text("does not fit"),
-}

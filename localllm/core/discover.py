@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from localllm.core.fit import FITS_NOW
 from localllm.core.hub.offers import recommended
 from localllm.core.recommend.wish import READING_SPEED, suits
 
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
 
     from localllm.core.catalogue import Catalogue, CatalogueModel
     from localllm.core.estimate import Estimate
-    from localllm.core.fit import Verdict
     from localllm.core.hub.client import Filters, Hub
     from localllm.core.hub.offers import Offer
     from localllm.core.hub.records import SearchHit
@@ -26,7 +26,6 @@ Sort = Literal["downloads", "likes", "date", "size"]
 SORTS: tuple[Sort, ...] = ("downloads", "likes", "date", "size")
 _USUAL_BITS = 4.9  # of a Q4_K_M file, per weight
 _REST = 512 << 20  # bytes beside the weights, at least
-_FITTING: tuple[Verdict, ...] = ("fits", "tight", "partly_on_cpu")
 _SPACE_BESIDE = 1.15  # times the file: what a context and the engine take, before a header tells
 _OF_USE: dict[Use, tuple[str, tuple[str, ...]]] = {  # the Hub's task, and tags
     "chat": ("text-generation", ()),
@@ -127,7 +126,7 @@ def offer_to_take(
     def fits(offer: Offer) -> bool | None:
         if offer in judged:
             estimate = judged[offer]
-            return estimate is not None and estimate.verdict in _FITTING
+            return estimate is not None and estimate.verdict in FITS_NOW
         return None if room is None else offer.size * _SPACE_BESIDE < room
 
     def quick(offer: Offer) -> bool:

@@ -116,6 +116,12 @@ class Machine:
     notes: tuple[str, ...] = ()  # what could not be found out, and why
     engine_overhead: int | None = None  # measured here: the engine's process without buffers and vocabulary
 
+    @property
+    def engine_gpus(self) -> tuple[str, ...]:
+        """The GPUs that the engine computes on, as ggml names them: "CUDA0"."""
+        devices = self.engine.devices if self.engine else ()
+        return tuple(device.name for device in devices if device.kind in ("gpu", "igpu"))
+
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON data."""
         return dataclasses.asdict(self)

@@ -7,6 +7,7 @@ import pytest
 
 from localllm.cli import recommend as command
 from localllm.cli.output import Context, Output
+from localllm.cli.verdicts import VERDICT_WORDS
 from localllm.core.machine import Machine
 from localllm.core.recommend import sentences
 from localllm.errors import LocalLLMError, ModelNotFound, UsageError
@@ -50,7 +51,7 @@ def test_json_has_every_field(machine_file, capsys):
         assert memory["total"] == sum(memory[part] for part in PARTS)
         assert all(isinstance(memory[part], int) for part in PARTS)
         assert choice["certainty"] == "formula"
-        assert choice["verdict"] in command.VERDICTS
+        assert choice["verdict"] in VERDICT_WORDS
         speed = choice["speed"]
         assert speed["low"] < speed["tokens_per_second"] < speed["high"]
         assert speed["basis"] == "table"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
-from localllm.core.fit import with_cache
+from localllm.core.fit import FITS_NOW, with_cache
 from localllm.core.fit.memory import MIB
 from localllm.errors import EngineError
 from localllm.texts import Bytes, Text, text
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from localllm.progress import Progress
 
 CONTEXTS = (262144, 131072, 65536, 32768, 16384, 8192, 4096, 2048)
-FITS_NOW = ("fits", "tight", "partly_on_cpu")
 SMALLER_CACHE = "q8_0"  # mean KL divergence of the answers about that of Q8_0 weights
 WORTH_SAYING = 64 * MIB
 SMALL_UBATCH = 128

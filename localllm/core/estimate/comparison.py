@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from localllm.core.estimate.estimator import backend_of, gpu_names, place_of
+from localllm.core.estimate.estimator import backend_of, place_of
 from localllm.core.estimate.loads import Load
 from localllm.core.estimate.records import HOST
 from localllm.core.fit.memory import work_bytes
@@ -44,7 +44,7 @@ def compare(
     on_gpus = sum(
         entry.weights + entry.kv + entry.compute for entry in loaded.buffers if entry.device != HOST
     )
-    names = gpu_names(before)
+    names = before.engine_gpus
     drivers = _free_on_gpus(before) - _free_on_gpus(after) - on_gpus
     own_memory = names and predicted.budgets.gpus and not predicted.budgets.unified
     if own_memory and not 0 <= drivers <= _most_of_drivers(predicted):

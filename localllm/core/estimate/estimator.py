@@ -110,7 +110,7 @@ class Estimator:
     def _overheads(self, question: Question) -> tuple[int | None, int | None, int]:
         """Return the engine's own bytes without a GPU and with one, and the drivers' bytes."""
         machine, subject = question.machine, question.subject
-        names = gpu_names(machine)
+        names = machine.engine_gpus
         place = place_of(machine)
         loads = self._loads.last(place, HOST)
         cpu = host_overhead(loads, subject.key, subject.vocabulary)
@@ -153,7 +153,7 @@ class Estimator:
     def _last_load(self, question: Question) -> Load | None:
         if not question.here or not question.subject.key:
             return None
-        place, names = place_of(question.machine), gpu_names(question.machine)
+        place, names = place_of(question.machine), question.machine.engine_gpus
         loads = [
             *self._loads.last(place, HOST),
             *(self._loads.last(place, backend_of(names)) if names else ()),
@@ -165,12 +165,6 @@ class Estimator:
 def place_of(machine: Machine) -> str:
     """Name this computer and its engine, for which what was measured holds."""
     return " | ".join([machine.cpu.name, *(gpu.name for gpu in machine.gpus), engine_version()])
-
-
-def gpu_names(machine: Machine) -> tuple[str, ...]:
-    """Return the GPUs that the engine computes on, as ggml names them."""
-    devices = machine.engine.devices if machine.engine else ()
-    return tuple(device.name for device in devices if device.kind in ("gpu", "igpu"))
 
 
 def backend_of(names: tuple[str, ...]) -> str:

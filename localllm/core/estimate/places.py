@@ -10,7 +10,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from localllm.core.estimate.records import HOST, DeviceMemory, Estimate
-from localllm.core.fit import MemoryEstimate, Placement, Placing, budgets_of, place_within, verdict_of
+from localllm.core.fit import (
+    FITS_NOW,
+    MemoryEstimate,
+    Placement,
+    Placing,
+    budgets_of,
+    place_within,
+    verdict_of,
+)
 from localllm.core.fit.memory import RUNTIME, work_bytes
 from localllm.core.fit.placement import HOST_RUNTIME_WITH_GPU, LEAST_SHARE
 from localllm.engine.protocol import DryRun
@@ -38,8 +46,7 @@ class ExactPlaces:
         self._alone, self._beside_gpu, self._drivers = overheads
         self._progress = progress
         self._budgets = budgets_of(question.machine)
-        devices = question.machine.engine.devices if question.machine.engine else ()
-        self._gpus = tuple(device.name for device in devices if device.kind in ("gpu", "igpu"))
+        self._gpus = question.machine.engine_gpus
 
     def best(self) -> Estimate | None:
         """Return the first place that fits now, else after other programs are closed; None: no dry run."""
@@ -148,7 +155,7 @@ class ExactPlaces:
             question.subject, question.settings, memory, devices, placement,
             verdict_of(self._budgets, placement), self._budgets,
         )  # fmt: skip
-        if found.verdict in ("fits", "tight", "partly_on_cpu") and not self._fits(found, closed=False):
+        if found.verdict in FITS_NOW and not self._fits(found, closed=False):
             return replace(found, verdict="needs_closing_apps")
         if found.verdict == "needs_closing_apps" and not self._fits(found, closed=True):
             return replace(found, verdict="does_not_fit")

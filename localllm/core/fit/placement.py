@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 PlacementKind = Literal["gpu", "partly_gpu", "experts_on_cpu", "cpu", "unified"]
 Verdict = Literal["fits", "tight", "needs_closing_apps", "partly_on_cpu", "does_not_fit"]
+FITS_NOW: tuple[Verdict, ...] = ("fits", "tight", "partly_on_cpu")
 
 TIGHT = 0.92  # of a budget
 HOST_RUNTIME_WITH_GPU = 300 * MIB  # measured 230 (dense) to 340 MiB private on an H100

@@ -6,11 +6,10 @@ from localllm.core.recommend.needs import GpuOption, Needs, hardware_needed
 from localllm.core.recommend.picks import choice_of, choices_of, recommend
 from localllm.core.recommend.serving import Command, ServingPlan, serving_plans
 from localllm.core.recommend.what_if import WhatIf, gpu_names, hypothetical_machine
-from localllm.core.recommend.why import BASES, Change, Neighbour, Part, Why, explain_choice
+from localllm.core.recommend.why import Change, Neighbour, Part, Why, explain_choice
 from localllm.core.recommend.wish import KV_WISHES, READING_SPEED, KvWish, Wish, suits
 
 __all__ = [
-    "BASES",
     "KV_WISHES",
     "READING_SPEED",
     "Change",

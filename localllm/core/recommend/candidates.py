@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from localllm.core.fit import FitSettings, budgets_of, place_within, with_cache
+from localllm.core.fit import FITS_NOW, FitSettings, budgets_of, place_within, with_cache
 from localllm.core.quality import Quality, after_quantization
 from localllm.core.speed import SpeedEstimate, predict_speed
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 CROWDED = 0.9  # of what is free
 UNKNOWN_PROJECTOR = 900 * 10**6  # bytes; the projectors whose size is known take 0.7 to 0.9 GB
-FITS_NOW = ("fits", "tight", "partly_on_cpu")
 VERDICTS = ("fits", "tight", "partly_on_cpu", "needs_closing_apps", "does_not_fit")  # the best first
 LARGE_UBATCH = 2048
 UNTIMED = SpeedEstimate(0.0, 0.0, 0.0, "table")

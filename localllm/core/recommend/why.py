@@ -12,6 +12,7 @@ from localllm.core.recommend.picks import choice_of, recommend
 from localllm.core.recommend.sentences import speed_number, where
 from localllm.core.recommend.what_if import WhatIf
 from localllm.core.recommend.wish import suits
+from localllm.core.speed import BASES
 from localllm.texts import Bytes, Number, Text, text
 
 if TYPE_CHECKING:
@@ -138,13 +139,6 @@ def _quality(catalogue: Catalogue, choice: Choice, wish: Wish) -> list[Text]:
             text("What a 4-bit cache costs is not in these points: nobody has published it for this model.")
         )
     return found
-
-
-BASES: dict[str, Text] = {
-    "table": text("estimated from tables"),
-    "calibrated": text("from a calibration on this computer"),
-    "measured": text("measured on this computer"),
-}
 
 
 def _speed(choice: Choice) -> Text:

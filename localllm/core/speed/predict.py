@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from localllm.core.speed.fits import SpeedFits
 from localllm.core.speed.table import UPLOAD, table_speed
 from localllm.core.speed.work import Place, TimedModel, decode_work, prompt_work
+from localllm.texts import Text, text
 
 if TYPE_CHECKING:
     from localllm.core.fit import FitSettings, Placement
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
 Basis = Literal["measured", "calibrated", "table"]
 Calibration = SpeedFits
 PROMPT_TOKENS = 512
+BASES: dict[Basis, Text] = {
+    "table": text("estimated from tables"),
+    "calibrated": text("from a calibration on this computer"),
+    "measured": text("measured on this computer"),
+}
 
 
 @dataclass(frozen=True)
