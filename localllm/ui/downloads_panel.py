@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, QObject, QPoint, QRect, Qt, Signal
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
 from localllm.texts import plural
 from localllm.ui.errors import sentences_of
@@ -13,7 +13,15 @@ from localllm.ui.forms import PatientSpinBox
 from localllm.ui.jobs import Reactions
 from localllm.ui.translation import say
 from localllm.ui.widgets.banner import Banner
-from localllm.ui.widgets.basics import IconButton, PageBody, make_label, make_link, make_pill, set_pill
+from localllm.ui.widgets.basics import (
+    IconButton,
+    PageBody,
+    ScrollArea,
+    make_label,
+    make_link,
+    make_pill,
+    set_pill,
+)
 from localllm.ui.widgets.download_rows import DownloadRow, summary_of
 
 if TYPE_CHECKING:
@@ -163,12 +171,7 @@ class DownloadsPanel(QFrame):
         self._list.setSpacing(8)
         self._list.addWidget(self._nothing)
         self._list.addStretch(1)
-        area = QScrollArea()
-        area.setWidgetResizable(True)
-        area.setFrameShape(QFrame.Shape.NoFrame)
-        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        area.setAccessibleName(self.tr("Downloads"))
-        area.setWidget(body)
+        area = ScrollArea(self.tr("Downloads"), body)
         column = QVBoxLayout(self)
         column.setContentsMargins(16, 12, 12, 12)
         column.setSpacing(10)

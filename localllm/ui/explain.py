@@ -11,7 +11,6 @@ from PySide6.QtWidgets import (
     QFrame,
     QGridLayout,
     QLabel,
-    QScrollArea,
     QVBoxLayout,
     QWidget,
 )
@@ -21,7 +20,7 @@ from localllm.core.estimate.rules_of_thumb import rules_of_thumb
 from localllm.texts import Bytes, Number, text
 from localllm.ui.translation import say
 from localllm.ui.verdicts import certainty_of
-from localllm.ui.widgets.basics import PageBody, make_card, make_label
+from localllm.ui.widgets.basics import PageBody, ScrollArea, make_card, make_label
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,12 +54,7 @@ class ExplainDialog(QDialog):
         if rules:
             self._add_rules(rules)
         self._column.addStretch(1)
-        area = QScrollArea()
-        area.setWidgetResizable(True)
-        area.setFrameShape(QFrame.Shape.NoFrame)
-        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        area.setAccessibleName(self.windowTitle())
-        area.setWidget(body)
+        area = ScrollArea(self.windowTitle(), body)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.rejected.connect(self.reject)
         outer = QVBoxLayout(self)

@@ -10,12 +10,10 @@ from PySide6.QtWidgets import (
     QAbstractSpinBox,
     QDialog,
     QFileDialog,
-    QFrame,
     QHBoxLayout,
     QLineEdit,
     QListView,
     QPushButton,
-    QScrollArea,
     QVBoxLayout,
     QWidget,
 )
@@ -31,7 +29,7 @@ from localllm.ui.loader_details import LoadDetails, needs_force
 from localllm.ui.loader_settings import LoadForm
 from localllm.ui.translation import say
 from localllm.ui.widgets.banner import Banner
-from localllm.ui.widgets.basics import ElidedLabel, PageBody, make_button, make_label
+from localllm.ui.widgets.basics import ElidedLabel, PageBody, ScrollArea, make_button, make_label
 from localllm.ui.widgets.model_rows import ModelRowDelegate
 
 if TYPE_CHECKING:
@@ -159,12 +157,7 @@ class ModelLoader(QDialog):
         for widget in (self._details, self._form, self._details.advice):
             inner.addWidget(widget)
         inner.addStretch(1)
-        self._area = QScrollArea()
-        self._area.setWidgetResizable(True)
-        self._area.setFrameShape(QFrame.Shape.NoFrame)
-        self._area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self._area.setAccessibleName(self.tr("What it takes, and how to load it"))
-        self._area.setWidget(body)
+        self._area = ScrollArea(self.tr("What it takes, and how to load it"), body)
         column = QVBoxLayout()
         column.setSpacing(8)
         for widget in (self._name, self._detail):

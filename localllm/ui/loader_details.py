@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QVBoxLayout, QWidget
 
 from localllm.texts import Bytes, text
 from localllm.ui.translation import say
-from localllm.ui.verdicts import certainty_of, interval_of, speed_words, tint_of, word_of
+from localllm.ui.verdicts import certainty_of, fit_of, interval_of, speed_words, tint_of
 from localllm.ui.widgets.action_rows import ActionRow, ActionRows
 from localllm.ui.widgets.basics import IconLabel, make_label, make_link, make_pill, set_pill
 from localllm.ui.widgets.device_bars import DeviceBars
@@ -160,9 +160,7 @@ class LoadDetails(QWidget):
         return ActionRow(say(entry.sentence), self.tr("Apply"), lambda: self.advice_taken.emit(changes))
 
     def _show_memory(self, answer: Estimate) -> None:
-        need = Bytes(answer.memory.total)
-        words = text("{verdict}: {need}", verdict=word_of(answer.verdict), need=need)
-        set_pill(self._pill, say(words), tint_of(answer.verdict))
+        set_pill(self._pill, say(fit_of(answer)), tint_of(answer.verdict))
         word, sentence = certainty_of(answer.memory.certainty)
         set_pill(self._certainty, say(word), "plain")
         self._certainty.setToolTip(say(sentence))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from localllm.texts import Number, Text, text
+from localllm.texts import Bytes, Number, Text, text
 
 if TYPE_CHECKING:
+    from localllm.core.estimate import Estimate
     from localllm.core.fit import Verdict
     from localllm.core.fit.memory import Certainty
     from localllm.core.recommend import Choice
@@ -25,6 +26,11 @@ def word_of(verdict: Verdict) -> Text:
         "does_not_fit": text("Does not fit"),
     }
     return words[verdict]
+
+
+def fit_of(answer: Estimate) -> Text:
+    """Return the verdict with what is needed."""
+    return text("{verdict}: {need}", verdict=word_of(answer.verdict), need=Bytes(answer.memory.total))
 
 
 def tint_of(verdict: Verdict) -> Tint:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt, QTimer, Signal
-from PySide6.QtWidgets import QFrame, QPlainTextEdit, QScrollArea, QVBoxLayout
+from PySide6.QtCore import QTimer, Signal
+from PySide6.QtWidgets import QFrame, QPlainTextEdit, QVBoxLayout
 
 from localllm.engine.protocol import Sampling
 from localllm.texts import text
 from localllm.ui.forms import Form, Row
-from localllm.ui.widgets.basics import PageBody, make_button, make_label
+from localllm.ui.widgets.basics import PageBody, ScrollArea, make_button, make_label
 
 if TYPE_CHECKING:
     from localllm.core.chat_store import Chat
@@ -126,11 +126,7 @@ class ChatOptionsPanel(QFrame):
     def _build(self) -> None:
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
-        area = QScrollArea()
-        area.setWidgetResizable(True)
-        area.setFrameShape(QFrame.Shape.NoFrame)
-        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        area.setAccessibleName(self.tr("Chat settings"))
+        area = ScrollArea(self.tr("Chat settings"))
         body = PageBody()
         column = QVBoxLayout(body)
         column.setContentsMargins(14, 14, 14, 14)

@@ -5,13 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QStackedWidget, QTabBar, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QTabBar, QVBoxLayout, QWidget
 
 from localllm.texts import text
 from localllm.ui.itemmodels.found import count_of, parameters_of
 from localllm.ui.pages.discover_queries import holds, recommended_of
 from localllm.ui.translation import say
-from localllm.ui.widgets.basics import ElidedLabel, PageBody, make_label, make_link, make_pill
+from localllm.ui.widgets.basics import (
+    ElidedLabel,
+    PageBody,
+    ScrollArea,
+    make_label,
+    make_link,
+    make_pill,
+)
 from localllm.ui.widgets.message_text import MessageText
 from localllm.ui.widgets.offer_rows import OfferList, OfferRow
 from localllm.ui.widgets.token_box import TokenBox
@@ -172,7 +179,7 @@ class DiscoverDetail(QWidget):
         self._tabs.addTab(self.tr("Model card"))
         return self._tabs
 
-    def _area(self, name: str, widgets: tuple[QWidget, ...]) -> QScrollArea:
+    def _area(self, name: str, widgets: tuple[QWidget, ...]) -> ScrollArea:
         body = PageBody()
         inside = QVBoxLayout(body)
         inside.setContentsMargins(0, 4, 8, 4)
@@ -180,13 +187,7 @@ class DiscoverDetail(QWidget):
         for widget in widgets:
             inside.addWidget(widget)
         inside.addStretch(1)
-        area = QScrollArea()
-        area.setWidgetResizable(True)
-        area.setFrameShape(QFrame.Shape.NoFrame)
-        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        area.setAccessibleName(name)
-        area.setWidget(body)
-        return area
+        return ScrollArea(name, body)
 
     def _show_obstacle(self, opened: Opened) -> None:
         words = ""

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
 from localllm.engine.protocol import LoadSettings
 from localllm.errors import HubError, HubRefused, MachineBusy, NotEnoughDisk
@@ -23,7 +23,15 @@ from localllm.ui.pages.what_if import WhatIfPanel
 from localllm.ui.pages.why import WhyDialog
 from localllm.ui.translation import say
 from localllm.ui.widgets.banner import Banner
-from localllm.ui.widgets.basics import IconButton, IconLabel, PageBody, make_button, make_card, make_label
+from localllm.ui.widgets.basics import (
+    IconButton,
+    IconLabel,
+    PageBody,
+    ScrollArea,
+    make_button,
+    make_card,
+    make_label,
+)
 
 if TYPE_CHECKING:
     from localllm.core.calibration import CalibrationResult
@@ -39,7 +47,7 @@ _USUAL_CONTEXT, _USUAL_TEXT = 8192, 512  # of a chat; of a text that is searched
 _WIDEST = 1180
 
 
-class HomePage(QScrollArea):
+class HomePage(ScrollArea):
     """Knows the computer and recommends.
 
     Signals:
@@ -96,9 +104,6 @@ class HomePage(QScrollArea):
         downloads.arrived.connect(self._on_machine_changed)
 
     def _build(self) -> None:
-        self.setWidgetResizable(True)
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setAccessibleName(self.tr("This computer"))
         body, column = PageBody(), QWidget()
         column.setMaximumWidth(_WIDEST)

@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QFocusEvent, QGuiApplication
 from PySide6.QtWidgets import (
-    QFrame,
     QGridLayout,
     QHBoxLayout,
     QPlainTextEdit,
-    QScrollArea,
     QVBoxLayout,
     QWidget,
 )
@@ -20,7 +18,7 @@ from PySide6.QtWidgets import (
 from localllm.texts import Bytes, Number, Text, plural, text
 from localllm.ui.itemmodels.library_page import day_of, explain_state, parameters_of, source_of
 from localllm.ui.translation import say
-from localllm.ui.widgets.basics import ElidedLabel, IconButton, PageBody, make_label
+from localllm.ui.widgets.basics import ElidedLabel, IconButton, PageBody, ScrollArea, make_label
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +45,7 @@ class _Notes(QPlainTextEdit):
         self.left.emit()
 
 
-class LibraryFacts(QScrollArea):
+class LibraryFacts(ScrollArea):
     """Names and values in groups, and the notes.
 
     Signals:
@@ -63,9 +61,6 @@ class LibraryFacts(QScrollArea):
         self._theme = theme
         self._path = Path()
         self._saved = ""
-        self.setWidgetResizable(True)
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setAccessibleName(self.tr("Facts"))
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)

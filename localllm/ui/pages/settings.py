@@ -6,7 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QFrame, QScrollArea, QVBoxLayout
+from PySide6.QtWidgets import QVBoxLayout
 
 from localllm.errors import UsageError
 from localllm.settings import Settings
@@ -15,21 +15,18 @@ from localllm.ui.errors import sentences_of
 from localllm.ui.forms import Form, Row, rows_of
 from localllm.ui.translation import say
 from localllm.ui.widgets.banner import Banner
-from localllm.ui.widgets.basics import PageBody, make_card, make_label
+from localllm.ui.widgets.basics import PageBody, ScrollArea, make_card, make_label
 
 if TYPE_CHECKING:
     from localllm.ui.services import Services
 
 
-class SettingsPage(QScrollArea):
+class SettingsPage(ScrollArea):
     """A form made from `Settings`."""
 
     def __init__(self, services: Services) -> None:
         super().__init__()
         self._services = services
-        self.setWidgetResizable(True)
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setAccessibleName(self.tr("Settings"))
         self._banner = Banner(services.theme)
         self._form = Form(services.preferences.settings, self._rows(), self)

@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import Qt, Signal, SignalInstance
 from PySide6.QtWidgets import (
     QDialog,
-    QFrame,
     QGridLayout,
     QHBoxLayout,
     QLabel,
-    QScrollArea,
     QVBoxLayout,
     QWidget,
 )
@@ -22,7 +20,14 @@ from localllm.ui.explain import ExplainDialog
 from localllm.ui.translation import say
 from localllm.ui.verdicts import speed_words, tint_of, word_of
 from localllm.ui.widgets.action_rows import ActionRow, ActionRows
-from localllm.ui.widgets.basics import PageBody, make_button, make_label, make_link, make_pill
+from localllm.ui.widgets.basics import (
+    PageBody,
+    ScrollArea,
+    make_button,
+    make_label,
+    make_link,
+    make_pill,
+)
 from localllm.ui.widgets.links import LinkDialog, may_open
 from localllm.ui.widgets.memory_bar import MemoryBar
 from localllm.ui.widgets.serving import ServingView
@@ -73,12 +78,7 @@ class WhyDialog(QDialog):
         self._add_changes()
         self._add_serving()
         self._column.addStretch(1)
-        area = QScrollArea()
-        area.setWidgetResizable(True)
-        area.setFrameShape(QFrame.Shape.NoFrame)
-        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        area.setAccessibleName(self.windowTitle())
-        area.setWidget(body)
+        area = ScrollArea(self.windowTitle(), body)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 12)
         outer.addWidget(area, 1)

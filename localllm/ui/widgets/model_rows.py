@@ -8,10 +8,9 @@ from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize
 from PySide6.QtGui import QFont, QFontMetrics, QPainter
 from PySide6.QtWidgets import QStyledItemDelegate, QStyleOptionViewItem, QWidget
 
-from localllm.texts import Bytes, text
 from localllm.ui.itemmodels.library import DETAIL_ROLE, FIT_ROLE, MODEL_ROLE
 from localllm.ui.translation import say
-from localllm.ui.verdicts import tint_of, word_of
+from localllm.ui.verdicts import fit_of, tint_of
 from localllm.ui.widgets.row_painting import draw_cell, draw_line, draw_pill
 
 if TYPE_CHECKING:
@@ -68,5 +67,4 @@ class ModelRowDelegate(QStyledItemDelegate):
 def _pill_of(answer: Estimate | None) -> tuple[str, Tint] | None:
     if answer is None:
         return None
-    words = text("{verdict}: {need}", verdict=word_of(answer.verdict), need=Bytes(answer.memory.total))
-    return say(words), tint_of(answer.verdict)
+    return say(fit_of(answer)), tint_of(answer.verdict)

@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QVBoxLayout, QWi
 
 from localllm.texts import Bytes, Number, Text, plural, text
 from localllm.ui.translation import say
-from localllm.ui.verdicts import tint_of, word_of
+from localllm.ui.verdicts import fit_of, tint_of
 from localllm.ui.widgets.basics import (
     ElidedLabel,
     make_button,
@@ -82,12 +82,7 @@ class OfferRow(QFrame):
     def show_estimate(self, estimate: Estimate | None, problem: Text | None, *, refused: bool) -> None:
         """Say what it takes here, or why that is not known, or that it is not usable at all."""
         if estimate is not None:
-            words = say(
-                text(
-                    "{verdict}: {need}", verdict=word_of(estimate.verdict), need=Bytes(estimate.memory.total)
-                )
-            )
-            set_pill(self._fit, words, tint_of(estimate.verdict))
+            set_pill(self._fit, say(fit_of(estimate)), tint_of(estimate.verdict))
             exact = estimate.memory.certainty == "exact"
             self._fit.setToolTip(
                 self.tr("Asked of llama.cpp with the file's header.")

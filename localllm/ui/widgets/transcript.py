@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Signal
+from PySide6.QtCore import QEvent, QObject, QTimer, Signal
 from PySide6.QtGui import QAccessible, QAccessibleAnnouncementEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
-from localllm.ui.widgets.basics import PageBody
+from localllm.ui.widgets.basics import PageBody, ScrollArea
 from localllm.ui.widgets.links import LinkDialog
 from localllm.ui.widgets.message import MessageView
 
@@ -25,7 +25,7 @@ _NEAR_TOP = 200  # pixels
 _COLUMN_WIDTH = 840
 
 
-class Transcript(QScrollArea):
+class Transcript(ScrollArea):
     """Shows messages; stays at the end only while the reader is there.
 
     Signals:
@@ -54,9 +54,6 @@ class Transcript(QScrollArea):
         self._making.setSingleShot(True)
         self._making.timeout.connect(self._make_earlier_views)
         self.setAccessibleName(self.tr("Messages"))
-        self.setWidgetResizable(True)
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._build()
         self.viewport().installEventFilter(self)
         bar = self.verticalScrollBar()
