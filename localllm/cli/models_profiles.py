@@ -86,12 +86,7 @@ def run_save(arguments: argparse.Namespace, context: Context) -> int:
     if arguments.default:
         library.set_default_profile(model.path, profile.name)
     default = profile.name if arguments.default else model.default_profile
-    if arguments.json:
-        context.output.json(_as_json(profile, default))
-    else:
-        sentence = "“{model}” has the load profile “{name}”."
-        context.output.say(text(sentence, model=model.name, name=profile.name))
-    return 0
+    return _say_kept(profile, default, model, arguments, context)
 
 
 def run_default(arguments: argparse.Namespace, context: Context) -> int:
@@ -115,12 +110,8 @@ def run_rename(arguments: argparse.Namespace, context: Context) -> int:
     library = Library(context.paths, context.settings)
     model = choose(library, arguments.model)
     renamed = library.rename_profile(model.path, _named(library, model, arguments.name), arguments.new_name)
-    if arguments.json:
-        context.output.json(_as_json(renamed, library.index.default_profile(str(model.path))))
-    else:
-        sentence = "“{model}” has the load profile “{name}”."
-        context.output.say(text(sentence, model=model.name, name=renamed.name))
-    return 0
+    default = library.index.default_profile(str(model.path))
+    return _say_kept(renamed, default, model, arguments, context)
 
 
 def run_remove(arguments: argparse.Namespace, context: Context) -> int:
@@ -144,6 +135,17 @@ def _named(library: Library, model: LibraryModel, name: str) -> LoadProfile:
             hint=text("`localllm models profile list` shows those that there are."),
         )
     return found
+
+
+def _say_kept(
+    profile: LoadProfile, default: str, model: LibraryModel, arguments: argparse.Namespace, context: Context
+) -> int:
+    if arguments.json:
+        context.output.json(_as_json(profile, default))
+    else:
+        sentence = "“{model}” has the load profile “{name}”."
+        context.output.say(text(sentence, model=model.name, name=profile.name))
+    return 0
 
 
 def _as_json(profile: LoadProfile, default: str) -> dict[str, Any]:

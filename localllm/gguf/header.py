@@ -160,16 +160,8 @@ def read_header(path: Path) -> GgufHeader:
             raise refuse(path, text("it is a device or a pipe, not a file"))
         with path.open("rb") as file:
             return read_stream(file, os.fstat(file.fileno()).st_size, path)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise ModelNotFound(
-            text("There is no file “{path}”.", path=str(path)),
-            hint=text("Check the path, or choose another model."),
-        ) from error
     except OSError as error:
-        raise ModelNotFound(
-            text("“{path}” cannot be read: {reason}.", path=str(path), reason=error.strerror or str(error)),
-            hint=text("Check the path and its permissions."),
-        ) from error
+        raise unreadable(path, error) from error
 
 
 def read_stream(file: BinaryIO, size: int, path: Path) -> GgufHeader:
@@ -190,6 +182,19 @@ def read_stream(file: BinaryIO, size: int, path: Path) -> GgufHeader:
         raise refuse(path, error.reason) from error
     return GgufHeader(
         path, size, version, alignment, pairs.metadata, pairs.arrays, tensors, data_offset, pairs.tokens
+    )
+
+
+def unreadable(path: Path, error: OSError) -> ModelNotFound:
+    """Return the error for a file that is gone or that the system does not let us read."""
+    if isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        return ModelNotFound(
+            text("There is no file “{path}”.", path=str(path)),
+            hint=text("Check the path, or choose another model."),
+        )
+    return ModelNotFound(
+        text("“{path}” cannot be read: {reason}.", path=str(path), reason=error.strerror or str(error)),
+        hint=text("Check the path and its permissions."),
     )
 
 

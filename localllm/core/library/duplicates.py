@@ -34,6 +34,7 @@ How = Literal["reflink", "hard link"]
 _SMALLEST = 1 << 20  # bytes; below, nothing is won
 _SAMPLE = 1 << 16  # bytes compared at both ends and in the middle before everything is hashed
 _CLONE = 0x40049409  # FICLONE, linux/fs.h
+_KEPT_FREE = 1 << 28  # bytes that stay free beside a copy
 _SUFFIX = ".localllm-link"
 
 
@@ -239,19 +240,28 @@ def _make_one(index: Index, keeper: Part, copy: Part, sha256: str, progress: Pro
     return None
 
 
+def require_room_for(source: Path, folder: Path) -> None:
+    """Refuse to begin a copy that would fill the disk.
+
+    Raises:
+        UsageError: There is not enough room for the file and a bit more.
+    """
+    size, free = source.stat().st_size, shutil.disk_usage(folder).free
+    if free < size + _KEPT_FREE:
+        raise UsageError(
+            text("The disk has {free} free; {needed} are needed.", free=Bytes(free), needed=Bytes(size)),
+            safe=text("Nothing was changed."),
+            hint=text("Make room on the disk, then try again."),
+        )
+
+
 def _is_shared(path: Path, twin: Path) -> bool:
     return path.stat().st_nlink > 1 and (not twin.exists() or path.samefile(twin))
 
 
 def _separate(path: Path, sha256: str, mtime_ns: int, mode: int, progress: Progress) -> None:
     """Give a path a file of its own with the same content."""
-    size, free = path.stat().st_size, shutil.disk_usage(path.parent).free
-    if free < size + (1 << 28):
-        raise UsageError(
-            text("The disk has {free} free; {needed} are needed.", free=Bytes(free), needed=Bytes(size)),
-            safe=text("Nothing was changed."),
-            hint=text("Make room on the disk, then try again."),
-        )
+    require_room_for(path, path.parent)
     temporary = path.with_name(f".{path.name}{_SUFFIX}")
     try:
         with path.open("rb") as old, temporary.open("wb") as new:

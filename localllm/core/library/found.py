@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from localllm.core.library.facts import SPLIT_NAME
-from localllm.errors import ModelNotFound
-from localllm.texts import text
+from localllm.gguf.header import unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -128,16 +127,8 @@ def look_at(path: Path, source: Source) -> FoundModel:
     """
     try:
         return find_one(path.absolute(), source)
-    except FileNotFoundError as error:
-        raise ModelNotFound(
-            text("There is no file “{path}”.", path=str(path)),
-            hint=text("Check the path, or choose another model."),
-        ) from error
     except OSError as error:
-        raise ModelNotFound(
-            text("“{path}” cannot be read: {reason}.", path=str(path), reason=error.strerror or str(error)),
-            hint=text("Check the path and its permissions."),
-        ) from error
+        raise unreadable(path, error) from error
 
 
 def unique(models: Iterable[FoundModel]) -> Iterator[FoundModel]:

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from localllm.core.hub.names import safe_target
-from localllm.core.library.duplicates import link
+from localllm.core.library.duplicates import link, require_room_for
 from localllm.core.library.found import FoundModel, find_in, look_at
 from localllm.core.library.inspector import Inspector, refusal
 from localllm.core.library.scan import inspect_model
 from localllm.errors import LocalLLMError, UsageError
 from localllm.files import move_into_place
-from localllm.texts import Bytes, Text, text
+from localllm.texts import Text, text
 
 if TYPE_CHECKING:
     from localllm.core.library.library import Library
@@ -122,14 +122,8 @@ def _bring(source: Path, target: Path, manner: Manner, progress: Progress) -> No
 
 
 def _copy(source: Path, target: Path, progress: Progress) -> None:
-    size, free = source.stat().st_size, shutil.disk_usage(target.parent).free
-    if free < size + (1 << 28):
-        raise UsageError(
-            text("The disk has {free} free; {needed} are needed.", free=Bytes(free), needed=Bytes(size)),
-            safe=text("Nothing was changed."),
-            hint=text("Make room on the disk, then try again."),
-        )
-    done = 0
+    require_room_for(source, target.parent)
+    done, size = 0, source.stat().st_size
     with source.open("rb") as old, target.open("xb") as new:
         while block := old.read(_COPY_BLOCK):
             new.write(block)

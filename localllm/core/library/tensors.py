@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from localllm.core.library.found import find_one
-from localllm.errors import ModelNotFound
 from localllm.gguf import check_header, read_header
-from localllm.texts import text
+from localllm.gguf.header import unreadable
 
 if TYPE_CHECKING:
     from localllm.gguf import GgufHeader
@@ -95,7 +94,7 @@ def _headers(path: Path) -> list[GgufHeader]:
     try:
         files = [Path(part.path) for part in find_one(path, "folder").parts]
     except OSError as error:
-        raise ModelNotFound(text("There is no file “{path}”.", path=str(path))) from error
+        raise unreadable(path, error) from error
     headers = [read_header(file) for file in files]
     for header in headers:
         check_header(header)

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from localllm.core.library.found import files_of
 from localllm.core.library.records import forget
-from localllm.errors import ModelNotFound, UsageError
+from localllm.errors import UsageError
 from localllm.files import write_atomically
+from localllm.gguf.header import unreadable
 from localllm.texts import Bytes, Text, plural, text
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def removal(library: Library, model: LibraryModel, chats: Sequence[str] = ()) ->
 
     Raises:
         UsageError: It is the starter model, which comes with the application.
-        ModelNotFound: It is gone.
+        ModelNotFound: It is gone, or cannot be read.
     """
     if model.starter:
         raise UsageError(text("The starter model comes with the application and cannot be removed."))
@@ -109,7 +110,7 @@ def removal(library: Library, model: LibraryModel, chats: Sequence[str] = ()) ->
         files = tuple(files_of(model.path))
         seen = [path.lstat() for path in files]  # of a link itself, which frees nothing
     except OSError as error:
-        raise ModelNotFound(text("There is no file “{path}”.", path=str(model.path))) from error
+        raise unreadable(model.path, error) from error
     own = _is_within(model.path, library.folder)
     freed = sum(one.st_size for one in seen if one.st_nlink == 1 and stat.S_ISREG(one.st_mode)) if own else 0
     profiles = tuple(profile.name for profile in library.profiles(model.path))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from localllm.core.library.found import Part, find_one
 from localllm.core.library.records import settle_state, write_hash
-from localllm.errors import ModelNotFound
+from localllm.gguf.header import unreadable
 from localllm.texts import text
 
 if TYPE_CHECKING:
@@ -57,10 +57,7 @@ def verify(index: Index, path: Path, progress: Progress) -> Verification:
     except ChangedWhileReadError:
         return Verification(path, "changed", text("“{name}” is being written to right now.", name=path.name))
     except OSError as error:
-        raise ModelNotFound(
-            text("“{path}” cannot be read: {reason}.", path=str(path), reason=error.strerror or str(error)),
-            hint=text("Check the path and its permissions."),
-        ) from error
+        raise unreadable(path, error) from error
     with index.writing() as db:
         for part in found.parts:
             write_hash(db, part, sha256[part.path])
