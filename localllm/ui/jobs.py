@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from PySide6.QtCore import QObject, Signal
 
-from localllm.errors import Cancelled
+from localllm.errors import Cancelled, LocalLLMError
 from localllm.progress import Progress
 
 if TYPE_CHECKING:
@@ -102,10 +102,19 @@ class Job(QObject):
         except Cancelled:
             pass
         except Exception as error:  # noqa: BLE001 - the edge where anything may arrive
-            _log.info("A job failed", exc_info=error)
+            _log_failure(error)
             self.failed.emit(error)
         finally:
             self.finished.emit()
+
+
+def _log_failure(error: Exception) -> None:
+    """Note what can happen in a line, and what should not with its traceback."""
+    if isinstance(error, LocalLLMError):
+        detail = f" ({error.detail})" if error.detail else ""
+        _log.info("Not done: %s: %s%s", type(error).__name__, error, detail)
+    else:
+        _log.error("A job failed", exc_info=error)
 
 
 class JobRunner(QObject):

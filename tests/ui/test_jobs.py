@@ -1,9 +1,10 @@
+import logging
 import threading
 
 import pytest
 from PySide6.QtCore import QThread
 
-from localllm.errors import Cancelled, UsageError
+from localllm.errors import Cancelled, MachineBusy, UsageError
 from localllm.ui.jobs import JobRunner, Reactions
 
 
@@ -35,6 +36,19 @@ def test_exception_arrives_as_the_object(qtbot, jobs):
     jobs.run(work, Reactions(failed=seen.append, succeeded=seen.append))
     finish(qtbot, jobs)
     assert seen == [error]
+
+
+@pytest.mark.parametrize(("error", "trace"), [(MachineBusy("Others compute."), False), (KeyError("x"), True)])
+def test_only_what_nobody_expected_leaves_its_traceback_in_the_log(qtbot, jobs, caplog, error, trace):
+    def work(_):
+        raise error
+
+    with caplog.at_level(logging.INFO, logger="localllm.ui.jobs"):
+        jobs.run(work)
+        finish(qtbot, jobs)
+    [record] = caplog.records
+    assert (record.exc_info is not None) == trace
+    assert trace or record.getMessage() == "Not done: MachineBusy: Others compute."
 
 
 def test_generator_yields_every_item_in_order(qtbot, jobs):
