@@ -73,6 +73,7 @@ def test_what_does_not_fit_is_never_the_end(capsys):
         (("qwen3-8b", "--gpu-layers", "many"), "many"),
         (("qwen3-8b", "--gpu-layers", "-3"), "-3"),
         (("qwen3-8b", "--context", "-5"), "-5"),
+        (("qwen3-8b", "--context", "0"), "--context"),
         (("qwen3-8b", "--parallel", "0"), "--parallel"),
     ],
 )
