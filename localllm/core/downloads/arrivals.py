@@ -7,10 +7,9 @@ import re
 import threading
 from typing import TYPE_CHECKING
 
-from localllm.core.downloads.records import Removable
+from localllm.core.downloads.records import RefusedError, Removable
 from localllm.core.library import Provenance as Origin
 from localllm.errors import BadModelFile, StoreError
-from localllm.texts import text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +37,7 @@ class Arrivals:
         """Note one file; a split model is complete with its last part.
 
         Raises:
-            BadModelFile: The file is what its publisher has, but not a usable model.
+            RefusedError: The file is what its publisher has, but not a usable model.
         """
         if path.suffix.lower() != ".gguf":
             return
@@ -55,15 +54,7 @@ class Arrivals:
             _log.warning("A download is not in the index: %s", error.detail or error)
             return
         except BadModelFile as error:
-            raise BadModelFile(
-                error.message,
-                safe=text(
-                    "It is what its publisher has; it is kept in “{folder}” but never loaded.",
-                    folder=str(first.parent),
-                ),
-                hint=text("Choose another file, and tell the publisher; this one can be removed."),
-                detail=error.detail,
-            ) from error
+            raise RefusedError(error.message, [part for part, _known in parts]) from error
         self._arrived(model)
 
     def _complete(self, path: Path, origin: Provenance) -> list[tuple[Path, Provenance]] | None:

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from localllm.core.downloads.part_file import Identity, PartFile, bytes_there, remove_part
-from localllm.core.downloads.records import Provenance
+from localllm.core.downloads.records import Provenance, RefusedError
 from localllm.core.downloads.segments import Hashes, Replaced, SegmentedFetch
 from localllm.core.downloads.space import check_space, disk_error
 from localllm.core.downloads.transport import RemotePath
 from localllm.core.downloads.xet import XET_ONLY, fetch_by_xet
 from localllm.core.hub.names import safe_target
-from localllm.errors import DownloadError
+from localllm.errors import BadModelFile, DownloadError
 from localllm.files import move_into_place
 from localllm.progress import Progress
 from localllm.texts import Text, text
@@ -36,7 +36,7 @@ _TRIES = 2  # with content that is not what the publisher names
 
 @dataclass(frozen=True)
 class Fetched:
-    """A verified file: among the parts, or under its name from an earlier time."""
+    """A verified file: among the parts, put aside there once, or under its name from an earlier time."""
 
     path: Path
     target: Path
@@ -74,11 +74,12 @@ class Fetcher:
 
         Args:
             progress: Told bytes done and in all.
-            on_file: Called for every file after it has its name.
+            on_file: Called for every file after it has its name; what it refuses is put among the parts.
 
         Raises:
             HubError: It cannot be had.
             DownloadError: It cannot be stored, or is not what its publisher says.
+            BadModelFile: It is what its publisher has, but no model that may be opened.
             Cancelled: The progress was cancelled; what arrived is kept.
         """
         try:
@@ -87,7 +88,10 @@ class Fetcher:
             fetched = [self._fetch(number, progress) for number in range(len(self._request.files))]
             for number, file in enumerate(fetched):
                 self._place(number, file)
-                on_file(file.target, file.provenance)
+                try:
+                    on_file(file.target, file.provenance)
+                except RefusedError as error:
+                    raise self._refused(error, fetched) from error
         except OSError as error:
             raise disk_error(error, self._request.folder, self._missing(), self._removable()) from error
 
@@ -98,6 +102,9 @@ class Fetcher:
             if _hash_file(target, shifted).sha256 == file.sha256:
                 return Fetched(target, target, self._provenance(file, file.sha256))
             self._refuse_unless_replacing(target)
+        aside = _aside(self._work, number, target)
+        if file.sha256 and aside.is_file() and _hash_file(aside, shifted).sha256 == file.sha256:
+            return Fetched(aside, target, self._provenance(file, file.sha256))
         for _attempt in range(_TRIES):
             path, sha256 = self._content(number, file, shifted)
             if sha256 is not None:
@@ -145,6 +152,27 @@ class Fetcher:
         move_into_place(file.path, file.target)
         remove_part(self._work, number)
 
+    def _refused(self, error: RefusedError, fetched: Sequence[Fetched]) -> BadModelFile:
+        """Take the name from what this download has brought of a refused model."""
+        brought = [
+            (number, file.target)
+            for number, file in enumerate(fetched)
+            if file.target in error.files and file.path != file.target
+        ]
+        for number, target in brought:
+            move_into_place(target, _aside(self._work, number, target))
+        hint = (
+            text("What arrived lies in “{folder}” until this download is cancelled.", folder=str(self._work))
+            if brought
+            else text("“{path}” can be deleted.", path=str(error.files[0]))
+        )
+        return BadModelFile(
+            error.reason,
+            safe=text("It is what its publisher has; the engine never opened it."),
+            hint=text("{where} Choose another file, and tell the publisher.", where=hint),
+            detail=str(error.files[0]),
+        )
+
     def _refuse_other_files(self) -> None:
         for file, target in zip(self._request.files, self._targets, strict=True):
             if target.is_dir() or (target.exists() and target.stat().st_size != file.size):
@@ -174,9 +202,15 @@ def missing_bytes(request: Request, work: Path | None = None) -> int:
     missing = 0
     for number, file in enumerate(request.files):
         target = safe_target(request.folder, file.name)
-        if not (target.is_file() and target.stat().st_size == file.size):
+        there = (target, _aside(work, number, target)) if work else (target,)
+        if not any(path.is_file() and path.stat().st_size == file.size for path in there):
             missing += file.size - (bytes_there(work, number, file.size) if work else 0)
     return missing
+
+
+def _aside(work: Path, number: int, target: Path) -> Path:
+    """Return where a file lies that came whole and was refused."""
+    return work / f"{number}-{target.name}.refused"
 
 
 def _shifted(progress: Progress, before: int, total: int) -> Progress:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from localllm.core.hub.records import RemoteFile
@@ -31,6 +32,15 @@ class Provenance:
     file: str
     sha256: str
     size: int
+
+
+class RefusedError(Exception):
+    """What arrived is no model that may be opened; `files` are all of that model."""
+
+    def __init__(self, reason: Text, files: Sequence[Path]) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+        self.files = tuple(files)
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,8 @@ import hashlib
 import pytest
 
 from localllm.core.downloads.arrivals import Arrivals, removable_of
-from localllm.core.downloads.records import Provenance
+from localllm.core.downloads.records import Provenance, RefusedError
 from localllm.core.library import Library
-from localllm.errors import BadModelFile
 from localllm.paths import Paths
 from localllm.settings import Settings
 from tests import gguf_files as g
@@ -61,6 +60,17 @@ def test_a_split_model_arrives_with_its_last_part(library):
 def test_what_is_no_model_is_refused_and_other_files_are_no_models(library):
     arrivals = Arrivals(library, lambda _model: pytest.fail("it arrived"))
     arrivals.take(*place(library, "README.md", b"# Text"))
-    with pytest.raises(BadModelFile) as caught:
-        arrivals.take(*place(library, "m.gguf", b"GGUF" + b"\xff" * 100))
-    assert "tell the publisher" in str(caught.value.hint), "downloading it again would not help"
+    path, origin = place(library, "m.gguf", b"GGUF" + b"\xff" * 100)
+    with pytest.raises(RefusedError, match="not a usable model") as caught:
+        arrivals.take(path, origin)
+    assert caught.value.files == (path,)
+
+
+def test_of_a_split_model_all_files_are_refused(library):
+    arrivals = Arrivals(library, lambda _model: pytest.fail("it arrived"))
+    first = place(library, "m-Q8_0-00001-of-00002.gguf", part_of_two(1))
+    second = place(library, "m-Q8_0-00002-of-00002.gguf", b"GGUF" + b"\xff" * 100)
+    arrivals.take(*first)
+    with pytest.raises(RefusedError) as caught:
+        arrivals.take(*second)
+    assert caught.value.files == (first[0], second[0])

@@ -12,10 +12,14 @@ import time
 import pytest
 
 from localllm.core.downloads import queue as queue_module
+from localllm.core.downloads.arrivals import Arrivals
 from localllm.core.downloads.queue import PARTS_FOLDER, DownloadQueue
 from localllm.core.downloads.records import Removable
+from localllm.core.library import Library
 from localllm.errors import Cancelled, NotEnoughDisk
+from localllm.paths import Paths
 from localllm.progress import Progress
+from localllm.settings import Settings
 from tests.core.downloads.conftest import content_of
 from tests.gguf_files import LLAMA, container, tensor
 from tests.hub_server import Fault
@@ -26,13 +30,8 @@ def open_queue(setting, tmp_path):
     """Return a function that opens the queue as a program does; all are closed at the end."""
     opened = []
 
-    def open_(**options):
-        queue = DownloadQueue(
-            tmp_path / "downloads.db",
-            setting.hub,
-            lambda path, origin: setting.placed.append((path, origin)),
-            **options,
-        )
+    def open_(take=lambda path, origin: setting.placed.append((path, origin)), **options):
+        queue = DownloadQueue(tmp_path / "downloads.db", setting.hub, take, **options)
         opened.append(queue)
         return queue
 
@@ -94,8 +93,9 @@ def test_pause_and_resume(setting, open_queue):
     queue.pause(number)
     paused = wait_for(queue, number, is_in("paused"))
     assert paused.done >= running.done - 2**20
-    time.sleep(1.2)
-    assert queue.downloads()[0].state == "paused"
+    later = queue.add(setting.request(setting.serve("later.gguf", content_of(2, 2**16)))).id
+    wait_for(queue, later, is_in("done"))
+    assert queue.downloads()[0].state == "paused", "the queue has passed over it"
     setting.server.rate = None
     queue.resume(number)
     wait_for(queue, number, is_in("done"))
@@ -351,6 +351,52 @@ def test_pull_says_what_there_is(setting, home):
     _, err = pull.communicate(timeout=30)
     assert pull.returncode == 1
     assert "It has: m.gguf" in err
+
+
+@pytest.fixture
+def library(home):
+    return Library(Paths.for_user(), Settings())
+
+
+def test_what_the_gate_refuses_lies_nowhere_among_the_models_until_it_is_cancelled(
+    setting, open_queue, library
+):
+    first, second = "m-Q8_0-00001-of-00002.gguf", "m-Q8_0-00002-of-00002.gguf"
+    files = [setting.serve(first, model_of(1, 2**20)), setting.serve(second, b"GGUF" + b"\xff" * 1000)]
+    queue = open_queue(take=Arrivals(library, lambda _model: pytest.fail("it arrived")).take)
+    number = queue.add(setting.request(*files)).id
+    queue.start()
+    failed = wait_for(queue, number, is_in("failed"))
+    (work,) = (setting.folder / PARTS_FOLDER).iterdir()
+    assert "not a usable model" in str(failed.note)
+    assert f"lies in “{work}” until this download is cancelled" in str(failed.note)
+    assert "tell the publisher" in str(failed.note), "downloading it again would not help"
+    assert [path for path in setting.folder.iterdir() if path.name != PARTS_FOLDER] == []
+    assert sorted(path.name for path in work.glob("*.refused")) == [
+        f"0-{first}.refused",
+        f"1-{second}.refused",
+    ]
+    assert queue.sweep() == 0
+    setting.server.log.clear()
+    queue.resume(number)
+    wait_for(queue, number, lambda e: e.state == "failed" and e.note is not None)
+    assert setting.server.log == [], "what is there is not asked for again"
+    queue.cancel(number)
+    wait_for(queue, number, lambda e: e is None)
+    assert_no_parts(setting)
+
+
+def test_a_refused_file_that_lay_there_before_is_left_and_named(setting, open_queue, library):
+    file = setting.serve("bad.gguf", b"GGUF" + b"\xff" * 1000)
+    target = setting.folder / "bad.gguf"
+    target.parent.mkdir(parents=True)
+    target.write_bytes(b"GGUF" + b"\xff" * 1000)
+    queue = open_queue(take=Arrivals(library, lambda _model: None).take)
+    number = queue.add(setting.request(file)).id
+    queue.start()
+    failed = wait_for(queue, number, is_in("failed"))
+    assert f"“{target}” can be deleted" in str(failed.note)
+    assert target.is_file()
 
 
 def test_observers_are_called_in_another_thread(setting, open_queue):
