@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from localllm.paths import Paths
     from localllm.progress import Progress
 
-SAFE = text("What was measured before still counts.")
+_SAFE = text("What was measured before still counts.")
 SECONDS = 10.0
 # of them: what has not begun by then is left out
 _LAST_START, _LAST_START_BESIDE_GPU, _LAST_START_ON_GPU = 0.75, 0.35, 0.85
@@ -103,7 +103,8 @@ def calibrate(
         LocalLLMError: The disk has no room for the file that is measured.
         Cancelled: Through `progress`.
     """
-    load = _Load(computer or RunningBench(), machine.cpu.usable_cores, anyway=anyway)
+    safe = _SAFE if history.fits(machine) is not None else None
+    load = _Load(computer or RunningBench(), machine.cpu.usable_cores, safe, anyway=anyway)
     progress.update(0, 1, text("Looking whether the computer is idle…"))
     load.check_idle()
     began = time.monotonic()
@@ -113,7 +114,7 @@ def calibrate(
             devices = run.measure_devices(began)
         except EngineDied as error:
             raise EngineDied(
-                error.message, safe=SAFE, hint=text("Measure again."), detail=error.detail
+                error.message, safe=safe, hint=text("Measure again."), detail=error.detail
             ) from error
     notes = tuple(run.notes())
     facts: dict[str, object] = {
@@ -131,8 +132,8 @@ def calibrate(
 class _Load:
     """Watches other programs, before and between."""
 
-    def __init__(self, computer: Computer, cores: int, *, anyway: bool) -> None:
-        self._computer, self._cores, self._anyway = computer, cores, anyway
+    def __init__(self, computer: Computer, cores: int, safe: Text | None, *, anyway: bool) -> None:
+        self._computer, self._cores, self._safe, self._anyway = computer, cores, safe, anyway
         self.highest = 0.0
 
     def check_idle(self) -> None:
@@ -155,7 +156,7 @@ class _Load:
             )
             raise MachineBusy(
                 message,
-                safe=SAFE,
+                safe=self._safe,
                 hint=text("Try again when the computer is idle, or measure anyway."),
             )
 

@@ -138,9 +138,16 @@ def test_an_engine_that_is_killed_meanwhile_is_not_about_chats(paths, machine, q
             self.kill()
             return super().bench(*arguments)
 
+    history = SpeedHistory(paths.speeds_file)
+    with monkeypatch.context() as patched:
+        patched.setattr("localllm.core.calibration.bencher.Engine", Killed)
+        with pytest.raises(EngineDied) as caught:
+            calibrate(paths, machine, history, Progress(), computer=Computer())
+    assert caught.value.safe is None, "nothing was measured before"
+    calibrate(paths, machine, history, Progress(), computer=Computer())
     monkeypatch.setattr("localllm.core.calibration.bencher.Engine", Killed)
     with pytest.raises(EngineDied) as caught:
-        calibrate(paths, machine, SpeedHistory(paths.speeds_file), Progress(), computer=Computer())
+        calibrate(paths, machine, history, Progress(), computer=Computer())
     assert "measured before still counts" in str(caught.value.safe)
     assert "message" not in str(caught.value.hint)
 
