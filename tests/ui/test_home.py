@@ -3,6 +3,7 @@
 import time
 
 import pytest
+from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QLabel, QPushButton
 
@@ -251,8 +252,13 @@ def calibrator(monkeypatch, services):
 
 
 def test_a_busy_computer_is_measured_only_if_one_insists(page, calibrator, qtbot):
-    button(page, "Measure this computer").click()
+    page.window().activateWindow()
+    measure = button(page, "Measure this computer")
+    measure.setFocus()
+    qtbot.waitUntil(measure.hasFocus)
+    measure.click()
     qtbot.waitUntil(page._banner.isVisible)
+    qtbot.waitUntil(measure.hasFocus)
     assert "80 % of the processor busy" in page._banner.sentences
     assert button(page, "Measure this computer").isVisible()
     button(page, "Measure anyway").click()
@@ -284,6 +290,18 @@ def test_speeds_switch_to_calibrated(page, services, calibrator, qtbot, monkeypa
     assert "from 7 measurements here" in words_of(page._computer)
     advised = try_another(page, WhatIf("RTX 4090"), qtbot)
     assert advised.recommendation.best.speed.basis == "table", "another card was not measured"
+
+
+@pytest.mark.parametrize("part", ["_gpu", "_memory", "_back"])
+def test_esc_leads_back_to_this_computer(page, qtbot, part):
+    try_another(page, WhatIf("RTX 4090"), qtbot)
+    control = getattr(page._what_if, part)
+    page.window().activateWindow()
+    control.setFocus()
+    qtbot.waitUntil(control.hasFocus)
+    qtbot.keyClick(page.window().focusWidget(), Qt.Key.Key_Escape)
+    assert not page._what_if.isVisible()
+    qtbot.waitUntil(lambda: newest(page).what_if is None, timeout=SLOW)
 
 
 @pytest.mark.parametrize("state", ["plain", "another", "nothing", "measuring", "why"])

@@ -297,7 +297,7 @@ def test_removing_says_what_depends_on_it_and_can_be_undone(page, qtbot):
     assert page.list.search.hasFocus(), "the keyboard goes on in the page"
     settle(page, qtbot)
     assert path.exists()
-    choose(page, "Alpha-Q4_K_M", qtbot)
+    assert page.list.current.path == page.detail.model.path == path
     assert [profile.name for profile in page.detail.known_profiles] == ["Long"]
 
 

@@ -34,6 +34,8 @@ from localllm.ui.widgets.basics import (
 )
 
 if TYPE_CHECKING:
+    from PySide6.QtGui import QKeyEvent
+
     from localllm.core.calibration import CalibrationResult
     from localllm.core.library import LibraryModel
     from localllm.core.machine import Machine
@@ -78,6 +80,13 @@ class HomePage(ScrollArea):
         self._build()
         self._connect()
         self._on_machine_changed()  # known already where the window began with another page
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Leave the other computer with Esc."""
+        if event.key() == Qt.Key.Key_Escape and self._what_if.isVisible():
+            self._on_what_if_closed()
+        else:
+            super().keyPressEvent(event)
 
     def _connect(self) -> None:
         computer, speed = self._services.computer, self._computer.speed

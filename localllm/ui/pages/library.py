@@ -244,7 +244,7 @@ class LibraryPage(QWidget):
         self.acts.said.connect(self.said)
         self.acts.removal_known.connect(self._on_removal_known)
         self.acts.groups_found.connect(self.duplicates.show_groups)
-        self.acts.imported.connect(self.list.select)
+        self.acts.appeared.connect(self.list.select)
 
     def _on_asked(self, query: Query) -> None:
         if self._listing is not None:

@@ -66,7 +66,7 @@ class LibraryActions(QObject):
         said: arg: a passing sentence.
         removal_known: What removing would mean. arg: `Removal`.
         groups_found: Duplicates. arg: list of `DuplicateGroup`.
-        imported: arg: path of a model that is on the list now.
+        appeared: arg: path of a model that is on the list now.
     """
 
     changed = Signal()
@@ -75,7 +75,7 @@ class LibraryActions(QObject):
     said = Signal(str)
     removal_known = Signal(object)
     groups_found = Signal(object)
-    imported = Signal(str)
+    appeared = Signal(str)
 
     def __init__(self, services: Services, work: WorkList, parent: QObject) -> None:
         super().__init__(parent)
@@ -298,7 +298,7 @@ class LibraryActions(QObject):
         refused = [result for result in done.results if result.problem is not None]
         taken = [result.model for result in done.results if result.model is not None]
         if taken:
-            self.imported.emit(str(taken[-1].path))
+            self.appeared.emit(str(taken[-1].path))
             self.said.emit(say(plural(len(taken), "One model was added.", "{count} models were added.")))
         if not done.results:
             self.noticed.emit(Notice((self.tr("There is no GGUF file in it."),), "warning"))
@@ -335,7 +335,16 @@ class LibraryActions(QObject):
 
     def _undo_removal(self, removed: Removed) -> None:
         library = self._library
-        self._run(lambda progress: bring_back(library, removed, progress), self._on_done)
+
+        def work(progress: Progress) -> str:
+            bring_back(library, removed, progress)
+            return str(removed.removal.model.path)
+
+        self._run(work, self._on_brought_back)
+
+    def _on_brought_back(self, path: str) -> None:
+        self.appeared.emit(path)
+        self.changed.emit()
 
     def _on_profiled(self, result: _Profiled) -> None:
         if result.words:

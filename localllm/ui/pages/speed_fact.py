@@ -79,8 +79,10 @@ class SpeedFact(Fact):
 
     def show_progress(self, how_far: HowFar) -> None:
         """Show a measurement that is running."""
-        self._button.hide()
         self._cancel.show()
+        if self._button.hasFocus():
+            self._cancel.setFocus()
+        self._button.hide()
         self._bar.show()
         self._bar.setRange(0, round(100 * how_far.total))
         self._bar.setValue(round(100 * how_far.done))
@@ -90,8 +92,10 @@ class SpeedFact(Fact):
     def show_idle(self) -> None:
         """Show that nothing is being measured."""
         self._bar.hide()
-        self._cancel.hide()
         self._button.show()
+        if self._cancel.hasFocus():
+            self._button.setFocus()
+        self._cancel.hide()
         self._show()
 
     def _show(self) -> None:
