@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 from PySide6.QtGui import QColor, QPalette
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QCheckBox
 
 from localllm.paths import resources_folder
 from localllm.ui.theme import SCHEMES, build_palette, fill_style_sheet, load_tokens
@@ -77,6 +77,19 @@ def test_changing_the_scheme_changes_palette_and_icons(theme, qtbot):
     assert theme.icon("copy", "text").pixmap(24, 24).toImage() != before
     theme.apply("light")
     assert QApplication.palette().color(QPalette.ColorRole.Window) == theme.token("background")
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_checked_box_has_a_tick(theme, show, scheme):
+    theme.apply(scheme)
+    box = QCheckBox()
+    box.setChecked(True)
+    image = show(box, 40, 40).grab().toImage()
+    colors = [image.pixelColor(x, y).name() for x in range(image.width()) for y in range(image.height())]
+    theme.apply("light")
+    tokens = load_tokens(resources_folder() / "themes" / f"{scheme}.json")
+    assert colors.count(tokens["accent"]) > 50
+    assert colors.count(tokens["on_accent"]) > 5
 
 
 def test_every_icon_can_be_drawn(theme):
