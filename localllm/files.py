@@ -7,7 +7,14 @@ import os
 import sys
 import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -40,6 +47,42 @@ def move_into_place(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     _replace(source, target)
     _sync_folder(target.parent)
+
+
+def file_number(path: Path) -> int:
+    """Return what tells a file from another one made later under its name; 0 if there is none."""
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return 0
+
+
+@contextmanager
+def held_if_still(path: Path, number: int) -> Generator[bool]:
+    """Hold a file's lock, and say whether it is still the one of this number.
+
+    Of several programs that want to replace a file, so only one does.
+
+    Raises:
+        OSError: The folder cannot be written.
+    """
+    with FileLock(path.with_name(f"{path.name}.lock")):
+        yield file_number(path) == number
+
+
+def set_aside(path: Path, word: str, endings: Sequence[str] = ("",)) -> Path:
+    """Rename a file, and those beside it with these endings, to `name.<word>-<time>`; return its new path.
+
+    Raises:
+        OSError: The folder cannot be written.
+    """
+    stamp = f"{time.strftime('%Y%m%d-%H%M%S')}-{time.time_ns() % 1_000_000_000:09d}"
+    aside = path.with_name(f"{path.stem}.{word}-{stamp}{path.suffix}")
+    for ending in endings:
+        old = path.with_name(path.name + ending)
+        if old.exists():
+            old.replace(aside.with_name(aside.name + ending))
+    return aside
 
 
 def _replace(source: Path, target: Path) -> None:

@@ -16,6 +16,7 @@ from localllm.core.downloads.records import Download, Request
 from localllm.core.hub.records import RemoteFile
 from localllm.engine.protocol import pack_text, unpack_text
 from localllm.errors import StoreError
+from localllm.files import file_number, held_if_still, set_aside
 from localllm.texts import text
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class DownloadStore:
     A damaged file is kept beside the new one as `downloads.invalid-<time>.db`.
 
     Raises, from every method:
-        StoreError: The disk is full, or the file cannot be used.
+        StoreError: The disk is full, the file cannot be used, or it comes from a newer LocalLLM.
     """
 
     def __init__(self, path: Path) -> None:
@@ -52,17 +53,16 @@ class DownloadStore:
         self._path = path
         with self._translated():
             path.parent.mkdir(parents=True, exist_ok=True)
+            number = file_number(path)
             try:
                 self._db = self._open()
             except sqlite3.DatabaseError as error:
                 if isinstance(error, sqlite3.OperationalError):  # locked, or no space: it is not damaged
                     raise
-                for ending in ("", "-wal", "-shm"):
-                    broken = path.with_name(path.name + ending)
-                    if broken.exists():
-                        stamp = time.strftime("%Y%m%d-%H%M%S")
-                        broken.replace(path.with_name(f"{path.stem}.invalid-{stamp}.db{ending}"))
-                self._db = self._open()
+                with held_if_still(path, number) as still:
+                    if still:
+                        set_aside(path, "invalid", ("", "-wal", "-shm"))
+                    self._db = self._open()
 
     def close(self) -> None:
         """Close the file."""
@@ -197,7 +197,7 @@ class DownloadStore:
             for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "trusted_schema=OFF"):
                 db.execute(f"PRAGMA {pragma}")
             db.execute("BEGIN IMMEDIATE")
-            if db.execute("PRAGMA user_version").fetchone()[0] < _VERSION:
+            if _known_version(db) < _VERSION:
                 for statement in _SCHEMA.split(";"):
                     db.execute(statement)
                 db.execute(f"PRAGMA user_version = {_VERSION}")
@@ -238,3 +238,14 @@ class DownloadStore:
                 safe=text("Models that are on this disk are not concerned."),
                 hint=text("Make room on the disk, and check that the folder can be written."),
             ) from error
+
+
+def _known_version(db: sqlite3.Connection) -> int:
+    version: int = db.execute("PRAGMA user_version").fetchone()[0]
+    if version > _VERSION:
+        raise StoreError(
+            text("The list of downloads was written by a newer LocalLLM."),
+            safe=text("Models that are on this disk are not concerned."),
+            hint=text("Update LocalLLM, then start it again."),
+        )
+    return version

@@ -9,17 +9,15 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
-import time
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-
-from filelock import FileLock
 
 from localllm.core.library.model import LoadProfile, Provenance
 from localllm.core.library.schema import MIGRATIONS, PERSON_MADE, migrate
 from localllm.engine.protocol import LoadSettings, Sampling, from_record, to_record
 from localllm.errors import StoreError, UsageError
+from localllm.files import file_number, held_if_still, set_aside
 from localllm.texts import text
 
 if TYPE_CHECKING:
@@ -165,19 +163,14 @@ class Index:
 
     def _rebuild(self, damaged: int) -> None:
         """Put the file of this number aside and save from it what can be, unless somebody else has."""
-        with FileLock(self.path.with_name(f"{self.path.name}.lock")):
-            if self._number() == damaged:
+        with held_if_still(self.path, damaged) as still:
+            if still:
                 self._rebuild_alone()
             else:
                 self.rebuilt = self.path.with_name(self.path.name)
 
     def _rebuild_alone(self) -> None:
-        stamp = f"{time.strftime('%Y%m%d-%H%M%S')}-{time.time_ns() % 1_000_000_000:09d}"
-        aside = self.path.with_name(f"{self.path.stem}.damaged-{stamp}.db")
-        for suffix in ("", "-journal"):
-            old = self.path.with_name(self.path.name + suffix)
-            if old.exists():
-                old.replace(aside.with_name(aside.name + suffix))
+        aside = set_aside(self.path, "damaged", ("", "-journal"))
         saved = {table: list(_salvage(aside, table)) for table in PERSON_MADE}
         with closing(self._connect()) as db:
             db.execute("BEGIN IMMEDIATE")
@@ -198,7 +191,7 @@ class Index:
 
     @contextmanager
     def _translated(self) -> Generator[None]:
-        number = self._number()
+        number = file_number(self.path)
         try:
             yield
         except (sqlite3.Error, OSError, UnicodeError, json.JSONDecodeError) as error:
@@ -229,13 +222,6 @@ class Index:
             else text("Check that the folder “{path}” can be written.", path=str(self.path.parent)),
             detail=str(error),
         )
-
-    def _number(self) -> int:
-        """Return what tells this file from one made anew; 0 if there is none."""
-        try:
-            return self.path.stat().st_ino
-        except OSError:
-            return 0
 
 
 def tidy_name(name: str) -> str:

@@ -1,5 +1,7 @@
 """The queue: order, pause, restart, other programs, full disks."""
 
+import contextlib
+import dataclasses
 import json
 import os
 import signal
@@ -8,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -15,8 +18,9 @@ from localllm.core.downloads import queue as queue_module
 from localllm.core.downloads.arrivals import Arrivals
 from localllm.core.downloads.queue import PARTS_FOLDER, DownloadQueue
 from localllm.core.downloads.records import Removable
+from localllm.core.downloads.store import DownloadStore
 from localllm.core.library import Library
-from localllm.errors import Cancelled, NotEnoughDisk
+from localllm.errors import Cancelled, NotEnoughDisk, StoreError
 from localllm.paths import Paths
 from localllm.progress import Progress
 from localllm.settings import Settings
@@ -251,6 +255,40 @@ def test_a_damaged_list_is_kept_aside(setting, open_queue, tmp_path):
     queue.add(setting.request())
     (kept,) = tmp_path.glob("downloads.invalid-*.db")
     assert kept.read_bytes().startswith(b"not a database")
+
+
+def test_two_programs_that_meet_a_damaged_list_set_it_aside_once(setting, tmp_path):
+    path = tmp_path / "downloads.db"
+    for _ in range(10):
+        path.write_bytes(b"not a database" * 1000)
+        together = threading.Barrier(4)
+
+        def meet(number, together=together):
+            together.wait()
+            store = DownloadStore(path)
+            folder = setting.folder / str(number)
+            store.add(dataclasses.replace(setting.request(), folder=folder))
+            store.close()
+
+        with ThreadPoolExecutor(4) as programs:
+            list(programs.map(meet, range(4)))
+        store = DownloadStore(path)
+        assert len(store.all()) == 4, "what one of them wrote has not been set aside by another"
+        store.close()
+        (kept,) = tmp_path.glob("downloads.invalid-*.db")
+        assert kept.read_bytes().startswith(b"not a database")
+        for file in tmp_path.glob("downloads*"):
+            file.unlink()
+
+
+def test_a_list_of_a_newer_version_is_refused_and_left_as_it_is(open_queue, tmp_path):
+    open_queue().close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "downloads.db")) as db:
+        db.execute("PRAGMA user_version = 999")
+    with pytest.raises(StoreError, match="newer LocalLLM") as caught:
+        DownloadStore(tmp_path / "downloads.db")
+    assert "Update LocalLLM" in str(caught.value.hint)
+    assert list(tmp_path.glob("downloads.invalid-*")) == []
 
 
 def test_every_figure_is_stored(setting, open_queue, tmp_path):
