@@ -145,6 +145,18 @@ class StoreError(LocalLLMError):
     """The chats on disk cannot be read or written."""
 
 
+class CheckpointRefused(LocalLLMError):
+    """A checkpoint, or an adapter, cannot be converted; nothing was written."""
+
+
+class QuantizationRefused(LocalLLMError):
+    """A model cannot be quantized as asked; nothing was written."""
+
+
+class BrokenResult(LocalLLMError):
+    """What was converted or quantized does not work; it was not registered."""
+
+
 class MachineBusy(LocalLLMError):
     """Other programs use the computer: a measurement would not be true."""
 

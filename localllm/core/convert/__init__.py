@@ -1,0 +1,1 @@
+"""Convert a checkpoint in Hugging Face format to GGUF."""
