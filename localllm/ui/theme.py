@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import tempfile
-import weakref
-from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from PySide6.QtCore import QByteArray, QObject, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QGuiApplication, QIcon, QPainter, QPalette, QPixmap
 from PySide6.QtSvg import QSvgRenderer
 from PySide6.QtWidgets import QApplication, QStyleFactory
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SCHEMES = ("light", "dark")
 _ROLES = {
@@ -63,8 +62,6 @@ class Theme(QObject):
         self._schemes = {name: load_tokens(resources / "themes" / f"{name}.json") for name in SCHEMES}
         self._template = (resources / "style.qss").read_text(encoding="utf-8")
         self._icons: dict[tuple[str, str], QIcon] = {}
-        self._drawn = Path(tempfile.mkdtemp(prefix="LocalLLM-"))  # style sheets want files
-        weakref.finalize(self, shutil.rmtree, self._drawn, ignore_errors=True)
         self._wish = "system"
         self.scheme = "light"
         QGuiApplication.styleHints().colorSchemeChanged.connect(self._on_system_changed)
@@ -95,29 +92,22 @@ class Theme(QObject):
             app.setStyle(QStyleFactory.create("Fusion"))
         app.setPalette(build_palette(self._schemes[scheme]))
         sizes = {f"size_{name}": f"{app.font().pointSizeF() * s:.1f}pt" for name, s in _FONT_SCALES.items()}
-        pictures = {"tick": self._write_picture("check", "on_accent")}
-        app.setStyleSheet(fill_style_sheet(self._template, self._schemes[scheme] | sizes | pictures))
+        tick = self._resources / "themes" / f"check-{scheme}.svg"  # style sheets want files
+        values = self._schemes[scheme] | sizes | {"tick": f'"{tick.as_posix()}"'}
+        app.setStyleSheet(fill_style_sheet(self._template, values))
         self.changed.emit()
 
     def _on_system_changed(self) -> None:
         if self._wish == "system" and _system_scheme() != self.scheme:
             self._show(_system_scheme())
 
-    def _write_picture(self, name: str, token: str) -> str:
-        """Return the path of a file with an icon in a token's colour, as a style sheet writes it."""
-        path = self._drawn / f"{name}-{self.scheme}.svg"
-        path.write_bytes(self._svg(name, token))
-        return f'"{path.as_posix()}"'
-
-    def _svg(self, name: str, token: str) -> bytes:
-        source = (self._resources / "icons" / f"{name}.svg").read_text(encoding="utf-8")
-        return source.replace("currentColor", self._schemes[self.scheme][token]).encode()
-
     def _draw_icon(self, name: str, token: str) -> QIcon:
+        source = (self._resources / "icons" / f"{name}.svg").read_text(encoding="utf-8")
         icon = QIcon()
         modes = ((QIcon.Mode.Normal, token), (QIcon.Mode.Disabled, "border_strong"))
         for mode, color in modes:
-            renderer = QSvgRenderer(QByteArray(self._svg(name, color)))
+            svg = source.replace("currentColor", self._schemes[self.scheme][color])
+            renderer = QSvgRenderer(QByteArray(svg.encode()))
             for size in (16, 20, 24, 32, 48):
                 icon.addPixmap(_render(renderer, size), mode)
         return icon
