@@ -48,6 +48,8 @@ class Computed:
     Attributes:
         make: Must return an array of `dtype`, of this shape but for the number of rows.
         whole: Whether `make` always computes the whole, so that reading by rows would repeat the work.
+        sources: What `make` reads. A shard is deleted behind when nothing still to be written reads it, so a
+            source that is not named here may be gone when it is needed.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Computed:
     dtype: str
     make: Callable[[int, int], Array]
     whole: bool = False
+    sources: tuple[Tensor, ...] = ()
 
     def read(self, first: int = 0, last: int | None = None) -> Array:
         """Return rows; see `Tensor.read`."""
