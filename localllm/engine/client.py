@@ -23,8 +23,10 @@ from localllm.engine.protocol import (
     LoadSettings,
     Piece,
     PromptProgress,
+    Quantize,
     Sampling,
     Stats,
+    TensorStep,
     buffers_from_records,
     error_from_record,
     from_record,
@@ -45,7 +47,7 @@ FORCE_SECONDS = 3.0  # a stop that the engine does not follow within this is enf
 _POLL_SECONDS = 0.1
 _CHILD_MODULE = "localllm.engine.child"
 _LAST_EVENTS = frozenset(
-    {"loaded", "counted", "finished", "devices", "dry_run", "benched", "error", "cancelled"}
+    {"loaded", "counted", "finished", "devices", "dry_run", "benched", "quantized", "error", "cancelled"}
 )  # of a request
 
 
@@ -191,12 +193,28 @@ class Engine:
         """
         self.loaded = None
         records = [to_record(test) for test in tests]
-        values = {"path": str(path), "settings": to_record(settings), "tests": records}
+        values: dict[str, Any] = {"path": str(path), "settings": to_record(settings), "tests": records}
         with _Request(self, "bench", **values) as request:
             while (event := request.next(progress))["event"] != "benched":
                 if event["event"] == "sample":
                     yield BenchSample(event["test"], event["nanoseconds"])
             yield from_record(BenchReport, event["report"])
+
+    def quantize(
+        self, source: Path, target: Path, settings: Quantize, progress: Progress | None = None
+    ) -> Iterator[TensorStep]:
+        """Write a quantized copy of a model, or say what it would be; yields each tensor as its turn comes.
+
+        llama.cpp cannot be stopped at it: cancelling ends the process and leaves a file without a header.
+
+        Raises:
+            QuantizationRefused: llama.cpp refuses the file or the settings; a file may be left.
+            Cancelled: Through `progress`.
+        """
+        values: dict[str, Any] = {"target": str(target), "settings": to_record(settings)}
+        with _Request(self, "quantize", force_seconds=0.0, path=str(source), **values) as request:
+            while (event := request.next(progress))["event"] != "quantized":
+                yield TensorStep(event["name"], event["type_name"], event["wanted"])
 
     def stop(self) -> None:
         """End the process; its memory is free when this returns."""
@@ -257,8 +275,11 @@ def died(death: Death, message: Any = None) -> EngineDied:
 class _Request:
     """One request on its way: numbers its events, cancels it when it is left early."""
 
-    def __init__(self, engine: Engine, op: str, **values: Any) -> None:
+    def __init__(
+        self, engine: Engine, op: str, *, force_seconds: float = FORCE_SECONDS, **values: Any
+    ) -> None:
         self._engine = engine
+        self._force_seconds = force_seconds
         self._ended = False
         self._cancel_sent = False
         self.number, self._events = engine.open_request()
@@ -286,7 +307,7 @@ class _Request:
                 event = self._events.get(timeout=_POLL_SECONDS / 2)
             except queue.Empty:
                 waited += _POLL_SECONDS / 2
-                if waited > (FORCE_SECONDS if self._cancel_sent else seconds):
+                if waited > (self._force_seconds if self._cancel_sent else seconds):
                     self._engine.kill()
                 continue
             return self._check(event)

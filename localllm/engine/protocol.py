@@ -9,6 +9,7 @@ One JSON object a line. Requests carry `op` and `id`; every event repeats the `i
     devices                                             → devices
     dry_run   path, settings (DryRun)                   → dry_run | error
     bench     path, settings, tests (BenchTest…)        → load_progress*, sample*, benched | error
+    quantize  path, target, settings (Quantize)         → tensor* (TensorStep), quantized | error
 """
 
 from __future__ import annotations
@@ -17,7 +18,14 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, cast
 
-from localllm.errors import BadModelFile, ContextTooSmall, EngineError, LocalLLMError, ModelNotFound
+from localllm.errors import (
+    BadModelFile,
+    ContextTooSmall,
+    EngineError,
+    LocalLLMError,
+    ModelNotFound,
+    QuantizationRefused,
+)
 from localllm.texts import Bytes, Number, Text
 
 Record = TypeVar("Record")
@@ -232,6 +240,66 @@ class BenchReport:
 BenchEvent = BenchSample | BenchReport
 
 
+@dataclass(frozen=True)
+class ImportanceData:
+    """An importance matrix as llama.cpp is handed it.
+
+    Attributes:
+        path: A file of float32 values, those of the entries one after the other.
+        entries: Name of each tensor, and how many values it has.
+        file, dataset, chunks: What is written into the result's header; "" and 0 leave it out.
+    """
+
+    path: str
+    entries: tuple[tuple[str, int], ...]
+    file: str
+    dataset: str = ""
+    chunks: int = 0
+
+
+@dataclass(frozen=True)
+class Quantize:
+    """What llama.cpp's quantizer is asked for; types are ggml's numbers, -1 = none in particular.
+
+    Attributes:
+        file_type: llama.cpp's number of the mixture.
+        tensor_types: Pattern (a regular expression that is searched for) and type; the first that is found.
+        prune_layers: Layers to leave out, ascending.
+        only_copy: Keep every tensor as it is.
+        dry_run: Say which tensor would get which type, and write nothing.
+        alignment: Written into the header where it is not 0: results are always aligned to 32 bytes.
+        buffer: Bytes of rows in memory at once.
+    """
+
+    file_type: int
+    threads: int
+    allow_requantize: bool = False
+    leave_output: bool = False
+    pure: bool = False
+    keep_split: bool = False
+    only_copy: bool = False
+    dry_run: bool = False
+    output_type: int = -1
+    embedding_type: int = -1
+    tensor_types: tuple[tuple[str, int], ...] = ()
+    prune_layers: tuple[int, ...] = ()
+    importance: ImportanceData | None = None
+    alignment: int = 0
+    buffer: int = 256 << 20
+
+
+@dataclass(frozen=True)
+class TensorStep:
+    """A tensor's turn has come; in a dry run with the type that it would get.
+
+    `wanted` is the type that its rows are not long enough for, "" if there was none.
+    """
+
+    name: str
+    type_name: str = ""
+    wanted: str = ""
+
+
 def to_record(record: Any) -> dict[str, Any]:
     """Return a protocol dataclass as JSON data."""
     return dataclasses.asdict(record)
@@ -259,12 +327,22 @@ def model_from_record(record: dict[str, Any]) -> LoadedModel:
     return dataclasses.replace(plain, notices=notices, buffers=buffers_from_records(record["buffers"]))
 
 
+def quantize_from_record(record: dict[str, Any]) -> Quantize:
+    """Read `Quantize` as `to_record` wrote it."""
+    settings = from_record(Quantize, record)
+    data = record.get("importance")
+    return dataclasses.replace(settings, importance=from_record(ImportanceData, data) if data else None)
+
+
 def buffers_from_records(records: list[dict[str, Any]]) -> tuple[DeviceBuffers, ...]:
     """Read a list of `DeviceBuffers`."""
     return tuple(from_record(DeviceBuffers, record) for record in records)
 
 
-_ERRORS = {kind.__name__: kind for kind in (BadModelFile, ContextTooSmall, EngineError, ModelNotFound)}
+_ERRORS = {
+    kind.__name__: kind
+    for kind in (BadModelFile, ContextTooSmall, EngineError, ModelNotFound, QuantizationRefused)
+}
 _VALUES = {kind.__name__: kind for kind in (Text, Bytes, Number)}
 
 

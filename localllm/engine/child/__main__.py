@@ -16,6 +16,7 @@ from localllm.engine.child.bench import Bench
 from localllm.engine.child.dry_run import DryRunner
 from localllm.engine.child.generation import Generator
 from localllm.engine.child.model import Model, StopFlag
+from localllm.engine.child.quantize import quantize
 from localllm.engine.protocol import (
     BenchTest,
     ChatMessage,
@@ -26,6 +27,7 @@ from localllm.engine.protocol import (
     error_to_record,
     from_record,
     model_to_record,
+    quantize_from_record,
     to_record,
 )
 from localllm.engine.templates import ChatTemplate
@@ -83,6 +85,7 @@ class EngineChild:
             "devices": self._devices,
             "bench": self._bench,
             "dry_run": self._dry_run,
+            "quantize": self._quantize,
         }
         try:
             handlers[request["op"]](request)
@@ -196,6 +199,17 @@ class EngineChild:
     def _dry_run(self, request: Message) -> None:
         buffers = self._dry_runner.measure(Path(request["path"]), from_record(DryRun, request["settings"]))
         self._send(request, "dry_run", buffers=[to_record(entry) for entry in buffers])
+
+    def _quantize(self, request: Message) -> None:
+        self._close()
+        quantize(
+            Path(request["path"]),
+            Path(request["target"]),
+            quantize_from_record(request["settings"]),
+            self._log,
+            lambda step: self._send(request, "tensor", **to_record(step)),
+        )
+        self._send(request, "quantized")
 
     def _bench(self, request: Message) -> None:
         path, settings = Path(request["path"]), from_record(LoadSettings, request["settings"])

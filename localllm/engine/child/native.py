@@ -8,10 +8,13 @@ from __future__ import annotations
 import ctypes
 from collections import deque
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import llama_cpp
 import llama_cpp.llama_cpp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 llama: Any = llama_cpp.llama_cpp  # untyped: the binding's annotations do not describe its ctypes arguments
 
@@ -27,12 +30,16 @@ class NativeLog:
 
     def __init__(self) -> None:
         self._lines: deque[tuple[int, str]] = deque(maxlen=200)
+        self.listener: Callable[[str], None] | None = None  # gets every fragment of a line as it is said
         self._callback = llama.llama_log_callback(self._on_log)
         llama.llama_log_set(self._callback, ctypes.c_void_p(0))
 
     def _on_log(self, level: int, line: bytes, _user_data: object) -> None:
         if level != _DEBUG and line:
-            self._lines.append((level, line.decode("utf-8", "replace").strip()))
+            fragment = line.decode("utf-8", "replace")
+            self._lines.append((level, fragment.strip()))
+            if self.listener is not None:
+                self.listener(fragment)
 
     def clear(self) -> None:
         """Forget what was said before."""
