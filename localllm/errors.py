@@ -3,6 +3,7 @@
 LocalLLMError            what happened · what is safe · what to do · detail for a report
 ├── BadModelFile         not a GGUF, truncated, unsupported, hostile
 ├── ModelNotFound        no model of that name or path
+├── AdapterRefused       a LoRA adapter cannot be laid over this model
 ├── NotEnoughMemory      the model and its context do not fit
 ├── NeedsHeader          its memory cannot be computed from what is known of it
 ├── ContextTooSmall      one message alone is longer than the context
@@ -13,6 +14,7 @@ LocalLLMError            what happened · what is safe · what to do · detail f
 │   └── HubRefused       gated, private, unknown, or the token is not accepted
 ├── DownloadError        a download stopped; what arrived is kept unless it says otherwise
 │   └── NotEnoughDisk    it does not fit on its disk
+├── DamagedCache         what was kept to save time cannot be read; it can be made again
 ├── MachineBusy          other programs use the computer: a measurement would not be true
 ├── StoreError           the chats on disk cannot be read or written
 └── UsageError           a command or a setting that makes no sense
@@ -55,6 +57,10 @@ class BadModelFile(LocalLLMError):
 
 class ModelNotFound(LocalLLMError):
     """There is no model of that name or path."""
+
+
+class AdapterRefused(LocalLLMError):
+    """An adapter cannot be laid over the model that is loaded; the model stays as it was."""
 
 
 class NotEnoughMemory(LocalLLMError):
@@ -155,6 +161,10 @@ class QuantizationRefused(LocalLLMError):
 
 class BrokenResult(LocalLLMError):
     """What was converted or quantized does not work; it was not registered."""
+
+
+class DamagedCache(LocalLLMError):
+    """What was kept to save time cannot be read; it can be made again."""
 
 
 class MachineBusy(LocalLLMError):

@@ -5,10 +5,14 @@ One JSON object a line. Requests carry `op` and `id`; every event repeats the `i
     load      path, settings (LoadSettings)             → load_progress*, loaded | error
     count     messages                                  → counted | error
     generate  messages, sampling (Sampling)             → prompt_progress*, piece*, finished | error
+    adapt     adapters (Adapter…)                       → adapted | error
     cancel    target (the id of a load, generate, …)    → nothing of its own
     devices                                             → devices
     dry_run   path, settings (DryRun)                   → dry_run | error
     bench     path, settings, tests (BenchTest…)        → load_progress*, sample*, benched | error
+    score     path, settings, pass, reference           → load_progress*, pass, chunk*, scored | error
+    imatrix   path, settings, pass, target, source      → load_progress*, pass, chunk*, collected | error
+    write     path, settings, tokens, seed              → load_progress*, written* | error
     quantize  path, target, settings (Quantize)         → tensor* (TensorStep), quantized | error
 """
 
@@ -19,12 +23,15 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, cast
 
 from localllm.errors import (
+    AdapterRefused,
     BadModelFile,
     ContextTooSmall,
+    DamagedCache,
     EngineError,
     LocalLLMError,
     ModelNotFound,
     QuantizationRefused,
+    UsageError,
 )
 from localllm.texts import Bytes, Number, Text
 
@@ -45,6 +52,14 @@ class ChatMessage:
 
 
 @dataclass(frozen=True)
+class Adapter:
+    """A LoRA adapter that is laid over a model: `strength` 0 changes nothing, 1 is as it was trained."""
+
+    path: str
+    strength: float = 1.0
+
+
+@dataclass(frozen=True)
 class LoadSettings:
     """How a model is loaded.
 
@@ -59,6 +74,7 @@ class LoadSettings:
         kv_type_v: Type of the values; a quantized one needs flash attention.
         extra_buffers: Let llama.cpp repack weights for this processor (CPU_REPACK, AMX). AMX crashes on some
             machines (https://github.com/ggml-org/llama.cpp/issues/20824).
+        adapters: What is laid over the model; can be changed without loading it again.
     """
 
     context_length: int = 8192
@@ -71,6 +87,7 @@ class LoadSettings:
     kv_type_v: str = "f16"
     flash_attention: bool = True
     extra_buffers: bool = True
+    adapters: tuple[Adapter, ...] = dataclasses.field(default=(), metadata={"of": Adapter})
 
 
 @dataclass(frozen=True)
@@ -307,12 +324,16 @@ def to_record(record: Any) -> dict[str, Any]:
 
 def from_record(kind: type[Record], data: dict[str, Any]) -> Record:
     """Read a protocol dataclass; lists become tuples, unknown names are ignored."""
-    names = {f.name for f in dataclasses.fields(cast("Any", kind))}
+    known = {f.name: f.metadata.get("of") for f in dataclasses.fields(cast("Any", kind))}
     values: dict[str, Any] = {}
     for name, value in data.items():
-        if name in names:
-            values[name] = tuple(cast("list[Any]", value)) if isinstance(value, list) else value
+        if name in known:
+            values[name] = _items(value, known[name]) if isinstance(value, list) else value
     return kind(**values)
+
+
+def _items(values: list[Any], kind: type[Any] | None) -> tuple[Any, ...]:
+    return tuple(values) if kind is None else tuple(from_record(kind, value) for value in values)
 
 
 def model_to_record(model: LoadedModel) -> dict[str, Any]:
@@ -341,7 +362,7 @@ def buffers_from_records(records: list[dict[str, Any]]) -> tuple[DeviceBuffers, 
 
 _ERRORS = {
     kind.__name__: kind
-    for kind in (BadModelFile, ContextTooSmall, EngineError, ModelNotFound, QuantizationRefused)
+    for kind in (AdapterRefused, BadModelFile, ContextTooSmall, EngineError, ModelNotFound, QuantizationRefused)
 }
 _VALUES = {kind.__name__: kind for kind in (Text, Bytes, Number)}
 

@@ -79,7 +79,7 @@ class Model:
         loaded = read_resident()
         self.vocab: Any = llama.llama_model_get_vocab(self._model)
         try:
-            self._refuse_without_vocabulary(path)
+            require_vocabulary(self.vocab, path)
             self.context: Any = open_context(self._model, settings, log, stop)
             self.buffers = read_buffers(self._model, self.context, log)
             own = own_weights(self.context)
@@ -91,30 +91,31 @@ class Model:
             self.free()
             raise
 
-    def _refuse_without_vocabulary(self, path: Path) -> None:
-        """Such a file loads, and ends the process at its first text."""
-        if llama.llama_vocab_type(self.vocab) == _NO_VOCABULARY:
-            raise BadModelFile(
-                text("“{name}” has no vocabulary: it cannot read or write text.", name=path.name),
-                hint=text("Choose another file."),
-            )
-
     def warm_up(self) -> None:
         """Decode a short prompt while failure is still cheap: kernels load, pages are read, memory is taken.
 
         Several tokens, because a prompt takes other kernels than a single token.
         """
+        if not self.computes():
+            raise EngineError(
+                text("This model computes no usable numbers: its weights are damaged."),
+                hint=text("Download it again, or choose another file."),
+            )
+
+    def computes(self) -> bool:
+        """Decode a short prompt on an empty KV cache; return whether a usable number comes out."""
+        self.forget()
         token = max(0, llama.llama_vocab_bos(self.vocab))
         if self.decode([token] * _WARM_UP_TOKENS) != 0:
             if self.stop.is_set:
                 raise Cancelled
             raise context_error(self._log.errors())
         first = llama.llama_get_logits_ith(self.context, -1)[0]
-        if not math.isfinite(first):
-            raise EngineError(
-                text("This model computes no usable numbers: its weights are damaged."),
-                hint=text("Download it again, or choose another file."),
-            )
+        self.forget()
+        return math.isfinite(first)
+
+    def forget(self) -> None:
+        """Empty the KV cache."""
         llama.llama_memory_clear(self.memory, True)  # noqa: FBT003 - C signature
 
     def decode(self, tokens: Sequence[int]) -> int:
@@ -173,6 +174,11 @@ class Model:
         }
 
     @property
+    def handle(self) -> Any:
+        """llama.cpp's handle of the weights."""
+        return self._model
+
+    @property
     def chat_template(self) -> str | None:
         """The template in the file."""
         source = llama.llama_model_chat_template(self._model, None)
@@ -223,6 +229,19 @@ class Model:
             self._model = None
 
 
+def require_vocabulary(vocab: Any, path: Path) -> None:
+    """Refuse a model without a vocabulary: it loads, and ends the process at its first text.
+
+    Raises:
+        BadModelFile: It has none.
+    """
+    if llama.llama_vocab_type(vocab) == _NO_VOCABULARY:
+        raise BadModelFile(
+            text("“{name}” has no vocabulary: it cannot read or write text.", name=path.name),
+            hint=text("Choose another file."),
+        )
+
+
 def load_weights(
     path: Path,
     settings: LoadSettings,
@@ -258,8 +277,26 @@ def load_weights(
     return model
 
 
-def open_context(model: Any, settings: LoadSettings, log: NativeLog, stop: StopFlag) -> Any:
-    """Return llama.cpp's handle of a context of one sequence.
+def open_context(
+    model: Any,
+    settings: LoadSettings,
+    log: NativeLog,
+    stop: StopFlag,
+    *,
+    outputs: int = 1,
+    sequences: int = 1,
+    observer: Any = None,
+) -> Any:
+    """Return llama.cpp's handle of a context.
+
+    Args:
+        model: llama.cpp's handle.
+        settings: How it is loaded.
+        log: Says why it was refused.
+        stop: Ends a decode.
+        outputs: Tokens of a batch with logits: only the last one's saves ubatch × vocabulary × 4 bytes.
+        sequences: They share the context length.
+        observer: Callback for what the graph computes; must stay referenced.
 
     Raises:
         EngineError: llama.cpp refused the settings.
@@ -268,7 +305,10 @@ def open_context(model: Any, settings: LoadSettings, log: NativeLog, stop: StopF
     parameters.n_ctx = min(settings.context_length or llama.llama_model_n_ctx_train(model), 1 << 24)
     parameters.n_batch = settings.batch
     parameters.n_ubatch = settings.ubatch
-    parameters.n_outputs_max = 1  # only the last token's logits: saves ubatch × vocabulary × 4 bytes
+    parameters.n_outputs_max = outputs
+    parameters.n_seq_max = sequences
+    if observer is not None:
+        parameters.cb_eval = observer
     parameters.n_threads = parameters.n_threads_batch = settings.threads
     parameters.flash_attn_type = (
         llama.LLAMA_FLASH_ATTN_TYPE_AUTO if settings.flash_attention else llama.LLAMA_FLASH_ATTN_TYPE_DISABLED

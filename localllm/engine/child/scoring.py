@@ -1,0 +1,150 @@
+"""From logits to what a text's tokens cost a model, and how far it is from a reference.
+
+As llama-perplexity computes them (llama.cpp 0c1e570, tools/perplexity/perplexity.cpp): exponentials in
+float32, their sum in float64. A reference's probabilities are kept in 16 bits: per position two float32
+(scale, lowest) and, for each token, value · scale + lowest = log p; 0 stands for everything that is 16 nats
+or more below the most likely token.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float32]
+    Packed = NDArray[np.uint16]
+
+WINDOW = np.float32(16)  # nats below the most likely token
+HEAD = 4  # uint16 of a packed row before its values: two float32
+_STEPS = np.float32(65535)
+_BLOCK = 1 << 18  # logits: what is worked on at once stays in a core's cache
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One entry for each position; `nll` and `reference_nll` of the right token, nats."""
+
+    nll: NDArray[np.float32]
+    reference_nll: NDArray[np.float32]
+    divergence: NDArray[np.float32]
+    delta_p: NDArray[np.float32]
+    same_top: NDArray[np.bool_]
+
+
+def packed_width(vocabulary: int) -> int:
+    """Return the uint16 of one packed row."""
+    return 2 * ((vocabulary + 1) // 2) + HEAD
+
+
+class Scorer:
+    """Works on the rows of a chunk with several threads: numpy lets go of the interpreter."""
+
+    def __init__(self, threads: int) -> None:
+        self._pool = ThreadPoolExecutor(threads)
+
+    def nll(self, logits: Floats, tokens: NDArray[np.int32]) -> NDArray[np.float64]:
+        """Return the negative log-likelihood of each row's right token, nats.
+
+        Args:
+            logits: [positions, vocabulary].
+            tokens: The right one for each position.
+        """
+        found = np.empty(len(logits), np.float64)
+
+        def work(rows: slice) -> None:
+            found[rows] = _nll(logits[rows], tokens[rows])
+
+        self._each(work, logits)
+        return found
+
+    def pack(self, logits: Floats) -> Packed:
+        """Return log-probabilities in 16 bits, [positions, packed_width]."""
+        packed = np.zeros((len(logits), packed_width(logits.shape[1])), np.uint16)
+
+        def work(rows: slice) -> None:
+            for number in range(rows.start, rows.stop):
+                _pack_row(logits[number], packed[number])
+
+        self._each(work, logits)
+        return packed
+
+    def compare(self, logits: Floats, tokens: NDArray[np.int32], packed: Packed) -> Comparison:
+        """Compare with a reference's packed rows; else as `nll`."""
+        count = len(logits)
+        nll, reference, divergence, delta = (np.empty(count, np.float32) for _ in range(4))
+        same = np.empty(count, np.bool_)
+
+        def work(rows: slice) -> None:
+            for n in range(rows.start, rows.stop):
+                nll[n], reference[n], divergence[n], same[n] = _compare(logits[n], int(tokens[n]), packed[n])
+
+        self._each(work, logits)
+        np.subtract(np.exp(-nll), np.exp(-reference), out=delta)
+        return Comparison(nll, reference, divergence, delta, same)
+
+    def close(self) -> None:
+        """End the threads."""
+        self._pool.shutdown()
+
+    def _each(self, work: object, logits: Floats) -> None:
+        list(self._pool.map(work, _blocks(logits)))  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+
+def _blocks(logits: Floats) -> Iterator[slice]:
+    step = max(1, _BLOCK // logits.shape[1])
+    for start in range(0, len(logits), step):
+        yield slice(start, min(start + step, len(logits)))
+
+
+def _nll(logits: Floats, tokens: NDArray[np.int32]) -> NDArray[np.float64]:
+    top = logits.max(axis=1)
+    right = logits[np.arange(len(tokens)), tokens] - top
+    powers = np.subtract(logits, top[:, None])
+    np.exp(powers, out=powers)
+    return np.log(powers.sum(axis=1, dtype=np.float64)) - right
+
+
+def _log_sum(logits: Floats, top: np.float32) -> np.float32:
+    powers = np.subtract(logits, top)
+    np.exp(powers, out=powers)
+    return np.float32(np.log(powers.sum(dtype=np.float64)))
+
+
+def _pack_row(logits: Floats, row: Packed) -> None:
+    top = logits.max()
+    low = max(logits.min(), top - WINDOW)
+    scale = (top - low) / _STEPS
+    row[:HEAD].view(np.float32)[:] = scale, low - top - _log_sum(logits, top)
+    if scale:
+        steps = np.subtract(logits, low)
+        np.multiply(steps, np.float32(1) / scale, out=steps)
+        np.rint(steps, out=steps)
+        np.clip(steps, 0, _STEPS, out=steps)
+        row[HEAD : HEAD + len(logits)] = steps
+
+
+def _compare(
+    logits: Floats, token: int, row: Packed
+) -> tuple[np.float32, np.float32, np.float64, np.bool_]:
+    best = int(logits.argmax())
+    top = logits[best]
+    whole = top + _log_sum(logits, top)
+    scale, low = row[:HEAD].view(np.float32)
+    reference = row[HEAD : HEAD + len(logits)].astype(np.float32)
+    reference *= scale
+    reference += low
+    likely = np.flatnonzero(reference > -WINDOW)
+    expected = reference[likely]
+    terms = expected - logits[likely]
+    terms += whole
+    terms *= np.exp(expected)
+    same = np.bool_(best == int(reference.argmax()))
+    return whole - logits[token], -reference[token], terms.sum(dtype=np.float64), same
