@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from localllm.core.convert.safetensors import Stored
 from localllm.core.convert.tensors import Array, Computed, as_float32
 
 if TYPE_CHECKING:
@@ -150,6 +151,8 @@ def parts_of(tensor: Tensor) -> list[Tensor]:
     def part(number: int) -> Tensor:
         if isinstance(tensor, Stacked):
             return tensor.parts[number]
+        if isinstance(tensor, Stored):
+            return tensor.part(number)
         shape = tensor.shape[1:]
         return moved(
             tensor,

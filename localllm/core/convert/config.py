@@ -154,21 +154,6 @@ def unusable(name: str, value: object) -> CheckpointRefused:
     )
 
 
-def read_config(folder: Path) -> Config:
-    """Read a checkpoint's `config.json`, without defaults.
-
-    Raises:
-        CheckpointRefused: There is none, or it cannot be what it should be.
-    """
-    raw = read_json(folder / "config.json")
-    if raw is None:
-        raise CheckpointRefused(
-            text("There is no config.json, so this is no checkpoint in Hugging Face format."),
-            hint=text("Choose the folder that holds config.json and the .safetensors files."),
-        )
-    return config_of(raw)
-
-
 def config_of(raw: Mapping[str, Any]) -> Config:
     """Lay the text part of a configuration over the whole.
 
