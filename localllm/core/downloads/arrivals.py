@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from localllm.core.downloads.records import RefusedError, Removable
 from localllm.core.library import Provenance as Origin
+from localllm.core.library.trash import is_within
 from localllm.errors import BadModelFile, StoreError
 
 if TYPE_CHECKING:
@@ -74,7 +75,11 @@ class Arrivals:
 def removable_of(library: Library) -> list[Removable]:
     """Return the models in our own folder, which could be deleted to make room; the unused ones first."""
     try:
-        models = [model for model in library.listed() if model.source == "own" and not model.favourite]
+        models = [
+            model
+            for model in library.listed()
+            if model.source == "own" and not model.favourite and is_within(model.path, library.folder)
+        ]
     except StoreError:
         return []
     models.sort(key=lambda model: model.last_used)

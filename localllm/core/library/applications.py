@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from localllm.core.library.found import FoundModel, Part, find_in
+from localllm.core.library.found import FoundModel, Part, find_in, part_names
 from localllm.core.library.model import Provenance, Source
 from localllm.paths import expand_home
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _MAX_MANIFEST = 1 << 20  # bytes
 _DIGEST = re.compile(r"sha256[:-]([0-9a-f]{64})")
+_SHA = re.compile(r"[0-9a-f]{64}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -146,10 +147,10 @@ def _find_hub_cache(folder: Path, progress: Progress) -> Iterator[FoundModel]:
         for snapshot in _snapshots(repository):
             commit = snapshot.name if _COMMIT.fullmatch(snapshot.name) else ""
             for model in find_in(snapshot, "huggingface", progress):
+                blobs = [Path(part.path).name for part in model.parts]
+                names = part_names(model.path, len(blobs))
                 hashes = {
-                    Path(model.path).name: blob
-                    for blob in (Path(part.path).name for part in model.parts[:1])
-                    if len(blob) == 64
+                    name: blob for name, blob in zip(names, blobs, strict=False) if _SHA.fullmatch(blob)
                 }
                 file = Path(model.path).relative_to(snapshot).as_posix()
                 yield replace(model, provenance=Provenance(name, commit, file, hashes))

@@ -6,6 +6,7 @@ import errno
 import logging
 import os
 import stat
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,7 +52,12 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class FoundModel:
-    """A model file, or the files of a split model, before anybody has looked inside."""
+    """A model file, or the files of a split model, before anybody has looked inside.
+
+    Attributes:
+        path: Of a split model the first part's that is there.
+        missing: Number of parts that are not there; the first of them is `lacking`, counted from 1.
+    """
 
     path: str
     name: str
@@ -59,6 +65,7 @@ class FoundModel:
     parts: tuple[Part, ...]
     provenance: Provenance | None = None
     missing: int = 0
+    lacking: int = 0
 
     @property
     def size(self) -> int:
@@ -91,9 +98,7 @@ def find_in(folder: Path, source: Source, progress: Progress) -> Iterator[FoundM
             key = f"{path[: split.start()]}-of-{split[2]}"
             splits.setdefault(key, {})[int(split[1])] = (path, part)
     for key, parts in splits.items():
-        model = _split_model(parts, int(key[-5:]), source)
-        if model:
-            yield model
+        yield _split_model(parts, int(key[-5:]), source)
 
 
 def find_one(path: Path, source: Source) -> FoundModel:
@@ -105,9 +110,7 @@ def find_one(path: Path, source: Source) -> FoundModel:
     split, parts = SPLIT_NAME.search(path.name), _parts_of(path)
     if split is None:
         return FoundModel(str(path), name_of(path), source, (parts[1][1],))
-    if model := _split_model(parts, int(split[2]), source):
-        return model
-    return FoundModel(str(path), name_of(path), source, (Part.of(str(path)),), missing=1)
+    return _split_model(parts, int(split[2]), source)
 
 
 def files_of(path: Path) -> list[Path]:
@@ -117,6 +120,16 @@ def files_of(path: Path) -> list[Path]:
         OSError: The file is gone or may not be seen.
     """
     return [Path(name) for name, _part in _parts_of(path).values()]
+
+
+def part_names(path: str, count: int) -> list[str]:
+    """Return the names by which the files of a model lie beside it; [] if it has another number of them."""
+    split, file = SPLIT_NAME.search(path), Path(path).name
+    if split is None:
+        return [file] if count == 1 else []
+    stem = SPLIT_NAME.sub("", file)
+    numbers = range(1, count + 1) if int(split[2]) == count else ()
+    return [f"{stem}-{number:05d}-of-{split[2]}{file[-5:]}" for number in numbers]
 
 
 def look_at(path: Path, source: Source) -> FoundModel:
@@ -155,37 +168,56 @@ def _parts_of(path: Path) -> dict[int, tuple[str, Part]]:
     return parts or {int(split[1]): (str(path), Part.of(str(path)))}
 
 
-def _split_model(parts: dict[int, tuple[str, Part]], count: int, source: Source) -> FoundModel | None:
-    if 1 not in parts:
-        return None
+def _split_model(parts: dict[int, tuple[str, Part]], count: int, source: Source) -> FoundModel:
     files = tuple(part for _number, (_path, part) in sorted(parts.items()))
-    path = parts[1][0]
-    return FoundModel(path, name_of(path), source, files, missing=max(0, count - len(files)))
+    path = parts[min(parts)][0]
+    missing = count - sum(1 for number in parts if 1 <= number <= count)
+    lacking = next(number for number in range(1, count + 2) if number not in parts) if missing else 0
+    return FoundModel(path, name_of(path), source, files, missing=missing, lacking=lacking)
 
 
-def _files(folder: str, progress: Progress, depth: int = 0) -> Iterator[tuple[str, Part]]:
+def _files(top: str, progress: Progress) -> Iterator[tuple[str, Part]]:
+    """Yield every model file; a folder that several paths lead to once, by the one without links."""
+    seen: set[tuple[int, int]] = set()
+    waiting = deque([(top, 0)])  # folders that are links come last, where they may be known already
+    while waiting:
+        folder, depth = waiting.popleft()
+        yield from _files_below(folder, depth, seen, waiting, progress)
+
+
+def _files_below(
+    folder: str, depth: int, seen: set[tuple[int, int]], links: deque[tuple[str, int]], progress: Progress
+) -> Iterator[tuple[str, Part]]:
     progress.raise_if_cancelled()
     try:
+        here = os.stat(folder)  # noqa: PTH116
+        if (here.st_dev, here.st_ino) in seen:
+            return
+        seen.add((here.st_dev, here.st_ino))
         with os.scandir(folder) as entries:
             listed = sorted(entries, key=lambda entry: entry.name)
     except OSError:
         return
+    linked = os.path.realpath(folder) != folder
     for entry in listed:
+        if entry.name.startswith("."):
+            continue
         try:
-            if entry.name.lower().endswith(".gguf") and not entry.name.startswith("."):
+            if entry.name.lower().endswith(".gguf"):
                 if entry.is_file():
-                    yield entry.path, _part(entry)
-            elif (
-                depth < _MAX_DEPTH and not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False)
-            ):
-                yield from _files(entry.path, progress, depth + 1)
+                    yield entry.path, _part(entry, linked=linked)
+            elif depth < _MAX_DEPTH and entry.is_dir():
+                if entry.is_symlink():
+                    links.append((entry.path, depth + 1))
+                else:
+                    yield from _files_below(entry.path, depth + 1, seen, links, progress)
         except OSError as error:  # gone since it was listed, a link to nowhere, a name that is not text
             _log.info("A file is passed over: %r: %s", entry.name, error.strerror)
 
 
-def _part(entry: os.DirEntry[str]) -> Part:
+def _part(entry: os.DirEntry[str], *, linked: bool) -> Part:
     seen = entry.stat()
-    path = os.path.realpath(entry.path) if entry.is_symlink() else entry.path
+    path = os.path.realpath(entry.path) if linked or entry.is_symlink() else entry.path
     _require_text(entry.path, path)
     return Part(path, seen.st_size, seen.st_mtime_ns, _inode(entry, seen), seen.st_dev)
 

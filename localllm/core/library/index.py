@@ -195,7 +195,13 @@ class Index:
         try:
             yield
         except (sqlite3.Error, OSError, UnicodeError, json.JSONDecodeError) as error:
-            raise self._mended(error, number) if _is_damage(error) else self._unusable(error) from error
+            replaced = number not in (
+                0,
+                file_number(self.path),
+            )  # another program has put it aside under our hands
+            raise (
+                self._mended(error, number) if replaced or _is_damage(error) else self._unusable(error)
+            ) from error
 
     def _mended(self, error: Exception, number: int) -> StoreError:
         """Make a damaged index anew; return what a person should know."""

@@ -8,7 +8,7 @@ from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from localllm.core.library.found import FoundModel, Part
+from localllm.core.library.found import FoundModel, Part, part_names
 from localllm.core.library.model import FileFacts, LibraryModel, Provenance, State
 from localllm.engine.protocol import from_record, pack_text, unpack_text
 
@@ -122,9 +122,10 @@ def settle_state(db: sqlite3.Connection, path: str, files: tuple[Part, ...] = ()
     parts = files or parts_of(db, path)
     origin = db.execute("SELECT sha256 FROM provenance WHERE path = ?", (path,)).fetchone()
     expected: dict[str, str] = json.loads(origin[0]) if origin else {}
+    names = part_names(path, len(parts)) or [""] * len(parts)
     hashes: list[str] = []
     state: State = "checked"
-    for part in parts:
+    for part, name in zip(parts, names, strict=True):
         row = db.execute("SELECT size, mtime_ns, sha256 FROM hashes WHERE path = ?", (part.path,)).fetchone()
         if row is None:
             state = "unchecked"
@@ -133,7 +134,7 @@ def settle_state(db: sqlite3.Connection, path: str, files: tuple[Part, ...] = ()
             state = "changed"
             break
         hashes.append(row[2])
-        wanted = expected.get(Path(part.path).name)
+        wanted = expected.get(Path(part.path).name) or expected.get(name)
         if len(parts) == 1 and wanted is None:
             wanted = next(iter(expected.values()), None)
         if wanted is not None and wanted != row[2]:

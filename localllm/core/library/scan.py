@@ -15,7 +15,7 @@ from localllm.core.library.inspector import inspect_here
 from localllm.core.library.model import Inspection
 from localllm.core.library.records import carry_over, forget, write_model
 from localllm.gguf.header import refuse
-from localllm.texts import plural, text
+from localllm.texts import text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -86,7 +86,11 @@ def inspect_model(found: FoundModel, inspector: Inspector, progress: Progress) -
     if found.source == "starter":  # it comes with the application
         return inspect_here(path)
     if found.missing:
-        sentence = plural(found.missing, "one of its parts is missing", "{count} of its parts are missing")
+        sentence = (
+            text("part {number} of {count} is missing", number=found.lacking, count=len(found.parts) + 1)
+            if found.missing == 1
+            else text("{count} of its parts are missing", count=found.missing)
+        )
         return Inspection(path, reason=refuse(path, sentence).message)
     facts = [inspector.inspect(path, progress)]
     if len(found.parts) > 1 and facts[0].ok:

@@ -111,7 +111,7 @@ def removal(library: Library, model: LibraryModel, chats: Sequence[str] = ()) ->
         seen = [path.lstat() for path in files]  # of a link itself, which frees nothing
     except OSError as error:
         raise unreadable(model.path, error) from error
-    own = _is_within(model.path, library.folder)
+    own = is_within(model.path, library.folder)
     freed = sum(one.st_size for one in seen if one.st_nlink == 1 and stat.S_ISREG(one.st_mode)) if own else 0
     profiles = tuple(profile.name for profile in library.profiles(model.path))
     return Removal(model, own, files, freed, profiles, tuple(chats), any(one.st_nlink > 1 for one in seen))
@@ -207,14 +207,14 @@ def _read_entry(folder: Path) -> TrashEntry | None:
         record: Any = json.loads((folder / _ENTRY).read_text(encoding="utf-8"))
         models = folder.parent.parent
         files = tuple(models / str(name) for name in cast("list[object]", record["files"]))
-        if not all(_is_within(path, models) for path in files):
+        if not all(is_within(path, models) for path in files):
             return None
         return TrashEntry(folder, str(record["name"]), int(record["size"]), float(record["deleted"]), files)
     except (OSError, ValueError, TypeError, KeyError):
         return None
 
 
-def _is_within(path: Path, folder: Path) -> bool:
+def is_within(path: Path, folder: Path) -> bool:
     """Tell whether a path lies in a folder, its own last step not followed if it is a link."""
     return (path.parent.resolve() / path.name).is_relative_to(folder.resolve())
 

@@ -6,8 +6,12 @@ import pytest
 
 from localllm.core.library.applications import Surroundings, application_folders
 from localllm.core.library.library import Library
+from localllm.core.library.verify import verify
 from localllm.paths import Paths
+from localllm.progress import Progress
 from localllm.settings import Settings
+from tests import gguf_files as g
+from tests.core.library.conftest import model_bytes
 
 REPO = "owner/name-GGUF"
 COMMIT = "c" * 40
@@ -79,6 +83,33 @@ def test_models_of_every_application_are_found_in_place(library, around, make_mo
     assert not list(library.folder.rglob("*"))
     blob.unlink()
     assert {model.source for model in library.models()} == set(found) - {"ollama"}, "seen without a new scan"
+
+
+def test_every_part_of_a_split_model_of_the_hub_cache_is_verified(library, around):
+    root = around.home / ".cache/huggingface/hub" / f"models--{REPO.replace('/', '--')}"
+    folder = root / "snapshots" / COMMIT / "Q8"
+    folder.mkdir(parents=True)
+    (root / "blobs").mkdir()
+    blobs = []
+    for number in (1, 2):
+        split = (g.uint_pair("split.count", 2), g.uint_pair("split.no", number - 1))
+        content = model_bytes(f"part {number}", extra=split)
+        blobs.append(root / "blobs" / hashlib.sha256(content).hexdigest())
+        blobs[-1].write_bytes(content)
+        (folder / f"big-{number:05d}-of-00002.gguf").symlink_to(blobs[-1])
+    library.scan()
+    (model,) = library.listed()
+    origin = library.index.provenance(str(model.path))
+    assert origin.sha256 == {f"big-{n:05d}-of-00002.gguf": blobs[n - 1].name for n in (1, 2)}
+    assert (model.parts, model.problem, origin.file) == (2, None, "Q8/big-00001-of-00002.gguf")
+    assert verify(library.index, model.path, Progress()).state == "checked"
+    for blob in blobs:
+        content = bytearray(blob.read_bytes())
+        content[-1] ^= 1
+        blob.write_bytes(content)
+        assert verify(library.index, model.path, Progress()).state == "damaged"
+        content[-1] ^= 1
+        blob.write_bytes(content)
 
 
 def test_other_registries_and_tags_have_their_own_names(library, around, make_model):

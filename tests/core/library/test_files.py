@@ -385,7 +385,7 @@ NAMES = [
     *(f"x{chr(code)}y.gguf" for code in (*range(1, 32), 0x7F, 0x85, 0x200B, 0x202E, 0x2066, 0xFEFF, 0xE000)),
     *(f"{stem}.x.gguf" for stem in STEMS),
     *(f"{letter * count}.gguf" for letter in ("a", "ä", "漢") for count in (80, 83) if len(letter.encode()) * count > 195),
-    *(f" {letter}.gguf" for letter in "abcdefgh"),
+    *(f" {letter}.gguf" for letter in "abcdefghijklmn"),
     *(f"COM{number}.gguf" for number in "¹²³23456789"),
     *(f"lpt{number}.tar.gguf" for number in range(1, 10)),
     *(f"{stem} .gguf" for stem in ("con", "nul", "prn", "aux")),
@@ -396,15 +396,13 @@ def test_hostile_names_write_nothing_anywhere(library, tmp_path, make_model):
     sound = make_model(tmp_path / "sound.gguf").read_bytes()
     away = tmp_path / "away"
     away.mkdir()
-    asked = 0
+    assert len(set(NAMES)) >= 120
     for name in NAMES:
         (away / name).write_bytes(sound)
         (result,) = import_path(library, away / name, "copy", Progress())
         assert result.problem is not None, name
         assert "skipped" in str(result.problem)
-        asked += 1
         (away / name).unlink()
-    assert asked >= 100
     assert not library.folder.exists() or list(library.folder.iterdir()) == []
     assert list(away.iterdir()) == []
 

@@ -64,6 +64,18 @@ def test_a_split_model_with_a_part_missing_or_foreign_says_so(library, tmp_path)
     assert "do not belong together" in str(odd.problem)
 
 
+def test_a_split_model_without_its_first_part_is_listed_with_the_reason(library, tmp_path):
+    model_file(tmp_path / "more" / "big-00002-of-00003.gguf")
+    model_file(tmp_path / "more" / "big-00003-of-00003.gguf")
+    model_file(tmp_path / "more" / "odd-00007-of-00002.gguf")
+    big, odd = library.models()[1:]
+    assert (big.name, big.path.name, big.parts) == ("big", "big-00002-of-00003.gguf", 2)
+    assert "part 1 of 3 is missing" in str(big.problem)
+    assert "2 of its parts are missing" in str(odd.problem)
+    model_file(tmp_path / "more" / "big-00001-of-00003.gguf")
+    assert [m.path.name for m in library.models()[1:] if m.name == "big"] == ["big-00001-of-00003.gguf"]
+
+
 def test_find_by_path_name_and_beginning(library, tmp_path):
     path = model_file(tmp_path / "more" / "Alpha-7B.gguf")
     model_file(tmp_path / "more" / "Alpha-70B.gguf")

@@ -9,6 +9,7 @@ import pytest
 from localllm.core.library.applications import Surroundings, application_folders
 from localllm.core.library.found import Part
 from localllm.core.library.importing import import_path
+from localllm.core.library.trash import removal, remove
 from localllm.core.library.verify import verify
 from localllm.errors import ModelNotFound
 from localllm.paths import expand_home
@@ -32,6 +33,24 @@ def test_a_scan_passes_over_what_is_no_model(library, make_model, tmp_path):
     os.mkfifo(library.folder / "pipe.gguf")
     assert [model.path for model in library.models()] == [sound]
     assert library.scan().models == 1
+
+
+def test_linked_folders_are_followed_once_and_their_files_are_not_ours(library, make_model, tmp_path):
+    disk = tmp_path / "big disk"
+    there = make_model(disk / "deep" / "there.gguf")
+    here = make_model(library.folder / "z" / "here.gguf")
+    (library.folder / "a").symlink_to("z")
+    (library.folder / "linked").symlink_to(disk)
+    (library.folder / "linked again").symlink_to(disk / "deep")
+    (disk / "back").symlink_to(library.folder)
+    (disk / "deep" / "round").symlink_to(disk)
+    linked = library.folder / "linked" / "deep" / "there.gguf"
+    assert [model.path for model in library.models()] == [here, linked]
+    wanted = removal(library, library.models()[1])
+    assert not wanted.own
+    remove(library, wanted, Progress())
+    assert there.is_file()
+    assert [model.path for model in library.models()] == [here]
 
 
 def test_a_file_whose_name_is_not_text_is_refused_in_a_sentence(library, make_model, tmp_path):
