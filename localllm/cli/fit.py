@@ -292,7 +292,7 @@ def _as_json(
         "rules_of_thumb": [
             {
                 "name": context.output.translate(rule.name),
-                "formula": rule.formula,
+                "formula": str(rule.formula),
                 "bytes": rule.result,
                 "exact": rule.exact,
                 "why": context.output.translate(rule.why),

@@ -25,10 +25,13 @@ from localllm.ui.widgets.basics import (
 from localllm.ui.widgets.download_rows import DownloadRow, summary_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from PySide6.QtGui import QKeyEvent
 
     from localllm.core.downloads.records import Download
     from localllm.core.library import LibraryModel
+    from localllm.progress import Progress
     from localllm.ui.services import Services
 
 _WIDTH, _LEAST_HEIGHT = 460, 240
@@ -104,6 +107,7 @@ class DownloadsPanel(QFrame):
         self._services, self._downloads, self._top = services, services.downloads, top
         self._window = parent
         self._chatting = False
+        self._gone: frozenset[int] = frozenset()
         self.rows: dict[int, DownloadRow] = {}
         self.banner = Banner(services.theme)
         self._build()
@@ -123,6 +127,7 @@ class DownloadsPanel(QFrame):
     def open(self) -> None:
         """Show it, and let the keyboard in."""
         self._show_entries()
+        self._look_for_files()
         self._place()
         self.show()
         self.raise_()
@@ -212,13 +217,26 @@ class DownloadsPanel(QFrame):
         waiting = [entry.id for entry in entries if entry.state != "done"]
         for place, entry in enumerate(entries):
             row = self.rows.get(entry.id) or self._add_row(entry)
-            row.show_entry(entry)
+            row.show_entry(entry, gone=entry.id in self._gone)
             row.show_place(first=entry.id in waiting[:1], last=entry.id in waiting[-1:])
             if self._list.indexOf(row) != place:
                 self._list.removeWidget(row)
                 self._list.insertWidget(place, row)
         self._nothing.setVisible(not entries)
         self.forget.setVisible(any(entry.state == "done" for entry in entries))
+
+    def _look_for_files(self) -> None:
+        """Find out which of the finished models are no longer where they were put."""
+        entries = [entry for entry in self._downloads.entries if entry.state == "done"]
+
+        def work(_progress: Progress) -> frozenset[int]:
+            return frozenset(entry.id for entry in entries if not _path_of(entry).is_file())
+
+        self._services.jobs.run(work, Reactions(succeeded=self._on_looked))
+
+    def _on_looked(self, gone: frozenset[int]) -> None:
+        self._gone = gone
+        self._show_entries()
 
     def _add_row(self, entry: Download) -> DownloadRow:
         row = DownloadRow(self._services.theme, entry)
@@ -260,16 +278,19 @@ class DownloadsPanel(QFrame):
         self.library_asked.emit()
 
     def _find_model(self, number: int, *, chatting: bool) -> None:
-        request = self.rows[number].entry.request
-        path = str(request.folder.joinpath(*request.files[0].name.split("/")))
+        path = str(_path_of(self.rows[number].entry))
         library = self._services.library
         self._chatting = chatting
-        reactions = Reactions(succeeded=self._on_model_found, failed=self._on_failed)
+        reactions = Reactions(succeeded=self._on_model_found, failed=self._on_not_found)
         self._services.jobs.run(lambda _progress: library.find(path), reactions)
 
     def _on_model_found(self, model: LibraryModel) -> None:
         self.hide()
         (self.chat_asked if self._chatting else self.load_asked).emit(model)
+
+    def _on_not_found(self, error: Exception) -> None:
+        self._on_failed(error)
+        self._look_for_files()
 
     def _on_limit(self, value: int) -> None:
         try:
@@ -284,3 +305,7 @@ class DownloadsPanel(QFrame):
     def _on_failed(self, error: Exception) -> None:
         again = (self.tr("Try again"), self._downloads.start)
         self.banner.show_notice(sentences_of(error), "error", (again,))
+
+
+def _path_of(entry: Download) -> Path:
+    return entry.request.folder.joinpath(*entry.request.files[0].name.split("/"))

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from localllm.core.estimate import DeviceMemory, Estimate
     from localllm.core.estimate.rules_of_thumb import Rule
+    from localllm.core.fit.memory import Certainty
     from localllm.texts import Text
     from localllm.ui.widgets.basics import LabelRole
 
@@ -52,7 +53,7 @@ class ExplainDialog(QDialog):
         self._add_parts()
         rules = rules_of_thumb(answer)
         if rules:
-            self._add_rules(rules)
+            self._add_rules(rules, answer.memory.certainty)
         self._column.addStretch(1)
         area = ScrollArea(self.windowTitle(), body)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
@@ -99,23 +100,26 @@ class ExplainDialog(QDialog):
         )
         self._add("\n".join(f"· {say(sentence)}" for sentence in explained), "small")
 
-    def _add_rules(self, rules: Sequence[Rule]) -> None:
+    def _add_rules(self, rules: Sequence[Rule], certainty: Certainty) -> None:
         self._column.addSpacing(4)
         self._add(self.tr("What courses teach, and why it differs"), "heading")
         for rule in rules:
-            self._column.addWidget(_rule_card(rule))
+            self._column.addWidget(_rule_card(rule, certainty))
 
 
-def _rule_card(rule: Rule) -> QFrame:
+def _rule_card(rule: Rule, certainty: Certainty) -> QFrame:
     card = make_card()
     column = QVBoxLayout(card)
     column.setContentsMargins(14, 10, 14, 10)
     column.setSpacing(4)
     column.addWidget(make_label(say(rule.name), "strong"))
-    if any(sign.isdigit() for sign in rule.formula):
-        column.addWidget(make_label(rule.formula, "code", wrap=True))
+    formula = say(rule.formula)
+    if any(sign.isdigit() for sign in formula):
+        column.addWidget(make_label(formula, "code", wrap=True))
     numbers = text(
-        "The formula says {result}, really it is {exact}: {error} %.",
+        "The formula says {result}, the exact figure is {exact}: {error} %."
+        if certainty == "exact"
+        else "The formula says {result}, the estimate from the model's dimensions {exact}: {error} %.",
         result=Bytes(rule.result),
         exact=Bytes(rule.exact),
         error=_signed(100 * rule.error),

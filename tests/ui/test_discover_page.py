@@ -137,7 +137,7 @@ def test_an_earlier_search_does_not_overwrite_a_later_one(page, server, qtbot):
 
 
 def test_a_pasted_address_opens_with_what_each_file_takes_here(page, server, qtbot):
-    page.search.words.setText(f"https://huggingface.co/{LARGE}/tree/main")
+    page.search.words.setText(f"https://huggingface.co/{LARGE}/blob/main/Wide-8B-Instruct-Q4_K_M.gguf")
     qtbot.waitUntil(lambda: page.detail.opened is not None, timeout=SLOW)
     qtbot.waitUntil(lambda: page._opening is None, timeout=SLOW)
     groups = [offer.group for offer in page.detail.offers.rows]
@@ -148,6 +148,9 @@ def test_a_pasted_address_opens_with_what_each_file_takes_here(page, server, qtb
     assert judged.estimate.memory.certainty == "exact"
     assert row.fit.endswith("GiB")
     assert "4.42 bits per weight" in row._facts.text()
+    assert [row.offer.quant for row in page.detail.offers.rows.values() if row._named.isVisibleTo(page)] == [
+        "Q4_K_M"
+    ]
     marked = [row for row in page.detail.offers.rows.values() if row._recommended.isVisibleTo(page)]
     assert [row.offer for row in marked] == [page.detail.offers.recommended] == [page.detail.best.offer]
     words = " ".join(label.text() for label in page.detail.offers.findChildren(type(page._listed)))
@@ -193,6 +196,7 @@ def test_a_gated_repository_opens_with_a_token_that_is_kept_for_this_time_only(p
     box = page.detail.token
     qtbot.waitUntil(lambda: box.place.text() == "There is no token.", timeout=SLOW)
     assert "only for people who have accepted its licence" in box.reason
+    qtbot.waitUntil(lambda: row_of(page, "Q4_K_M").fit == "Needs a token", timeout=SLOW)
     box.field.setText(TOKEN)
     box.use.click()
     qtbot.waitUntil(lambda: not box.isVisible() and page._opening is None, timeout=SLOW)
@@ -264,6 +268,17 @@ def test_a_download_ends_checked_in_the_library(page, server, qtbot, monkeypatch
     check_names(panel)
     next(iter(panel.rows.values())).chat.click()
     qtbot.waitUntil(lambda: asked == [model.path] and window._page == "chat", timeout=SLOW)
+    server.repos[SMALL].files[model.file] = HubFile(content + b"another")
+    before = page.detail.opened
+    page.open_repository(SMALL)
+    qtbot.waitUntil(lambda: page.detail.opened is not before and page._opening is None, timeout=SLOW)
+    row = row_of(page, "Q5_K_M")
+    assert (row.model, row.button.text(), row._older.isVisibleTo(page.detail)) == (None, "Replace yours", True)
+    assert "has replaced “Tiny-1B-Instruct-Q5_K_M.gguf”" in row._older.toolTip()
+    model.path.unlink()
+    panel.open()
+    entry = next(iter(panel.rows.values()))
+    qtbot.waitUntil(lambda: entry._words.text() == "No longer here" and not entry.chat.isVisibleTo(panel))
     panel.forget.click()
     qtbot.waitUntil(lambda: not entries(window), timeout=SLOW)
 
@@ -411,7 +426,7 @@ def test_longer_words_are_not_cut(start, qtbot, name):
             window.downloads_panel.hide()
         else:
             open_repository(window.discover_page, GATED, qtbot)
-            assert not cut_labels(window.discover_page)
+            qtbot.waitUntil(lambda: not cut_labels(window.discover_page))  # once the last pill is laid out
     finally:
         app.removeTranslator(translator)
         translator.setParent(None)

@@ -28,7 +28,7 @@ class Rule:
     """One formula with its result in bytes, the estimate of the same thing (`exact`), and why they differ."""
 
     name: Text
-    formula: str
+    formula: Text
     result: int
     exact: int
     why: Text
@@ -61,7 +61,12 @@ def _rules(estimate: Estimate, shape: ModelShape) -> Iterator[Rule]:
     billions = shape.parameters / 1e9
     yield Rule(
         text("Memory"),
-        f"{billions:.2f}·10⁹ × {per_weight:g} × {OVERHEAD}",
+        text(
+            "{billions}·10⁹ × {bytes} × {overhead}",
+            billions=Number(billions, 2),
+            bytes=_shortest(per_weight),
+            overhead=_shortest(OVERHEAD),
+        ),
         weights,
         memory.total,
         _why_memory(estimate, shape, per_weight),
@@ -71,18 +76,22 @@ def _rules(estimate: Estimate, shape: ModelShape) -> Iterator[Rule]:
     tokens = f"{settings.context_length}" + (f" × {settings.sequences}" if settings.sequences > 1 else "")
     yield Rule(
         text("KV cache"),
-        f"2 × {shape.layers} × {shape.embedding_width} × {tokens} × {CACHE_BYTES}",
+        Text(f"2 × {shape.layers} × {shape.embedding_width} × {tokens} × {CACHE_BYTES}"),
         cache,
         memory.kv,
         _why_cache(shape),
     )
     yield Rule(
         text("Both together"),
-        "Σ",
+        Text("Σ"),
         weights + cache,
         memory.total,
         text("The cache is counted twice then: the 20 % were to cover it."),
     )
+
+
+def _shortest(number: float) -> Number:
+    return Number(number, len(f"{number:g}".partition(".")[2]))
 
 
 def _why_memory(estimate: Estimate, shape: ModelShape, per_weight: float) -> Text:

@@ -12,7 +12,7 @@ from localllm.core.downloads.requests import Place, request_of
 from localllm.core.hub.addresses import Address
 from localllm.core.hub.tokens import PAGE as TOKENS_PAGE
 from localllm.errors import HubOffline, HubRefused, NotEnoughDisk
-from localllm.texts import plural
+from localllm.texts import plural, text
 from localllm.ui.errors import sentences_of
 from localllm.ui.itemmodels.found import FOUND_ROLE, FoundItemModel
 from localllm.ui.jobs import Job, Reactions
@@ -65,6 +65,7 @@ class DiscoverPage(QWidget):
         self._looking: Job | None = None
         self._opening: Job | None = None
         self._address: Address | None = None
+        self._pasted = False
         self._shown = False
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
@@ -91,7 +92,7 @@ class DiscoverPage(QWidget):
 
     def open_repository(self, repository: str) -> None:
         """Show a repository by its name."""
-        self._open(Address(repository))
+        self._open(Address(repository), pasted=False)
 
     def _build(self) -> None:
         head = QHBoxLayout()
@@ -175,8 +176,8 @@ class DiscoverPage(QWidget):
         if self.sender() is not self._looking:
             return
         if isinstance(answer, Address):
-            self._listed.setText(self.tr("Opened on the right."))
-            self._open(answer)
+            self._listed.setText(say(text("Asking for {repository}…", repository=answer.repository)))
+            self._open(answer, pasted=True)
             return
         self._show_listing(answer)
 
@@ -223,7 +224,7 @@ class DiscoverPage(QWidget):
     def _open_current(self) -> None:
         found = cast("Found | None", self.view.currentIndex().data(FOUND_ROLE))
         if found is not None and (self._address is None or self._address.repository != found.repository):
-            self._open(Address(found.repository))
+            self._open(Address(found.repository), pasted=False)
 
     def _on_machine_changed(self) -> None:
         if self._shown and not self.search.query.hub:
@@ -231,10 +232,10 @@ class DiscoverPage(QWidget):
 
     # --- the repository
 
-    def _open(self, address: Address) -> None:
+    def _open(self, address: Address, *, pasted: bool) -> None:
         if self._opening is not None:
             self._opening.cancel()
-        self._address = address
+        self._address, self._pasted = address, pasted
         self._select(address.repository)
         self.detail.show_opening(address.repository)
         services = self._services
@@ -256,6 +257,7 @@ class DiscoverPage(QWidget):
         match item:
             case Opened():
                 self.detail.show_opened(item, self._services.computer.machine)
+                self._say_opened(item)
                 if item.repository.gated or item.repository.private:
                     self._ask_place()
             case CardRead():
@@ -266,15 +268,24 @@ class DiscoverPage(QWidget):
             case Judged():
                 self.detail.show_judged(item)
 
+    def _say_opened(self, opened: Opened) -> None:
+        if opened.missing is not None:
+            self._show_error(opened.missing)
+        if self._pasted:
+            self._listed.setText(self.tr("Opened on the right."))
+
     def _on_not_opened(self, error: Exception) -> None:
         if self.sender() is not self._opening:
             return
+        if self._pasted:
+            self._listed.setText(self.tr("It could not be opened."))
         self.detail.show_nothing(sentences_of(error)[0])
         self._on_refused(error)
 
     def _on_opening_ended(self) -> None:
         if self.sender() is self._opening:
             self._opening = None
+            self.detail.show_end()
 
     def _on_refused(self, error: Exception) -> None:
         """Show the token's field where it could help, else the banner."""
@@ -291,7 +302,7 @@ class DiscoverPage(QWidget):
 
     def _open_again(self) -> None:
         if self._address is not None:
-            self._open(self._address)
+            self._open(self._address, pasted=self._pasted)
 
     def _open_page(self, address: str) -> None:
         if not QDesktopServices.openUrl(QUrl(address, QUrl.ParsingMode.StrictMode)):
@@ -334,7 +345,9 @@ class DiscoverPage(QWidget):
     def _on_download(self, offer: Offer) -> None:
         opened = self.detail.opened
         if opened is not None:
-            request = request_of(opened.repository, opened.offers, offer, Place(self._services.paths.models))
+            older = offer.files[0].name in opened.older
+            place = Place(self._services.paths.models, replace=older)
+            request = request_of(opened.repository, opened.offers, offer, place)
             self._services.downloads.add(request, self._on_not_added)
 
     def _on_not_added(self, error: Exception) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtGui import QAccessible, QAccessibleAnnouncementEvent
 from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QTabBar, QVBoxLayout, QWidget
 
 from localllm.texts import text
@@ -84,7 +85,9 @@ class DiscoverDetail(QWidget):
         self.token.hide()
         self._name.set_words(repository.id)
         self._show_facts(repository)
-        self.offers.show_offers(opened.offers, opened.here, repository.skipped, ready=opened.model is None)
+        self.offers.show_offers(
+            opened.offers, opened.here, opened.older, repository.skipped, ready=opened.model is None
+        )
         self._show_obstacle(opened)
         self._show_recommended()
         self._show_downloads()
@@ -95,6 +98,8 @@ class DiscoverDetail(QWidget):
             self._tabs.setCurrentIndex(0)
             for area in self._areas:
                 area.verticalScrollBar().setValue(0)
+        if opened.named is not None:
+            self._show_named(self.offers.rows[opened.named])
 
     def show_card(self, card: str) -> None:
         """Show the model card."""
@@ -116,6 +121,12 @@ class DiscoverDetail(QWidget):
             for shown in self._rows_of(judged.offer):
                 shown.show_estimate(judged.estimate, judged.problem, refused=judged.refused)
             self._show_recommended()
+
+    def show_end(self) -> None:
+        """Say why it stays unknown what the other offers take."""
+        closed = not self.token.isHidden()
+        for row in (*self.offers.rows.values(), *filter(None, (self.best,))):
+            row.show_unknown(self.tr("Needs a token") if closed else self.tr("Unknown"))
 
     def note_model(self, model: LibraryModel) -> None:
         """Mark what has come onto this disk."""
@@ -188,6 +199,13 @@ class DiscoverDetail(QWidget):
             inside.addWidget(widget)
         inside.addStretch(1)
         return ScrollArea(name, body)
+
+    def _show_named(self, row: OfferRow) -> None:
+        """Mark an offer, bring it into sight once the rows have their places, and have it read aloud."""
+        row.show_named()
+        self._tabs.setCurrentIndex(0)
+        QTimer.singleShot(0, row, lambda: self._areas[0].ensureWidgetVisible(row))
+        QAccessible.updateAccessibility(QAccessibleAnnouncementEvent(row, row.accessibleName()))
 
     def _show_obstacle(self, opened: Opened) -> None:
         words = ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from localllm.core.catalogue import Catalogue
@@ -11,8 +11,9 @@ from localllm.core.estimate import subject_of_file
 from localllm.core.estimate.subject import subject_of_row
 from localllm.core.hub.addresses import is_address, parse_address
 from localllm.core.hub.cards import readable_card
-from localllm.core.hub.offers import Offers, offers_of
+from localllm.core.hub.offers import Offers, chosen, offers_of
 from localllm.core.hub.records import RemoteFile, Repository
+from localllm.core.library.upstream import UpstreamFile, compare_upstream
 from localllm.core.recommend import Wish, recommend
 from localllm.errors import BadModelFile, EngineError, HubError, HubOffline, NeedsHeader, StoreError
 from localllm.ui.itemmodels.found import Found, found_of_choice, found_of_hit, found_of_model
@@ -70,6 +71,9 @@ class Opened:
         here: What of it is on this disk, by the name of the offer's first file.
         table: How good quantizations are.
         model: The catalogue's, where the Hub could not be asked.
+        older: What the Hub has replaced since it came onto this disk, and how, by the same name as `here`.
+        named: The offer that the address means, if it says more than the repository.
+        missing: Why there is none of that name.
     """
 
     repository: Repository
@@ -77,6 +81,9 @@ class Opened:
     here: Mapping[str, LibraryModel]
     table: QuantTable
     model: CatalogueModel | None = None
+    older: Mapping[str, Text] = field(default_factory=dict[str, "Text"])
+    named: Offer | None = None
+    missing: HubError | None = None
 
 
 @dataclass(frozen=True)
@@ -159,14 +166,17 @@ def open_repository(
         known = _in_catalogue(services, address.repository)
         if known is None:
             raise
-        yield known
+        yield replace(known, named=_named(known, address)[0])
         yield Refused(error)
         yield from _judge_rows(services, known)
         return
     offers = offers_of(repository)
     table = Catalogue.for_user(services.paths).quants
-    opened = Opened(repository, offers, _on_disk(services, repository, offers), table)
-    yield opened
+    models = _usable(services)
+    older = _older(services, models, repository, offers)
+    opened = Opened(repository, offers, _on_disk(models, repository, offers, older), table, older=older)
+    named, missing = _named(opened, address)
+    yield replace(opened, named=named, missing=missing)
     try:
         yield CardRead(readable_card(hub.card(repository, progress=progress)))
         yield from _judge(services, hub, opened, progress)
@@ -270,19 +280,55 @@ def _in_catalogue(services: Services, repository: str) -> Opened | None:
         context_length=model.context_length,
     )
     offers = offers_of(described)
-    return Opened(described, offers, _on_disk(services, described, offers), catalogue.quants, model)
+    here = _on_disk(_usable(services), described, offers, {})
+    return Opened(described, offers, here, catalogue.quants, model)
 
 
-def _on_disk(services: Services, repository: Repository, offers: Offers) -> dict[str, LibraryModel]:
+def _named(opened: Opened, address: Address) -> tuple[Offer | None, HubError | None]:
+    """Return what of a repository an address means, or why that is not there."""
+    if not (address.file or address.quant):
+        return None, None
     try:
-        models: Sequence[LibraryModel] = services.library.listed()
+        return chosen(opened.offers, address, opened.table), None
+    except HubError as error:
+        return None, None if opened.repository.file(address.file) else error
+
+
+def _usable(services: Services) -> list[LibraryModel]:
+    try:
+        listed = services.library.listed()
     except StoreError:
-        return {}
-    usable = [
-        model for model in models if model.problem is None and model.state not in ("damaged", "changed")
-    ]
-    found = {
-        offer.files[0].name: next((model for model in usable if holds(model, repository, offer)), None)
-        for offer in offers.models
-    }
-    return {name: model for name, model in found.items() if model is not None}
+        return []
+    return [model for model in listed if model.problem is None and model.state not in ("damaged", "changed")]
+
+
+def _on_disk(
+    models: Sequence[LibraryModel], repository: Repository, offers: Offers, older: Mapping[str, Text]
+) -> dict[str, LibraryModel]:
+    found: dict[str, LibraryModel] = {}
+    for offer in offers.models:
+        name = offer.files[0].name
+        here = next((model for model in models if holds(model, repository, offer)), None)
+        if here is not None and name not in older:
+            found[name] = here
+    return found
+
+
+def _older(
+    services: Services, models: Sequence[LibraryModel], repository: Repository, offers: Offers
+) -> dict[str, Text]:
+    """Return how the Hub has replaced what came from this repository, by what the library noted then."""
+    index = services.library.index
+    present = [UpstreamFile(file.name, file.size, file.sha256 or "", "") for file in repository.files]
+    found: dict[str, Text] = {}
+    for offer in offers.models:
+        name = offer.files[0].name
+        if any(model.sha256 and model.sha256 == offer.files[0].sha256 for model in models):
+            continue  # the present one is here too
+        for model in models:
+            if (model.repo, model.file) == (repository.id, name):
+                origin = index.provenance(str(model.path))
+                change = compare_upstream(model, origin, present) if origin is not None else None
+                if change is not None:
+                    found[name] = change.sentence
+    return found

@@ -15,7 +15,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from localllm.texts import Bytes, text
+from localllm.texts import Bytes, Number, text
 from localllm.ui.explain import ExplainDialog
 from localllm.ui.translation import say
 from localllm.ui.verdicts import speed_words, tint_of, word_of
@@ -147,7 +147,8 @@ class WhyDialog(QDialog):
         grid.setColumnStretch(2, 1)
         for line, entry in enumerate(evidence):
             grid.addWidget(make_label(entry.benchmark), line, 0)
-            value = make_label(f"{entry.value:g}", "strong")
+            decimals = len(f"{entry.value:g}".partition(".")[2])
+            value = make_label(say(text("{value}", value=Number(entry.value, decimals))), "strong")
             grid.addWidget(value, line, 1, Qt.AlignmentFlag.AlignRight)
             grid.addWidget(self._source(entry), line, 2)
         self._column.addLayout(grid)

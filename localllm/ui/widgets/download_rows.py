@@ -60,14 +60,14 @@ class DownloadRow(QFrame):
         self._connect()
         self.show_entry(entry)
 
-    def show_entry(self, entry: Download) -> None:
-        """Show how it stands."""
+    def show_entry(self, entry: Download, *, gone: bool = False) -> None:
+        """Show how it stands; `gone` says that it was finished and is no longer where it was put."""
         self.entry = entry
         done, failed = entry.state == "done", entry.state == "failed"
         stopped = failed or entry.state == "paused" or entry.wish == "pause"
         self._bar.setValue(int(1000 * entry.done / max(1, entry.request.size)))
         self._bar.setVisible(not done)
-        self._words.setText(say(state_words(entry)))
+        self._words.setText(self.tr("No longer here") if gone else say(state_words(entry)))
         self._note.setText(say(entry.note) if entry.note is not None and not done else "")
         self._note.setVisible(bool(self._note.text()))
         self.pause.setVisible(not done and not stopped)
@@ -75,8 +75,8 @@ class DownloadRow(QFrame):
         for button in (self.up, self.down, self.cancel):
             button.setVisible(not done)
         self.room.setVisible(entry.state == "queued" and bool(self._note.text()))  # it waits for room only
-        self.load.setVisible(done)
-        self.chat.setVisible(done)
+        self.load.setVisible(done and not gone)
+        self.chat.setVisible(done and not gone)
         self.setAccessibleName(f"{entry.request.title}: {self.words}")
 
     def show_place(self, *, first: bool, last: bool) -> None:

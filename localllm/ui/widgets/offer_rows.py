@@ -41,6 +41,7 @@ COMPANIONS: dict[CompanionKind, Text] = {
     "vocabulary": text("vocabulary only"),
 }
 
+_ASKING = "…"
 _PIECE = 24  # letters of a name after which it may be broken
 
 
@@ -57,6 +58,7 @@ class OfferRow(QFrame):
         super().__init__()
         self.offer = offer
         self.model: LibraryModel | None = None
+        self.older: Text | None = None
         self.entry: Download | None = None
         self.setProperty("row", "plain")
         self._ready = ready and offer.complete
@@ -64,13 +66,15 @@ class OfferRow(QFrame):
         self._name.setMinimumWidth(self._name.fontMetrics().horizontalAdvance(offer.name[:14]) + 4)
         self._recommended = make_pill(self.tr("Recommended"), "accent")
         self._here = make_pill(self.tr("On this disk"), "good")
-        self._fit = make_pill("…", "plain")
+        self._named = make_pill(self.tr("Asked for"), "accent")
+        self._older = make_pill(self.tr("Replaced upstream: yours is older"), "tight")
+        self._fit = make_pill(_ASKING, "plain")
         self._facts = ElidedLabel(say(_facts_of(offer)), "small")
         self.button = make_button(self.tr("Download it"))
         self.button.clicked.connect(self.pressed)
         self._build()
-        self._recommended.hide()
-        self._here.hide()
+        for pill in (self._recommended, self._here, self._named, self._older):
+            pill.hide()
         self._fit.setVisible(offer.complete)
         self._show_button()
 
@@ -101,15 +105,30 @@ class OfferRow(QFrame):
             self._show_button()
         self._fit.setAccessibleName(self._fit.text())
 
+    def show_unknown(self, words: str) -> None:
+        """Say why nobody can tell what it takes."""
+        if self._fit.text() == _ASKING:
+            set_pill(self._fit, words, "plain")
+            self._fit.setAccessibleName(words)
+
+    def show_named(self) -> None:
+        """Mark what an address means."""
+        self._named.show()
+        set_style_property(self, "row", "named")
+        self.setAccessibleName(f"{self.offer.name}: {self._named.text()}")
+
     @property
     def fit(self) -> str:
         """What its pill says."""
         return self._fit.text()
 
-    def show_here(self, model: LibraryModel | None) -> None:
-        """Say whether it is on this disk."""
-        self.model = model
+    def show_here(self, model: LibraryModel | None, older: Text | None = None) -> None:
+        """Say whether it is on this disk, or how it differs from the one that is."""
+        self.model, self.older = model, older
         self._here.setVisible(model is not None)
+        self._older.setVisible(older is not None)
+        self._older.setToolTip(say(older) if older is not None else "")
+        self._older.setAccessibleDescription(self._older.toolTip())
         self._show_button()
 
     def show_entry(self, entry: Download | None) -> None:
@@ -130,7 +149,7 @@ class OfferRow(QFrame):
             return self.tr("Chat")
         entry = self.entry
         if entry is None or entry.state == "done":
-            return self.tr("Download it")
+            return self.tr("Download it") if self.older is None else self.tr("Replace yours")
         if entry.state == "running":
             return f"{int(100 * entry.done / max(1, entry.request.size))} %"
         words = {"paused": self.tr("Paused"), "failed": self.tr("Stopped"), "queued": self.tr("Waiting")}
@@ -141,6 +160,7 @@ class OfferRow(QFrame):
         for row in (upper, lower):
             row.setSpacing(8)
         upper.addWidget(self._name, 1)
+        upper.addWidget(self._named)
         upper.addWidget(self._recommended)
         upper.addWidget(self._here)
         lower.addWidget(self._fit)
@@ -151,7 +171,8 @@ class OfferRow(QFrame):
         grid.setVerticalSpacing(3)
         grid.addLayout(upper, 0, 0)
         grid.addLayout(lower, 1, 0)
-        grid.addWidget(self.button, 0, 1, 2, 1, Qt.AlignmentFlag.AlignVCenter)
+        grid.addWidget(self._older, 2, 0)
+        grid.addWidget(self.button, 0, 1, 3, 1, Qt.AlignmentFlag.AlignVCenter)
         grid.setColumnStretch(0, 1)
 
 
@@ -178,7 +199,13 @@ class OfferList(QWidget):
         self._column.setSpacing(6)
 
     def show_offers(
-        self, offers: Offers, here: Mapping[str, LibraryModel], skipped: Sequence[SkippedFile], *, ready: bool
+        self,
+        offers: Offers,
+        here: Mapping[str, LibraryModel],
+        older: Mapping[str, Text],
+        skipped: Sequence[SkippedFile],
+        *,
+        ready: bool,
     ) -> None:
         """Show other offers; `ready` says whether they can be downloaded now."""
         self._clear()
@@ -189,7 +216,8 @@ class OfferList(QWidget):
                 self._add_title(say(title), say(meaning))
             for offer in rows:
                 row = OfferRow(offer, ready=ready)
-                row.show_here(here.get(offer.files[0].name))
+                name = offer.files[0].name
+                row.show_here(here.get(name), older.get(name))
                 row.pressed.connect(self._on_pressed)
                 self.rows[offer] = row
                 self._column.addWidget(row)
@@ -202,7 +230,7 @@ class OfferList(QWidget):
         row = OfferRow(offer, ready=self._ready)
         row.setProperty("row", "")
         row.setProperty("card", "accent")
-        row.show_here(self.rows[offer].model)
+        row.show_here(self.rows[offer].model, self.rows[offer].older)
         row.show_entry(self.rows[offer].entry)
         row.show_recommended(recommended=True)
         row.pressed.connect(self._on_pressed)
