@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from localllm.engine.protocol import (
+    Adapter,
     BenchEvent,
     BenchReport,
     BenchSample,
@@ -47,7 +48,18 @@ FORCE_SECONDS = 3.0  # a stop that the engine does not follow within this is enf
 _POLL_SECONDS = 0.1
 _CHILD_MODULE = "localllm.engine.child"
 _LAST_EVENTS = frozenset(
-    {"loaded", "counted", "finished", "devices", "dry_run", "benched", "quantized", "error", "cancelled"}
+    {
+        "loaded",
+        "counted",
+        "adapted",
+        "finished",
+        "devices",
+        "dry_run",
+        "benched",
+        "quantized",
+        "error",
+        "cancelled",
+    }
 )  # of a request
 
 
@@ -65,6 +77,7 @@ class Engine:
         self._lock = threading.Lock()
         self._ready: queue.SimpleQueue[Message | Death] = queue.SimpleQueue()
         self.loaded: LoadedModel | None = None
+        self.adapters: tuple[Adapter, ...] = ()  # that are laid over it now
         self._child = Child(
             python_arguments(_CHILD_MODULE), on_message=self._on_message, on_death=self._on_death
         )
@@ -126,6 +139,21 @@ class Engine:
             while (event := request.next(progress))["event"] != "loaded":
                 yield event["fraction"]
             self.loaded = model_from_record(event["model"])
+            self.adapters = settings.adapters
+
+    def adapt(self, adapters: Sequence[Adapter], progress: Progress | None = None) -> None:
+        """Lay LoRA adapters over the loaded model, in the place of those before; it is not loaded again.
+
+        Raises:
+            AdapterRefused, BadModelFile, ModelNotFound: One cannot be used; those before stay.
+            Cancelled: Through `progress`; those before stay.
+        """
+        wanted = tuple(adapters)
+        if wanted == self.adapters:
+            return
+        with _Request(self, "adapt", adapters=[to_record(adapter) for adapter in wanted]) as request:
+            request.next(progress)
+        self.adapters = wanted
 
     def count(self, messages: Sequence[ChatMessage], progress: Progress | None = None) -> int:
         """Return the tokens of the prompt that these messages make.

@@ -328,7 +328,7 @@ def from_record(kind: type[Record], data: dict[str, Any]) -> Record:
     values: dict[str, Any] = {}
     for name, value in data.items():
         if name in known:
-            values[name] = _items(value, known[name]) if isinstance(value, list) else value
+            values[name] = _items(cast("list[Any]", value), known[name]) if isinstance(value, list) else value
     return kind(**values)
 
 
@@ -362,7 +362,16 @@ def buffers_from_records(records: list[dict[str, Any]]) -> tuple[DeviceBuffers, 
 
 _ERRORS = {
     kind.__name__: kind
-    for kind in (AdapterRefused, BadModelFile, ContextTooSmall, EngineError, ModelNotFound, QuantizationRefused)
+    for kind in (
+        AdapterRefused,
+        BadModelFile,
+        ContextTooSmall,
+        DamagedCache,
+        EngineError,
+        ModelNotFound,
+        QuantizationRefused,
+        UsageError,
+    )
 }
 _VALUES = {kind.__name__: kind for kind in (Text, Bytes, Number)}
 

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from localllm.engine.child import native
+from localllm.engine.child.adapters import LaidAdapters
 from localllm.engine.child.bench import Bench
 from localllm.engine.child.dry_run import DryRunner
 from localllm.engine.child.generation import Generator
 from localllm.engine.child.model import Model, StopFlag
 from localllm.engine.child.quantize import quantize
 from localllm.engine.protocol import (
+    Adapter,
     BenchTest,
     ChatMessage,
     DryRun,
@@ -59,6 +61,7 @@ class EngineChild:
         self._model: Model | None = None
         self._generator: Generator | None = None
         self._template: ChatTemplate | None = None
+        self._adapters: LaidAdapters | None = None
         self._dry_runner = DryRunner(self._log)
 
     def serve(self) -> None:
@@ -82,6 +85,7 @@ class EngineChild:
             "load": self._load,
             "count": self._count,
             "generate": self._generate,
+            "adapt": self._adapt,
             "devices": self._devices,
             "bench": self._bench,
             "dry_run": self._dry_run,
@@ -118,14 +122,18 @@ class EngineChild:
     def _load(self, request: Message) -> None:
         started = time.perf_counter()
         path, settings = Path(request["path"]), from_record(LoadSettings, request["settings"])
-        check_header(read_header(path))
+        header = read_header(path)
+        check_header(header)
         self._close()
         report = self._load_progress(request)
         model = self._model = Model(path, settings, self._log, self._stop, report)
         template = self._template = ChatTemplate(model.chat_template, model.has_token, model.named_tokens())
         try:
             template.check()
-        except LocalLLMError:
+            adapters = self._adapters = LaidAdapters(model, header, self._log)
+            if settings.adapters:
+                adapters.lay(settings.adapters)
+        except (LocalLLMError, Cancelled):
             self._close()
             raise
         devices = tuple(device["name"] for device in native.list_devices())
@@ -168,6 +176,13 @@ class EngineChild:
 
     def _count(self, request: Message) -> None:
         self._send(request, "counted", tokens=len(self._prompt(request)))
+
+    def _adapt(self, request: Message) -> None:
+        if self._generator is None or self._adapters is None:
+            raise EngineError(text("No model is loaded."), hint=text("Choose a model first."))
+        self._generator.forget()
+        self._adapters.lay([from_record(Adapter, adapter) for adapter in request["adapters"]])
+        self._send(request, "adapted")
 
     def _generate(self, request: Message) -> None:
         prompt = self._prompt(request)
@@ -227,7 +242,7 @@ class EngineChild:
         self._send(request, "benched", report=to_record(report))
 
     def _close(self) -> None:
-        self._generator = None
+        self._generator = self._adapters = None
         if self._template is not None:
             self._template.close()
             self._template = None

@@ -82,6 +82,11 @@ class Generator:
                 llama.llama_set_sampler(self._model.context, 0, None)
             chain.free()
 
+    def forget(self) -> None:
+        """Read the whole prompt anew next time: what the KV cache holds was computed by another model."""
+        self._model.forget()
+        self._cached.clear()
+
     def _attach(self, chain: SamplerChain) -> bool:
         """Let the device sample where that pays, before the prompt is read; return whether it does.
 
