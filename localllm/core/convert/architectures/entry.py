@@ -13,7 +13,8 @@ An entry is data: one file with `ENTRIES`, named in `architectures/__init__.py`;
    setting has a function.
 5. `extra_tensors` come first in the file and have GGUF names; one of type MXFP4 gives its blocks as bytes.
    `early_keys` are written before all other keys.
-6. `objection` names what cannot be converted although the class can.
+6. `named` gives the tensors other names before anything else looks at them, or leaves them out.
+7. `objection` names what cannot be converted although the class can.
 
 Then convert a tiny checkpoint of it with the reference and compare: tests/core/convert has the recipe.
 """
@@ -152,7 +153,9 @@ class Architecture:
     Attributes:
         vocabulary: What is tried, in order, to make the vocabulary.
         uniform: Whether every layer has the same tensors, so that one that is missing can be told.
-        layers: The number of layers written, where config.json does not say it alone.
+        named: The name that rules match, for one in the checkpoint; None where the tensor is left out.
+        layers: The number of layers written, where config.json does not say it alone; it sees the names that
+            `named` gave.
         file_type: Changes the number of the file type (gpt-oss).
         finish: Sets keys after the vocabulary's.
     """
@@ -163,6 +166,7 @@ class Architecture:
     keys: Sequence[KeySource]
     defaults: Mapping[str, Defaults] = field(default_factory=dict[str, "Defaults"])
     names: Mapping[str, str] = field(default_factory=dict[str, str])
+    named: Callable[[str, Config], str | None] | None = None
     rules: tuple[Rule | Experts, ...] = ()
     early_keys: tuple[Setting, ...] = ()
     extra_tensors: Callable[[Origin], Iterable[Tensor]] | None = None
