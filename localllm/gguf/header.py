@@ -71,6 +71,7 @@ class GgufHeader:
         metadata: Scalars and short numeric arrays.
         arrays: Every array, to be read on demand.
         data_offset: Where the tensor data begins, bytes.
+        pairs_end: Where the key-value pairs end and the tensor infos begin, bytes.
         tokens: The vocabulary; empty if it has more than `MAX_KEPT_TOKENS` entries.
     """
 
@@ -83,6 +84,7 @@ class GgufHeader:
     tensors: tuple[TensorInfo, ...]
     data_offset: int
     tokens: list[bytes] = field(default_factory=list[bytes], repr=False)
+    pairs_end: int = 0
 
     @property
     def architecture(self) -> str:
@@ -174,6 +176,7 @@ def read_stream(file: BinaryIO, size: int, path: Path) -> GgufHeader:
     try:
         version, tensor_count, pair_count = _read_preamble(window)
         pairs = _read_pairs(window, pair_count)
+        pairs_end = window.position
         alignment = _alignment(pairs.metadata)
         tensors = _read_tensors(window, tensor_count)
         data_offset = -(-window.position // alignment) * alignment
@@ -181,7 +184,16 @@ def read_stream(file: BinaryIO, size: int, path: Path) -> GgufHeader:
     except BrokenError as error:
         raise refuse(path, error.reason) from error
     return GgufHeader(
-        path, size, version, alignment, pairs.metadata, pairs.arrays, tensors, data_offset, pairs.tokens
+        path,
+        size,
+        version,
+        alignment,
+        pairs.metadata,
+        pairs.arrays,
+        tensors,
+        data_offset,
+        pairs.tokens,
+        pairs_end,
     )
 
 
