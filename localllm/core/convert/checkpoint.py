@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from localllm.core.convert.config import read_json
 from localllm.core.convert.safetensors import Shard, Stored, read_shard
+from localllm.core.convert.small_files import damaged, read_object
 from localllm.errors import CheckpointRefused
 from localllm.texts import text
 
@@ -79,7 +79,7 @@ def open_checkpoint(folder: Path, coming: Coming | None = None) -> Checkpoint:
             hint=text("Choose the folder that holds config.json and the .safetensors files."),
         )
     names = _checked_names(folder)
-    config = read_json(folder / "config.json")
+    config = read_object(folder, "config.json")
     if config is None:
         raise _no_config(names)
     sizes = dict(coming.sizes) if coming else {}
@@ -100,7 +100,7 @@ def shard_names_of(folder: Path, names: list[str]) -> tuple[list[str], dict[str,
     Raises:
         CheckpointRefused: There are none, or the index leads elsewhere.
     """
-    index = read_json(folder / INDEX)
+    index = read_object(folder, INDEX)
     if index is None:
         found = sorted({n for n in names if n.startswith("model") and n.endswith(".safetensors")})
         if not found:
@@ -108,7 +108,7 @@ def shard_names_of(folder: Path, names: list[str]) -> tuple[list[str], dict[str,
         return found, None
     weight_map = index.get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
-        raise CheckpointRefused(text("{name} is damaged.", name=INDEX))
+        raise damaged(INDEX)
     listed: dict[str, str] = {}
     for weight, file in weight_map.items():  # pyright: ignore[reportUnknownVariableType]
         if not isinstance(weight, str) or not isinstance(file, str) or not _is_plain(file):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,9 +10,7 @@ from localllm.texts import text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
-MAX_JSON = 32 << 20  # bytes of a JSON file that is read as a whole, tokenizers apart
 _TEXT_PARTS = ("llm_config", "lm_config", "language_config")
 _GLOBAL_THETA = (
     "global_rope_theta",
@@ -169,29 +166,3 @@ def config_of(raw: Mapping[str, Any]) -> Config:
         raise CheckpointRefused(text("config.json does not name an architecture."))
     model_type = inner.get("model_type", raw.get("model_type"))
     return Config({**raw, **inner}, classes[0], model_type if isinstance(model_type, str) else "")
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """Read a JSON object; None if there is no such file.
-
-    Raises:
-        CheckpointRefused: It is too long, cannot be read, or is no object.
-    """
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_JSON + 1)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise CheckpointRefused(text("{name} cannot be read.", name=path.name), detail=str(error)) from error
-    if len(content) > MAX_JSON:
-        raise CheckpointRefused(text("{name} is longer than such a file can be.", name=path.name))
-    try:
-        value: object = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise CheckpointRefused(
-            text("{name} is damaged.", name=path.name), detail=str(error)[:200]
-        ) from error
-    if not isinstance(value, dict):
-        raise CheckpointRefused(text("{name} is damaged.", name=path.name))
-    return cast("dict[str, Any]", value)

@@ -137,7 +137,7 @@ class Stored:
         values = np.empty((max(last - first, 0), *self.shape[1:]), _TYPES[self.dtype])
         row = prod(self.shape[1:]) * values.itemsize
         if values.nbytes:
-            self.shard.read_into(memoryview(values.reshape(-1).view(np.uint8)), self.offset + first * row)
+            self.shard.read_into(values.reshape(-1).view(np.uint8).data, self.offset + first * row)
         return values if self.shape else values.reshape(())
 
     def part(self, number: int) -> Stored:
