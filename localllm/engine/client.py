@@ -9,6 +9,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from localllm.engine.passes import ChunkDone, ChunkScore, OwnText, PassStart
 from localllm.engine.protocol import (
     Adapter,
     BenchEvent,
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from localllm.engine.passes import ImatrixEvent, Reference, ScoreEvent, TextPass
+
 START_SECONDS = 30.0
 FORCE_SECONDS = 3.0  # a stop that the engine does not follow within this is enforced
 _POLL_SECONDS = 0.1
@@ -56,7 +59,7 @@ _LAST_EVENTS = frozenset(
         "devices",
         "dry_run",
         "benched",
-        "quantized",
+        "quantized", "scored", "collected", "wrote",
         "error",
         "cancelled",
     }
@@ -243,6 +246,70 @@ class Engine:
         with _Request(self, "quantize", force_seconds=0.0, path=str(source), **values) as request:
             while (event := request.next(progress))["event"] != "quantized":
                 yield TensorStep(event["name"], event["type_name"], event["wanted"])
+
+    def score(
+        self,
+        path: Path,
+        settings: LoadSettings,
+        wanted: TextPass,
+        reference: Reference,
+        progress: Progress | None = None,
+    ) -> Iterator[ScoreEvent]:
+        """Load a model in place of the one before and let it read a text; yields the start, then each chunk.
+
+        Raises:
+            UsageError: The text is too short.
+            DamagedCache: What was kept of the reference cannot be read.
+            BadModelFile: The header breaks a rule, or llama.cpp refuses the file.
+            Cancelled: Through `progress`.
+        """
+        self.loaded = None
+        values = {"path": str(path), "settings": to_record(settings), "pass": to_record(wanted)}
+        with _Request(self, "score", **values, reference=to_record(reference)) as request:
+            while (event := request.next(progress))["event"] != "scored":
+                if event["event"] == "pass":
+                    yield from_record(PassStart, event)
+                elif event["event"] == "chunk":
+                    yield from_record(ChunkScore, event)
+
+    def collect_imatrix(
+        self,
+        path: Path,
+        settings: LoadSettings,
+        wanted: TextPass,
+        target: Path,
+        source: str,
+        progress: Progress | None = None,
+    ) -> Iterator[ImatrixEvent]:
+        """Write the importance matrix of a text to `target`; yields the start, then chunks as they are read.
+
+        `source` is what the file calls the text. Raises as `score` does.
+        """
+        self.loaded = None
+        values = {"path": str(path), "settings": to_record(settings), "pass": to_record(wanted)}
+        with _Request(self, "imatrix", **values, target=str(target), source=source) as request:
+            while (event := request.next(progress))["event"] != "collected":
+                if event["event"] == "pass":
+                    yield from_record(PassStart, event)
+                elif event["event"] == "chunk":
+                    yield from_record(ChunkDone, event)
+
+    def write_own_text(
+        self, path: Path, settings: LoadSettings, tokens: int, seed: int, progress: Progress | None = None
+    ) -> Iterator[OwnText]:
+        """Let a model write about so many tokens by itself; the last that is yielded has the text.
+
+        The same seed gives the same text on the same computer. Raises as `score` does.
+        """
+        self.loaded = None
+        values = {"path": str(path), "settings": to_record(settings), "tokens": tokens, "seed": seed}
+        with _Request(self, "write", **values) as request:
+            while True:
+                event = request.next(progress)
+                if event["event"] in ("written", "wrote"):
+                    yield from_record(OwnText, event)
+                if event["event"] == "wrote":
+                    return
 
     def stop(self) -> None:
         """End the process; its memory is free when this returns."""

@@ -90,6 +90,9 @@ class EngineChild:
             "bench": self._bench,
             "dry_run": self._dry_run,
             "quantize": self._quantize,
+            "score": self._pass,
+            "imatrix": self._pass,
+            "write": self._pass,
         }
         try:
             handlers[request["op"]](request)
@@ -240,6 +243,18 @@ class EngineChild:
         finally:
             bench.close()
         self._send(request, "benched", report=to_record(report))
+
+    def _pass(self, request: Message) -> None:
+        from localllm.engine.child import passes  # brings numpy, which chatting needs not wait for
+
+        self._close()
+
+        def send(event: str, **values: Any) -> None:
+            self._send(request, event, **values)
+
+        around = passes.Surroundings(self._log, self._stop, self._load_progress(request), send)
+        run = {"score": passes.score, "imatrix": passes.collect_imatrix, "write": passes.write_own_text}
+        run[request["op"]](request, around)
 
     def _close(self) -> None:
         self._generator = self._adapters = None
