@@ -25,6 +25,7 @@ from typing import Any, Literal, TypeVar, cast
 from localllm.errors import (
     AdapterRefused,
     BadModelFile,
+    CheckpointRefused,
     ContextTooSmall,
     DamagedCache,
     EngineError,
@@ -365,6 +366,7 @@ _ERRORS = {
     for kind in (
         AdapterRefused,
         BadModelFile,
+        CheckpointRefused,
         ContextTooSmall,
         DamagedCache,
         EngineError,

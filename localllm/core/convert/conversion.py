@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from math import prod
 from typing import TYPE_CHECKING
 
 from localllm.core.convert.architectures.entry import FileType, Setting
-from localllm.core.convert.metadata import ParameterCounts, add_metadata, add_sampling
+from localllm.core.convert.metadata import add_metadata, add_sampling
+from localllm.core.convert.naming import ParameterCounts
 from localllm.core.convert.streaming import Streaming
-from localllm.core.convert.vocabulary import add_vocabulary
+from localllm.core.convert.vocabulary import add_vocabulary, check_rows
 from localllm.core.unfinished import reserve
 from localllm.gguf.keys import Key, Keys
 from localllm.gguf.writer import TensorPlace, header_bytes, offsets, write_all
@@ -23,16 +23,22 @@ if TYPE_CHECKING:
     from localllm.core.convert.plan import Plan
     from localllm.core.convert.safetensors import Shard
     from localllm.progress import Progress
+    from localllm.texts import Text
 
 _QUANTIZATION_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A file that only has to be written: its header as it stands, its tensors still in the checkpoint."""
+    """A file that only has to be written: its header as it stands, its tensors still in the checkpoint.
+
+    Attributes:
+        notes: What the person should know.
+    """
 
     plan: Plan
     header: bytes
+    notes: tuple[Text, ...] = ()
 
     @property
     def size(self) -> int:
@@ -41,33 +47,27 @@ class Ready:
 
 
 def make_ready(plan: Plan) -> Ready:
-    """Make the header: keys, vocabulary, the table of tensors.
+    """Make the header: keys in the reference's order, vocabulary, the table of tensors.
 
     Raises:
         CheckpointRefused: The vocabulary, or a value of config.json, cannot be used.
     """
-    return Ready(plan, header_bytes(make_keys(plan), _places(plan)))
-
-
-def make_keys(plan: Plan) -> Keys:
-    """Return all keys of the file, in the reference's order.
-
-    Raises:
-        CheckpointRefused: The vocabulary, or a value of config.json, cannot be used.
-    """
-    architecture, origin = plan.architecture, plan.origin
+    architecture, origin, places = plan.architecture, plan.origin, _places(plan)
     keys = Keys()
     keys.set("general.architecture", "string", architecture.name)
     _add(keys, architecture.early_keys, plan)
     keys.set("general.type", "string", "model")
     add_sampling(keys, origin.folder)
-    add_metadata(keys, origin.folder, origin.config.values, _counts(plan))
+    counts = ParameterCounts.of((place.name, place.shape) for place in places)
+    notes = add_metadata(keys, origin.folder, counts)
     _add(keys, architecture.keys, plan)
     keys.set("general.quantization_version", "u32", _QUANTIZATION_VERSION)
-    add_vocabulary(keys, origin.folder, origin.config.values, architecture.vocabulary)
+    vocabulary = add_vocabulary(keys, origin.folder, origin.config.values, architecture.vocabulary)
+    embedding = next(place for place in places if place.name == "token_embd.weight")
+    check_rows(vocabulary, embedding.shape[0])
     if architecture.finish:
         _set_all(keys, architecture.finish(origin), architecture.name)
-    return keys
+    return Ready(plan, header_bytes(keys, places), (*notes, *vocabulary.notes))
 
 
 def write_file(
@@ -108,18 +108,3 @@ def _set_all(keys: Keys, made: Iterable[Key], architecture: str) -> None:
     for key in made:
         whole = key.name.startswith(("general.", "tokenizer."))
         keys.set(key.name if whole else f"{architecture}.{key.name}", key.type, key.value)
-
-
-def _counts(plan: Plan) -> ParameterCounts:
-    total = shared = expert = experts = stacks = 0
-    for place in _places(plan):
-        size = prod(place.shape)
-        total += size
-        if "_exps." in place.name and len(place.shape) >= 3:
-            count = place.shape[-2 if ".bias" in place.name else -3]
-            expert += size // count
-            experts += count
-            stacks += 1
-        else:
-            shared += size
-    return ParameterCounts(total, shared, expert, experts // stacks if stacks else 0)

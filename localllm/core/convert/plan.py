@@ -50,6 +50,7 @@ class Plan:
     Attributes:
         output_type: "F16", what most weights become.
         file_type: llama.cpp's number for it.
+        quantization: How the checkpoint is quantized, "" if it is not.
     """
 
     architecture: Architecture
@@ -57,6 +58,7 @@ class Plan:
     tensors: tuple[Planned, ...]
     output_type: OutputKind
     file_type: int
+    quantization: str = ""
 
     @property
     def size(self) -> int:
@@ -74,10 +76,11 @@ def make_plan(checkpoint: Checkpoint, output_type: OutputType = "auto") -> Plan:
     made = outputs(architecture, origin)
     wanted = _guessed(checkpoint) if output_type == "auto" else _KINDS[output_type]
     planned = tuple(_planned(output.name, output.tensor, wanted) for output in made)
-    file_type = FILE_TYPES[wanted]
-    if wanted in ("F32", "F16", "BF16") and _quantization(checkpoint).get("quant_method") == "mxfp4":
-        file_type = _MXFP4_FILE
-    return Plan(architecture, origin, planned, wanted, file_type)
+    quantization = _quantization(checkpoint)
+    method = str(quantization.get("quant_method", quantization.get("quant_algo", "")))[:60]
+    packed = method == "mxfp4" and wanted in ("F32", "F16", "BF16")
+    file_type = _MXFP4_FILE if packed else FILE_TYPES[wanted]
+    return Plan(architecture, origin, planned, wanted, file_type, method)
 
 
 def _origin(checkpoint: Checkpoint) -> tuple[Architecture, Origin]:

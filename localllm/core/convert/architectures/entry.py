@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from localllm.core.convert import changes
 from localllm.core.convert.config import unusable
@@ -36,10 +36,9 @@ if TYPE_CHECKING:
 
     from localllm.core.convert.config import Config, Defaults
     from localllm.core.convert.tensors import Tensor
+    from localllm.core.convert.vocabulary import VocabularyKind
     from localllm.gguf.keys import KeyType, Value
     from localllm.texts import Text
-
-VocabularyKind = Literal["sentencepiece", "byte_fallback", "bpe", "gemma4", "phi3", "glm4"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +155,6 @@ class Architecture:
         named: The name that rules match, for one in the checkpoint; None where the tensor is left out.
         layers: The number of layers written, where config.json does not say it alone; it sees the names that
             `named` gave.
-        file_type: Changes the number of the file type (gpt-oss).
         finish: Sets keys after the vocabulary's.
     """
 
@@ -172,7 +170,6 @@ class Architecture:
     extra_tensors: Callable[[Origin], Iterable[Tensor]] | None = None
     uniform: bool = True
     layers: Callable[[Config, Mapping[str, Tensor]], int] | None = None
-    file_type: Callable[[Origin, int], int] | None = None
     finish: Callable[[Origin], Iterable[Key]] | None = None
     objection: Callable[[Origin], Text | None] | None = None
 

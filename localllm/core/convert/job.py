@@ -1,0 +1,235 @@
+"""A conversion as the rest of the program sees it: looked over first, then written by a process of its own.
+
+The file has a temporary name until everything is in it and it was tried; killing any process leaves nothing
+under its final name, and what a killed one has left is removed when the next conversion begins.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import queue
+import shutil
+import time
+from typing import TYPE_CHECKING, Any, Protocol
+
+from localllm.core.convert.report import Preview, Report
+from localllm.core.unfinished import remove_left_over, unfinished_name
+from localllm.engine.protocol import error_from_record, from_record, unpack_text
+from localllm.errors import CheckpointRefused, LocalLLMError, UsageError
+from localllm.files import move_into_place
+from localllm.processes import Child, Death, Message, python_arguments
+from localllm.texts import Bytes, text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from localllm.core.convert.plan import OutputType
+    from localllm.progress import Progress
+    from localllm.texts import Text
+
+_CHILD_MODULE = "localllm.core.convert.child"
+_KEPT_FREE = 512 << 20  # bytes that stay free for others
+_POLL_SECONDS = 0.1
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NOTHING_WRITTEN = text("Nothing was written.")
+
+
+class Source(Protocol):
+    """A checkpoint that lies in a folder, or is on its way there."""
+
+    @property
+    def folder(self) -> Path:
+        """Where its files are."""
+        ...
+
+    @property
+    def coming(self) -> Mapping[str, int]:
+        """Bytes of the shards that are still on their way, by name."""
+        ...
+
+    @property
+    def room(self) -> int:
+        """Bytes that it will take on the disk besides what is there."""
+        ...
+
+    def begin(self, arrived: Callable[[str | LocalLLMError], None], progress: Progress) -> None:
+        """Begin to bring the shards, in order; each one's name is told, or why it does not come."""
+        ...
+
+    def was_read(self, name: str) -> None:
+        """A shard is not needed any more."""
+        ...
+
+    def close(self) -> None:
+        """Stop bringing anything."""
+        ...
+
+
+def preview(source: Source, output_type: OutputType, progress: Progress) -> Preview:
+    """Say what a conversion would make; takes seconds and writes nothing.
+
+    Raises:
+        CheckpointRefused: It cannot be converted.
+        Cancelled: Through `progress`.
+    """
+    with _Worker(source, output_type, None) as worker:
+        return worker.preview(progress)
+
+
+def convert(
+    source: Source,
+    target: Path,
+    output_type: OutputType,
+    progress: Progress,
+    *,
+    check: Callable[[Path], object] | None = None,
+    on_preview: Callable[[Preview], object] | None = None,
+) -> Report:
+    """Write a checkpoint as GGUF.
+
+    Args:
+        source: The checkpoint.
+        target: Must not exist.
+        output_type: What most weights become.
+        progress: Gets bytes of the result, and the name of the tensor.
+        check: Tries the finished file before it has its name; what it raises ends the conversion.
+        on_preview: Told what will be made before a byte is.
+
+    Raises:
+        CheckpointRefused: It cannot be converted, or does not fit on the disk.
+        BrokenResult: Through `check`.
+        Cancelled: Through `progress`; nothing is left.
+    """
+    began = time.monotonic()
+    if target.exists():
+        raise UsageError(
+            text("“{path}” exists already.", path=str(target)),
+            safe=text("Nothing was overwritten."),
+            hint=text("Choose another name, or move that file."),
+        )
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        remove_left_over(target.parent)
+        temporary = unfinished_name(target)
+        try:
+            with _Worker(source, output_type, temporary) as worker:
+                made = worker.preview(progress)
+                _require_room(target.parent, made.size + source.room)
+                if on_preview:
+                    on_preview(made)
+                overflows = worker.write(progress)
+            if check:
+                check(temporary)
+            progress.raise_if_cancelled()
+            move_into_place(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise _disk_error(error.errno, error.strerror or str(error), target.parent) from error
+    return Report(str(target), made, overflows, worker.notes, time.monotonic() - began)
+
+
+class _Worker:
+    """The process, and what it says."""
+
+    def __init__(self, source: Source, output_type: OutputType, target: Path | None) -> None:
+        self._source = source
+        self._target = target
+        self.notes: tuple[Text, ...] = ()
+        self._events: queue.SimpleQueue[Message | Death | str | LocalLLMError] = queue.SimpleQueue()
+        self._child = Child(
+            python_arguments(_CHILD_MODULE), on_message=self._events.put, on_death=self._events.put
+        )
+        order = {"folder": str(source.folder), "type": output_type, "coming": dict(source.coming)}
+        self._child.send({**order, "target": str(target)})
+
+    def __enter__(self) -> _Worker:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._source.close()
+        self._child.kill()
+
+    def preview(self, progress: Progress) -> Preview:
+        message = self._next("preview", progress)
+        self.notes = tuple(unpack_text(note) for note in message["notes"])
+        return from_record(Preview, message["preview"])
+
+    def write(self, progress: Progress) -> dict[str, int]:
+        self._child.send({"write": True})
+        if self._source.coming:
+            self._source.begin(self._events.put, progress)
+        return self._next("done", progress)["overflows"]
+
+    def _next(self, wanted: str, progress: Progress) -> Message:
+        """Return the next message of a kind; what else comes until then is dealt with."""
+        while True:
+            progress.raise_if_cancelled()
+            with contextlib.suppress(queue.Empty):
+                event = self._events.get(timeout=_POLL_SECONDS)
+                if isinstance(event, LocalLLMError):
+                    raise event
+                if isinstance(event, str):
+                    self._child.send({"arrived": event})
+                elif isinstance(event, Death):
+                    raise _died(event)
+                elif event["event"] == wanted:
+                    return event
+                else:
+                    self._take(event, progress)
+
+    def _take(self, event: Message, progress: Progress) -> None:
+        if event["event"] == "progress":
+            progress.update(event["done"], event["total"], text("{name}", name=event["tensor"]))
+        elif event["event"] == "read":
+            self._source.was_read(event["name"])
+        elif event["event"] == "error":
+            raise _refusal(event["error"])
+        elif event["event"] == "disk":
+            folder = self._target.parent if self._target else self._source.folder
+            raise _disk_error(event["number"], event["reason"], folder)
+
+
+def _refusal(record: dict[str, Any]) -> LocalLLMError:
+    error = error_from_record(record)
+    error.safe = error.safe or NOTHING_WRITTEN
+    return error
+
+
+def _died(death: Death) -> CheckpointRefused:
+    return CheckpointRefused(
+        text("The program that converts ended: {cause}.", cause=death.cause),
+        safe=NOTHING_WRITTEN,
+        hint=text("Close other programs if memory is short, then try again."),
+        detail="\n".join(death.last_lines[-5:]),
+    )
+
+
+def _require_room(folder: Path, need: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < need + _KEPT_FREE:
+        raise _no_room(folder, need, free)
+
+
+def _no_room(folder: Path, need: int, free: int) -> CheckpointRefused:
+    return CheckpointRefused(
+        text(
+            "The disk of “{folder}” has {free} free; the conversion needs {need}.",
+            folder=str(folder),
+            free=Bytes(free),
+            need=Bytes(need),
+        ),
+        safe=NOTHING_WRITTEN,
+        hint=text("Make room, or choose another place with --out."),
+    )
+
+
+def _disk_error(number: int | None, reason: str, folder: Path) -> CheckpointRefused:
+    if number in _NO_ROOM:
+        sentence = text("The disk of “{folder}” became full.", folder=str(folder))
+        return CheckpointRefused(sentence, safe=NOTHING_WRITTEN, hint=text("Make room, then try again."))
+    sentence = text("“{folder}” cannot be written: {reason}.", folder=str(folder), reason=reason)
+    return CheckpointRefused(sentence, safe=NOTHING_WRITTEN, detail=os.strerror(number) if number else "")

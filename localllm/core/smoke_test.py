@@ -1,0 +1,70 @@
+"""Try a model that was just made: it loads, answers a fixed prompt, and its chat template renders."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from localllm.core.library.templates import try_template
+from localllm.engine.client import Engine
+from localllm.engine.protocol import ChatMessage, LoadSettings, Piece, Sampling
+from localllm.errors import BrokenResult, LocalLLMError
+from localllm.texts import text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from localllm.progress import Progress
+
+_PROMPT = (ChatMessage("user", "Say hello."),)
+_CONTEXT_LENGTH = 512  # tokens
+_TOKENS = 8
+
+
+@dataclass(frozen=True)
+class SmokeTest:
+    """What came of it.
+
+    Attributes:
+        answer: What the model said; of a model that is not trained to chat it may be anything.
+        template: "file" for the model's own chat template, otherwise the built-in one's name.
+    """
+
+    answer: str
+    template: str
+
+
+def smoke_test(path: Path, progress: Progress, *, extra_buffers: bool = True) -> SmokeTest:
+    """Try a model on the processor.
+
+    Args:
+        path: The file, under whatever name.
+        progress: Cancels.
+        extra_buffers: See `LoadSettings`; False on processors where AMX crashes.
+
+    Raises:
+        BrokenResult: It does not work.
+        Cancelled: Through `progress`.
+    """
+    settings = LoadSettings(
+        context_length=_CONTEXT_LENGTH, batch=_CONTEXT_LENGTH, gpu_layers=0, extra_buffers=extra_buffers
+    )
+    sampling = Sampling(temperature=0.0, seed=1, max_tokens=_TOKENS)
+    try:
+        template = try_template(path, _PROMPT)
+        engine = Engine()
+        try:
+            engine.load(path, settings, progress)
+            events = list(engine.generate(_PROMPT, sampling, progress))
+        finally:
+            engine.kill()
+    except LocalLLMError as error:
+        raise BrokenResult(
+            text("The result does not work: {reason}", reason=error.message),
+            safe=text("It was not kept, and is not in the library."),
+            hint=text("Report this with the name of the model; nothing you did is wrong."),
+            detail=error.detail,
+        ) from error
+    progress.raise_if_cancelled()
+    answer = "".join(event.text for event in events if isinstance(event, Piece))
+    return SmokeTest(answer, template.name)
