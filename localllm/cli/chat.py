@@ -13,6 +13,7 @@ from localllm.core.chat import alternate, fit_history, prompt_budget
 from localllm.core.estimate import Estimator
 from localllm.core.hardware import probe
 from localllm.core.library import Library, LoadProfile
+from localllm.core.library.adapters import with_adapters_found
 from localllm.core.session import ModelSession
 from localllm.engine.protocol import (
     ChatMessage,
@@ -73,12 +74,13 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     if model is None:
         raise UsageError(text("There is no model on this disk."), hint=text("Name a GGUF file."))
     profile = _profile(library, model, arguments.profile, context)
+    settings = with_adapters_found(library, load_settings(arguments, profile.load))
     paths = context.paths
     session = ModelSession(
         lambda: probe(paths.models, measurements=paths.measurements_file), Estimator.for_paths(paths)
     )
     try:
-        _load(session, model, profile.load, arguments, context)
+        _load(session, model, settings, arguments, context)
         _remember_use(library, model)
         sampled = sampling(arguments, profile.sampling) or Sampling()
         system = profile.system_prompt if arguments.system is None else arguments.system
@@ -227,11 +229,11 @@ def _remember_use(library: Library, model: LibraryModel) -> None:
 def _load(
     session: ModelSession,
     model: LibraryModel,
-    usual: LoadSettings,
+    settings: LoadSettings,
     arguments: argparse.Namespace,
     context: Context,
 ) -> None:
-    settings, output = load_settings(arguments, usual), context.output
+    output = context.output
 
     def show(done: float, _total: float, _note: Text | None) -> None:
         loading = text("Loading {model}: {percent} %", model=model.name, percent=int(done * 100))

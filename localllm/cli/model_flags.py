@@ -8,18 +8,21 @@ from __future__ import annotations
 import argparse
 import os
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
-from localllm.engine.protocol import KV_TYPES, LoadSettings, Sampling
+from localllm.engine.protocol import KV_TYPES, Adapter, LoadSettings, Sampling
 
 _STANDARD = Sampling()
 SMALLEST_CONTEXT = 256  # tokens
+STRONGEST = 10  # times as strong as an adapter was trained
 _LOADING = {
     "ctx_size": "context_length",
     "threads": "threads",
     "gpu_layers": "gpu_layers",
     "cache_type_k": "kv_type_k",
     "cache_type_v": "kv_type_v",
+    "lora": "adapters",
 }
 _SAMPLING = {
     "temp": "temperature",
@@ -47,6 +50,13 @@ def add_engine_flags(group: Any) -> None:
     group.add_argument("-ngl", "--gpu-layers", type=_layers, metavar="N", help="layers on the GPU")
     group.add_argument("-ctk", "--cache-type-k", choices=KV_TYPES, help="type of the keys (default: f16)")
     group.add_argument("-ctv", "--cache-type-v", choices=KV_TYPES, help="type of the values (default: f16)")
+    group.add_argument(
+        "--lora",
+        action="append",
+        type=read_adapter,
+        metavar="FILE[:STRENGTH]",
+        help="lay a LoRA adapter over the model (strength 1); several are added up",
+    )
 
 
 def add_sampling_flags(group: Any) -> None:
@@ -67,6 +77,18 @@ def add_sampling_flags(group: Any) -> None:
     group.add_argument("--stop", action="append", metavar="TEXT", help="ends the answer")
 
 
+def read_adapter(words: str) -> Adapter:
+    """Return an adapter named as FILE, NAME, FILE:STRENGTH or NAME:STRENGTH; the name is not looked up."""
+    name, colon, strength = words.rpartition(":")
+    if not colon or Path(words).is_file():
+        return Adapter(words)
+    try:
+        float(strength)
+    except ValueError:
+        return Adapter(words)
+    return Adapter(name, _bounded(strength, -STRONGEST, STRONGEST))
+
+
 def load_settings(arguments: argparse.Namespace, usual: LoadSettings) -> LoadSettings:
     """Return how to load: the flags, and what is usual for the rest."""
     return replace(usual, **_given(arguments, _LOADING))
@@ -81,7 +103,9 @@ def sampling(arguments: argparse.Namespace, usual: Sampling | None) -> Sampling 
 def _given(arguments: argparse.Namespace, names: dict[str, str]) -> dict[str, Any]:
     values = {field: getattr(arguments, flag) for flag, field in names.items()}
     return {
-        field: tuple(value) if field == "stop" else value  # as it is kept: unchangeable
+        field: tuple(cast("list[Any]", value))
+        if isinstance(value, list)
+        else value  # as it is kept: unchangeable
         for field, value in values.items()
         if value is not None
     }

@@ -8,6 +8,7 @@ from localllm.cli import models_contents, models_files, models_notes, models_pro
 from localllm.cli.output import Column
 from localllm.core.chat_store import ChatStore
 from localllm.core.library import Library
+from localllm.core.library.adapters import list_adapters
 from localllm.core.library.duplicates import deduplicate, find_duplicates, undo
 from localllm.core.library.trash import TRASH_DAYS, empty_trash, removal, remove
 from localllm.core.library.verify import verify
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from localllm.cli.output import Context
     from localllm.core.library import LibraryModel
+    from localllm.core.library.adapters import LibraryAdapter
     from localllm.core.library.duplicates import DedupeResult, DuplicateGroup
 
 
@@ -64,8 +66,12 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     models = library.models()
     if arguments.search:
         models = library.listed(arguments.search)
+    adapters = list_adapters(library, arguments.search)
     if arguments.json:
-        context.output.json([models_files.as_json(model) for model in models])
+        context.output.json(
+            [models_files.as_json(model) for model in models]
+            + [models_files.adapter_as_json(adapter) for adapter in adapters]
+        )
         return 0
     columns = (
         Column(text("Name")),
@@ -75,7 +81,8 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
         Column(text("Context"), right=True),
         Column(text("Note")),
     )
-    context.output.table(columns, [_as_row(model) for model in models])
+    rows = [_as_row(model) for model in models] + [_adapter_as_row(adapter) for adapter in adapters]
+    context.output.table(columns, rows)
     if not models:
         context.output.say(text("There are no models in “{folder}”.", folder=str(context.paths.models)))
     return 0
@@ -224,3 +231,10 @@ def _as_row(model: LibraryModel) -> list[Any]:
     size = text("{size}", size=Bytes(model.size))
     parameters = text("{count} M", count=Number(model.parameters / 1e6)) if model.parameters else ""
     return [model.name, size, model.quant, parameters, str(model.trained_context or ""), note]
+
+
+def _adapter_as_row(adapter: LibraryAdapter) -> list[Any]:
+    size = text("{size}", size=Bytes(adapter.size))
+    parameters = text("{count} M", count=Number(adapter.parameters / 1e6))
+    note = text("LoRA adapter for {architecture} models", architecture=adapter.architecture)
+    return [adapter.name, size, "", parameters, "", note]

@@ -21,6 +21,7 @@ from localllm.texts import text
 if TYPE_CHECKING:
     from localllm.cli.output import Context
     from localllm.core.library import Inspection, LibraryModel
+    from localllm.core.library.adapters import LibraryAdapter
     from localllm.core.library.importing import Manner
 
 
@@ -127,6 +128,7 @@ def source_name(model: LibraryModel) -> str:
 def as_json(model: LibraryModel) -> dict[str, Any]:
     """Return a model for programs."""
     return {
+        "kind": "model",
         "name": model.name,
         "path": str(model.path),
         "size": model.size,
@@ -149,6 +151,19 @@ def as_json(model: LibraryModel) -> dict[str, Any]:
         "last_used": model.last_used or None,
         "default_profile": model.default_profile or None,
         "problem": str(model.problem) if model.problem else None,
+    }
+
+
+def adapter_as_json(adapter: LibraryAdapter) -> dict[str, Any]:
+    """Return a LoRA adapter for programs."""
+    return {
+        "kind": "adapter",
+        "name": adapter.name,
+        "path": str(adapter.path),
+        "size": adapter.size,
+        "architecture": adapter.architecture,
+        "parameters": adapter.parameters,
+        "source": adapter.source,
     }
 
 

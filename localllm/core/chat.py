@@ -67,6 +67,7 @@ class Conversation:
     Raises, from every method, after the user's message was saved:
         EngineError: No model is loaded, or the engine refuses the messages.
         ContextTooSmall: The newest message alone is longer than the context.
+        AdapterRefused: An adapter of the chat was made for another model.
         StoreError: The disk is full.
     """
 
@@ -111,6 +112,7 @@ class Conversation:
             for fraction in self._session.revive(progress):
                 yield Loading(fraction)
             model = self._session.require()
+            self._session.adapt(self._store.chat(self._chat_id).adapters, progress)
             messages, left_out = self._fit_history(question_id, progress)
         except Cancelled:
             yield from self._stopped_before_it_began(question_id)

@@ -60,7 +60,11 @@ def _version_1(db: sqlite3.Connection) -> None:
     db.execute("CREATE INDEX pieces_message ON pieces (message)")
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_version_1,)
+def _version_2(db: sqlite3.Connection) -> None:
+    db.execute("ALTER TABLE chats ADD COLUMN adapters TEXT NOT NULL DEFAULT '[]'")
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_version_1, _version_2)
 
 
 def migrate(db: sqlite3.Connection) -> None:

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import psutil
 
 from localllm.core.chat_schema import migrate
-from localllm.engine.protocol import Sampling, Stats, from_record, pack_text, to_record, unpack_text
+from localllm.engine.protocol import Adapter, Sampling, Stats, from_record, pack_text, to_record, unpack_text
 from localllm.errors import StoreError
 from localllm.texts import Text, text
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Sequence
     from pathlib import Path
 
 MessageState = Literal["complete", "streaming", "stopped", "failed", "interrupted"]
@@ -68,6 +68,7 @@ class Chat:
     sampling: Sampling
     model_path: str | None
     draft: str
+    adapters: tuple[Adapter, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,10 @@ class ChatStore:
             raise StoreError(text("There is no chat no. {number}.", number=chat_id))
         row = rows[0]
         sampling = from_record(Sampling, json.loads(row["sampling"]))
-        return Chat(row["id"], row["title"], row["system_prompt"], sampling, row["model_path"], row["draft"])
+        adapters = tuple(from_record(Adapter, adapter) for adapter in json.loads(row["adapters"]))
+        return Chat(
+            row["id"], row["title"], row["system_prompt"], sampling, row["model_path"], row["draft"], adapters
+        )
 
     def rename(self, chat_id: int, title: str) -> None:
         """Give a chat a title."""
@@ -155,6 +159,10 @@ class ChatStore:
     def set_sampling(self, chat_id: int, sampling: Sampling) -> None:
         """Set how answers in this chat are sampled."""
         self._set(chat_id, sampling=json.dumps(to_record(sampling)))
+
+    def set_adapters(self, chat_id: int, adapters: Sequence[Adapter]) -> None:
+        """Set the LoRA adapters that are laid over the model for this chat."""
+        self._set(chat_id, adapters=json.dumps([to_record(adapter) for adapter in adapters]))
 
     def set_model(self, chat_id: int, path: str) -> None:
         """Remember the model that answered last."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from localllm.core.engine_build import read_engine_build
@@ -27,21 +28,22 @@ from localllm.errors import (
     NotEnoughMemory,
 )
 from localllm.gguf import check_header, read_header
+from localllm.gguf.adapters import check_adapter, check_match
 from localllm.texts import Bytes, text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Sequence
 
     from localllm.core.estimate import Estimate, Estimator, Subject
     from localllm.core.estimate.advice import Advice
     from localllm.core.estimate.loads import Load
     from localllm.core.library import LibraryModel
     from localllm.core.machine import EngineBuild, Machine
-    from localllm.engine.protocol import LoadedModel, LoadSettings, Stats
+    from localllm.engine.protocol import Adapter, LoadedModel, LoadSettings, Stats
     from localllm.progress import Progress
 
 _log = logging.getLogger(__name__)
+_SMALL = 64 << 20  # bytes of adapters that are not worth a look at the memory
 
 
 class ModelSession:
@@ -122,6 +124,24 @@ class ModelSession:
         """
         self.require()
         return cast("Engine", self._engine)
+
+    def adapt(self, adapters: Sequence[Adapter], progress: Progress) -> None:
+        """Lay LoRA adapters over the loaded model, in the place of those before; it is not loaded again.
+
+        Raises:
+            AdapterRefused, BadModelFile, ModelNotFound: One cannot be used; those before stay.
+            NotEnoughMemory: There is no room for them.
+            EngineError: No model is loaded, or the engine ended.
+            Cancelled: Through `progress`; those before stay.
+        """
+        engine, wanted = self.engine(), tuple(adapters)
+        if wanted == engine.adapters:
+            return
+        self._refuse_large(wanted, engine.adapters)
+        engine.adapt(wanted, progress)
+        if self._last is not None:
+            model, settings = self._last
+            self._last = (model, replace(settings, adapters=wanted))
 
     def unload(self) -> None:
         """End the engine; its memory is free when this returns."""
@@ -213,11 +233,12 @@ class ModelSession:
             threads=settings.threads,
             extra_buffers=settings.extra_buffers,
             exact=exact,
+            adapters=_bytes_of(settings.adapters),
         )
 
     def note_answer(self, stats: Stats) -> None:
         """Learn this computer's speed from an answer of the loaded model."""
-        if self._timed is not None:
+        if self._timed is not None and self._engine is not None and not self._engine.adapters:
             self._estimator.speeds.add_answer(self._timed, stats)
 
     def rest(self) -> None:
@@ -228,7 +249,7 @@ class ModelSession:
         self, model: LibraryModel, settings: LoadSettings, progress: Progress, *, anyway: bool
     ) -> Iterator[float]:
         with self._lock:
-            check_header(read_header(model.path))
+            _check(model, settings)
             self.rest()  # so that an inspector's share of the GPU counts as free
             if not anyway:
                 self._refuse_what_cannot_fit(model, settings)
@@ -252,7 +273,7 @@ class ModelSession:
                 _add_notice(self._engine)
             self._last = (model, settings)
             self._timed = _timed(answer, chosen, machine) if answer else None
-            self._compare(answer, machine)
+            self._compare(None if settings.adapters else answer, machine)
 
     def _compare(self, predicted: Estimate | None, before: Machine) -> None:
         """Learn from what the load took, for the next prediction."""
@@ -273,6 +294,19 @@ class ModelSession:
         answer = self.estimate(model, settings, machine)
         if answer and answer.verdict in ("does_not_fit", "needs_closing_apps"):
             raise _not_enough(model, answer)
+
+    def _refuse_large(self, wanted: tuple[Adapter, ...], present: tuple[Adapter, ...]) -> None:
+        there = {adapter.path for adapter in present}
+        need = _bytes_of(tuple(adapter for adapter in wanted if adapter.path not in there))
+        if need > _SMALL and need > (have := self.probe().memory.available):
+            raise NotEnoughMemory(
+                text(
+                    "The adapter takes {need}, and {have} are free now.", need=Bytes(need), have=Bytes(have)
+                ),
+                need=need,
+                have=have,
+                hint=text("Close other programs, or leave the adapter out."),
+            )
 
     def _load_into(
         self, engine: Engine, model: LibraryModel, settings: LoadSettings, progress: Progress
@@ -308,6 +342,20 @@ class ModelSession:
         if key not in self._subjects:
             self._subjects[key] = subject_of_file(model.path, model.name)
         return self._subjects[key]
+
+
+def _check(model: LibraryModel, settings: LoadSettings) -> None:
+    """Refuse what the engine would, before the model that is loaded now is given up."""
+    header = read_header(model.path)
+    check_header(header)
+    for adapter in settings.adapters:
+        other = read_header(Path(adapter.path))
+        check_adapter(other)
+        check_match(other, header)
+
+
+def _bytes_of(adapters: tuple[Adapter, ...]) -> int:
+    return sum(path.stat().st_size for a in adapters if (path := Path(a.path)).is_file())
 
 
 def _add_notice(engine: Engine) -> None:

@@ -97,7 +97,7 @@ class Estimator:
                 text("The memory of “{name}” cannot be computed without its file.", name=subject.name),
                 hint=text("Its architecture needs the header: download the file, or name it on the Hub."),
             )
-        arguments = (budgets, subject.shape, subject.weights, question.settings)
+        arguments = (budgets, subject.shape, subject.weights + question.adapters, question.settings)
         placement, memory, verdict = (
             place_as(*arguments, question.placing) if question.placing else place_within(*arguments)
         )

@@ -139,6 +139,7 @@ class ExactPlaces:
         )
 
     def _estimate(self, placing: Placing, buffers: tuple[DeviceBuffers, ...]) -> Estimate:
+        buffers = _with_adapters(buffers, self._question.adapters)
         devices = tuple(self._device(entry, on_gpu=placing.gpu_layers > 0) for entry in buffers)
         devices = tuple(device for device in devices if device.device == HOST or device.total)
         host = next(device.total for device in devices if device.device == HOST)
@@ -201,6 +202,14 @@ def search_most(fits: Callable[[int], bool], low: int, high: int, guess: int) ->
             probe = (good + bad) // 2
         probe = min(max(probe, good + 1), bad - 1)
     return good if good >= low else None
+
+
+def _with_adapters(buffers: tuple[DeviceBuffers, ...], size: int) -> tuple[DeviceBuffers, ...]:
+    """Count adapters where llama.cpp puts them: each part beside the weight that it changes."""
+    whole = sum(entry.weights for entry in buffers)
+    if not size or not whole:
+        return buffers
+    return tuple(replace(entry, weights=entry.weights + size * entry.weights // whole) for entry in buffers)
 
 
 def _sum_up(devices: tuple[DeviceMemory, ...]) -> MemoryEstimate:

@@ -26,6 +26,7 @@ class Question:
         extra_buffers: Whether weights may be repacked for the processor.
         here: Whether it is this computer, which llama.cpp can be asked about.
         exact: Whether it should be asked where the closed form has an answer too.
+        adapters: Bytes of the LoRA adapters that are laid over it.
     """
 
     subject: Subject
@@ -36,6 +37,7 @@ class Question:
     extra_buffers: bool = True
     here: bool = True
     exact: bool = True
+    adapters: int = 0
 
 
 @dataclass(frozen=True)

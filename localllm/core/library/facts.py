@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from localllm.core.library.model import FileFacts, Kind
 from localllm.gguf import GgufHeader, check_header, read_header
+from localllm.gguf.adapters import check_adapter, is_adapter
 from localllm.gguf.architectures import KNOWN_ARCHITECTURES
 from localllm.gguf.header import refuse
 from localllm.texts import text
@@ -35,6 +36,8 @@ def read_facts(path: Path) -> FileFacts:
     if header.architecture not in KNOWN_ARCHITECTURES:
         sentence = "its architecture “{name}” is not known to this engine"
         raise refuse(path, text(sentence, name=header.architecture[:80]))
+    if is_adapter(header):
+        check_adapter(header)
     return facts_of(header)
 
 

@@ -24,7 +24,7 @@ from localllm.core.library.records import (
     write_provenance,
 )
 from localllm.core.library.scan import inspect_model, own_models, update
-from localllm.errors import LocalLLMError, ModelNotFound, StoreError, UsageError
+from localllm.errors import BadModelFile, LocalLLMError, ModelNotFound, StoreError, UsageError
 from localllm.paths import expand_home
 from localllm.progress import Progress
 from localllm.texts import text
@@ -308,6 +308,11 @@ def inspect(path: Path) -> LibraryModel:
         BadModelFile: It is not a usable model.
     """
     facts = read_facts(path)
+    if facts.kind == "adapter":
+        raise BadModelFile(
+            text("“{name}” is a LoRA adapter, not a model.", name=path.name),
+            hint=text("Load the model it was made for, and choose the adapter in the settings of a chat."),
+        )
     return _from_facts(path, facts)
 
 

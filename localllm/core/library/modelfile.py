@@ -7,15 +7,13 @@ quotation marks or in three of them over several lines, without escapes; `#` beg
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from localllm.core.library.model import LoadProfile
-from localllm.engine.protocol import LoadSettings, Sampling
+from localllm.engine.protocol import Adapter, LoadSettings, Sampling
 from localllm.errors import UsageError
 from localllm.texts import Text, text
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 MAX_BYTES = 1 << 20
 _TRIPLE = '"""'
@@ -165,8 +163,11 @@ def as_profile(modelfile: Modelfile, name: str) -> ImportedProfile:
     if modelfile.template:
         sentence = "Its template is written for Ollama; the template in the model's file is used instead."
         notices.append(text(sentence))
-    if modelfile.adapters:
-        notices.append(text("Its adapters were left out: {names}.", names=", ".join(modelfile.adapters)))
+    usable = [name for name in modelfile.adapters if Path(name).is_absolute() and name.endswith(".gguf")]
+    if usable:
+        load["adapters"] = tuple(Adapter(name) for name in usable)
+    if left := [name for name in modelfile.adapters if name not in usable]:
+        notices.append(text("Its adapters were left out: {names}.", names=", ".join(left)))
     if modelfile.messages:
         notices.append(text("Its example messages were left out."))
     if modelfile.quantize:
@@ -189,7 +190,10 @@ def as_modelfile(base: str, profile: LoadProfile, licence: str = "") -> Modelfil
                 parameters.append((key, f"{value:g}" if isinstance(value, float) else str(value)))
     parameters += [("stop", stop) for stop in (profile.sampling.stop if profile.sampling else ())]
     licences = (licence,) if licence else ()
-    return Modelfile(base, tuple(parameters), profile.system_prompt, profile.template, licences=licences)
+    adapters = tuple(adapter.path for adapter in profile.load.adapters)
+    return Modelfile(
+        base, tuple(parameters), profile.system_prompt, profile.template, adapters, licences=licences
+    )
 
 
 def _with(found: Modelfile, word: str, head: str, value: str, line: int) -> Modelfile:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from functools import reduce
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from localllm.engine.protocol import LoadSettings, Sampling
@@ -25,6 +26,10 @@ def describe_profile(profile: LoadProfile) -> Text:
         parts.append(text("{count} GPU layers", count=profile.load.gpu_layers))
     if profile.load.kv_type_k != usual.kv_type_k:
         parts.append(text("KV {kind}", kind=profile.load.kv_type_k))
+    parts += [
+        text("{adapter} × {strength}", adapter=Path(adapter.path).stem, strength=f"{adapter.strength:g}")
+        for adapter in profile.load.adapters
+    ]
     parts += [text("{setting}", setting=words) for words in _changed(profile.sampling or Sampling())[:3]]
     if profile.system_prompt:
         prompt = " ".join(profile.system_prompt.split())
