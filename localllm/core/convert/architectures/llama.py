@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from localllm.core.convert.architectures.common import COMMON, llama3_factors
+from localllm.core.convert.architectures.hyperparameters import COMMON, llama3_factors
 from localllm.core.convert.architectures.entry import Architecture, Experts, count, made, rotary_pairs
-from localllm.core.convert.config import Filled
+from localllm.core.convert.config import Defaults, Filled
 
 LLAMA_KEYS = (
     *COMMON,
     count("vocab_size", "vocab_size"),
     made("rope.dimension_count", "u32", lambda origin: origin.config.head_dim),
 )
+LLAMA_CLASS: Defaults = {
+    "head_dim": Filled(lambda config: config.head_dim),
+    "num_key_value_heads": Filled(lambda config: config.count("num_attention_heads")),
+    "max_position_embeddings": 2048,
+    "rope_theta": 1e4,
+    "rms_norm_eps": 1e-6,
+}
 
 ENTRIES = (
     Architecture(
@@ -18,13 +25,7 @@ ENTRIES = (
         classes=("LlamaForCausalLM", "MistralForCausalLM", "MixtralForCausalLM"),
         vocabulary=("sentencepiece", "byte_fallback", "bpe"),
         defaults={
-            "llama": {
-                "head_dim": Filled(lambda config: config.head_dim),
-                "num_key_value_heads": Filled(lambda config: config.count("num_attention_heads")),
-                "max_position_embeddings": 2048,
-                "rope_theta": 1e4,
-                "rms_norm_eps": 1e-6,
-            },
+            "llama": LLAMA_CLASS,
             "mistral": {
                 "num_key_value_heads": 8,
                 "max_position_embeddings": 131072,
