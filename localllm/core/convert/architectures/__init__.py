@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from localllm.core.convert.architectures import llama
+from localllm.core.convert.architectures import bitnet, deepseek, gpt_oss, llama, qwen, qwen_next
 
-_FILES = (llama,)
+_FILES = (llama, qwen, qwen_next, gpt_oss, deepseek, bitnet)
 
 ARCHITECTURES = {name: entry for file in _FILES for entry in file.ENTRIES for name in entry.classes}
