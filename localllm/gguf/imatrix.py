@@ -40,7 +40,7 @@ _LONGEST_PATH = 65_536  # bytes of a data set's name
 
 @dataclass(frozen=True)
 class ImportanceSums:
-    """One weight matrix: `sums` [experts, columns], `counts` [experts]; one expert for a dense one."""
+    """Weights of one name: `sums` [matrices, columns], `counts` [matrices], or [1] if they are not experts."""
 
     sums: Floats
     counts: NDArray[np.int64]
@@ -73,9 +73,9 @@ def write_imatrix(
     tensors: list[tuple[bytes, tuple[int, int], Floats]] = []
     for name in sorted(matrices, key=str.encode):
         one = matrices[name]
-        experts, columns = one.sums.shape
-        tensors.append(((name + SUMS).encode(), (columns, experts), one.sums))
-        tensors.append(((name + COUNTS).encode(), (1, experts), one.counts.astype(np.float32)))
+        counted = len(one.counts)
+        tensors.append(((name + SUMS).encode(), (one.sums.size // counted, counted), one.sums))
+        tensors.append(((name + COUNTS).encode(), (1, counted), one.counts.astype(np.float32)))
     names = [_string(name.encode()) for name in datasets]
     head = [
         _MAGIC, struct.pack("<IQQ", _VERSION, len(tensors), 4),
@@ -86,7 +86,9 @@ def write_imatrix(
     ]  # fmt: skip
     offset = 0
     for name, shape, values in tensors:
-        head += [_string(name), struct.pack("<IQQIQ", 2, *shape, _F32, offset)]
+        dimensions = shape[:1] if shape[1] == 1 else shape
+        sizes = struct.pack(f"<I{len(dimensions)}Q", len(dimensions), *dimensions)
+        head += [_string(name), sizes, struct.pack("<IQ", _F32, offset)]
         offset += _padded(values.nbytes)
     start = b"".join(head)
     file.write(start.ljust(_padded(len(start)), b"\0"))

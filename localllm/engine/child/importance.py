@@ -82,7 +82,7 @@ class ImportanceCollector:
             for i2 in range(middle):
                 _add_rows(one.sums[(i3 % depth) * height + i2 % height], values[i3, i2])
         _require_finite(name, one.sums)
-        one.counts += outer * middle * rows // (height * depth)
+        one.counts[:] += outer * middle * rows // (height * depth)
 
     def _add_experts(self, name: str, values: Floats, ids: NDArray[np.int32], experts: int) -> None:
         """Add `values` [tokens, slots or 1, columns] to those whom `ids` [tokens, slots] names.
