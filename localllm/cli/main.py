@@ -37,6 +37,7 @@ _COMMANDS = {
     "pull": "pull",
     "recommend": "recommend",
     "catalog": "catalog",
+    "convert": "convert",
     "hardware": "hardware",
     "calibrate": "calibrate",
     "token": "hub_token",

@@ -34,20 +34,16 @@ class SmokeTest:
     template: str
 
 
-def smoke_test(path: Path, progress: Progress, *, extra_buffers: bool = True) -> SmokeTest:
-    """Try a model on the processor.
-
-    Args:
-        path: The file, under whatever name.
-        progress: Cancels.
-        extra_buffers: See `LoadSettings`; False on processors where AMX crashes.
+def smoke_test(path: Path, progress: Progress) -> SmokeTest:
+    """Try a model, under whatever name its file has, on the processor and without layouts of its own.
 
     Raises:
         BrokenResult: It does not work.
         Cancelled: Through `progress`.
     """
+    progress.update(0, 0, text("Trying the result…"))
     settings = LoadSettings(
-        context_length=_CONTEXT_LENGTH, batch=_CONTEXT_LENGTH, gpu_layers=0, extra_buffers=extra_buffers
+        context_length=_CONTEXT_LENGTH, batch=_CONTEXT_LENGTH, gpu_layers=0, extra_buffers=False
     )
     sampling = Sampling(temperature=0.0, seed=1, max_tokens=_TOKENS)
     try:

@@ -1,7 +1,7 @@
 """The process that converts: reads strangers' files as data, writes one file, and has no network.
 
-One order in (folder, output type, file to write, shards that are still coming), then "write" and the names
-of shards that have arrived. Out: what it will be, progress, shards that were read, and how it ended.
+One order in (folder, output type, shards that are still coming), then the file to write and the names of
+shards that have arrived. Out: what it will be, progress, shards that were read, and how it ended.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class _Conversion:
         self._link = link
         self._orders: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._arrived: dict[str, threading.Event] = {}
-        self._write = threading.Event()
+        self._target: queue.SimpleQueue[Path] = queue.SimpleQueue()
         self._reported = 0.0
         link.serve_parent(self._orders.put, lambda: os._exit(0))
 
@@ -70,10 +70,9 @@ class _Conversion:
             {"event": "preview", "preview": to_record(preview_of(ready, checkpoint)), "notes": notes}
         )
         threading.Thread(target=self._hear, name="orders", daemon=True).start()
-        self._write.wait()
         return write_file(
             ready,
-            Path(order["target"]),
+            self._target.get(),
             Progress(self._report),
             lambda shard: self._link.send({"event": "read", "name": shard.path.name}),
         )
@@ -83,7 +82,7 @@ class _Conversion:
             if "arrived" in order:
                 self._arrived[order["arrived"]].set()
             else:
-                self._write.set()
+                self._target.put(Path(order["write"]))
 
     def _report(self, done: float, total: float, note: Text | None) -> None:
         now = time.monotonic()

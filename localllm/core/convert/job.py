@@ -75,24 +75,24 @@ def preview(source: Source, output_type: OutputType, progress: Progress) -> Prev
         CheckpointRefused: It cannot be converted.
         Cancelled: Through `progress`.
     """
-    with _Worker(source, output_type, None) as worker:
+    with _Worker(source, output_type) as worker:
         return worker.preview(progress)
 
 
 def convert(
     source: Source,
-    target: Path,
+    target: Callable[[Preview], Path],
     output_type: OutputType,
     progress: Progress,
     *,
-    check: Callable[[Path], object] | None = None,
+    check: Callable[[Path, Progress], object] | None = None,
     on_preview: Callable[[Preview], object] | None = None,
 ) -> Report:
     """Write a checkpoint as GGUF.
 
     Args:
         source: The checkpoint.
-        target: Must not exist.
+        target: Names the file to write, which must not exist, once it is known what it will be.
         output_type: What most weights become.
         progress: Gets bytes of the result, and the name of the tensor.
         check: Tries the finished file before it has its name; what it raises ends the conversion.
@@ -100,56 +100,66 @@ def convert(
 
     Raises:
         CheckpointRefused: It cannot be converted, or does not fit on the disk.
+        UsageError: There is a file of that name.
         BrokenResult: Through `check`.
         Cancelled: Through `progress`; nothing is left.
     """
     began = time.monotonic()
-    if target.exists():
+    with _Worker(source, output_type) as worker:
+        made = worker.preview(progress)
+        path = target(made)
+        _refuse_overwriting(path)
+        if on_preview:
+            on_preview(made)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            remove_left_over(path.parent)
+            _require_room(path.parent, made.size + source.room)
+            temporary = unfinished_name(path)
+            try:
+                overflows = worker.write(temporary, progress)
+                if check:
+                    check(temporary, progress)
+                progress.raise_if_cancelled()
+                move_into_place(temporary, path)
+            finally:
+                worker.stop()
+                temporary.unlink(missing_ok=True)
+        except OSError as error:
+            raise _disk_error(error.errno, error.strerror or str(error), path.parent) from error
+    return Report(str(path), made, overflows, worker.notes, time.monotonic() - began)
+
+
+def _refuse_overwriting(path: Path) -> None:
+    if path.exists():
         raise UsageError(
-            text("“{path}” exists already.", path=str(target)),
+            text("“{path}” exists already.", path=str(path)),
             safe=text("Nothing was overwritten."),
             hint=text("Choose another name, or move that file."),
         )
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        remove_left_over(target.parent)
-        temporary = unfinished_name(target)
-        try:
-            with _Worker(source, output_type, temporary) as worker:
-                made = worker.preview(progress)
-                _require_room(target.parent, made.size + source.room)
-                if on_preview:
-                    on_preview(made)
-                overflows = worker.write(progress)
-            if check:
-                check(temporary)
-            progress.raise_if_cancelled()
-            move_into_place(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise _disk_error(error.errno, error.strerror or str(error), target.parent) from error
-    return Report(str(target), made, overflows, worker.notes, time.monotonic() - began)
 
 
 class _Worker:
     """The process, and what it says."""
 
-    def __init__(self, source: Source, output_type: OutputType, target: Path | None) -> None:
+    def __init__(self, source: Source, output_type: OutputType) -> None:
         self._source = source
-        self._target = target
+        self._folder = source.folder
         self.notes: tuple[Text, ...] = ()
         self._events: queue.SimpleQueue[Message | Death | str | LocalLLMError] = queue.SimpleQueue()
         self._child = Child(
             python_arguments(_CHILD_MODULE), on_message=self._events.put, on_death=self._events.put
         )
-        order = {"folder": str(source.folder), "type": output_type, "coming": dict(source.coming)}
-        self._child.send({**order, "target": str(target)})
+        self._child.send({"folder": str(source.folder), "type": output_type, "coming": dict(source.coming)})
 
     def __enter__(self) -> _Worker:
         return self
 
     def __exit__(self, *_error: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End the process and what it was waiting for."""
         self._source.close()
         self._child.kill()
 
@@ -158,8 +168,9 @@ class _Worker:
         self.notes = tuple(unpack_text(note) for note in message["notes"])
         return from_record(Preview, message["preview"])
 
-    def write(self, progress: Progress) -> dict[str, int]:
-        self._child.send({"write": True})
+    def write(self, path: Path, progress: Progress) -> dict[str, int]:
+        self._folder = path.parent
+        self._child.send({"write": str(path)})
         if self._source.coming:
             self._source.begin(self._events.put, progress)
         return self._next("done", progress)["overflows"]
@@ -189,8 +200,7 @@ class _Worker:
         elif event["event"] == "error":
             raise _refusal(event["error"])
         elif event["event"] == "disk":
-            folder = self._target.parent if self._target else self._source.folder
-            raise _disk_error(event["number"], event["reason"], folder)
+            raise _disk_error(event["number"], event["reason"], self._folder)
 
 
 def _refusal(record: dict[str, Any]) -> LocalLLMError:

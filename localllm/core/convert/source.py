@@ -47,6 +47,16 @@ class FolderSource:
     coming: Mapping[str, int] = field(default_factory=dict[str, int])
     room: int = 0
 
+    @property
+    def name(self) -> str:
+        """What the model is called."""
+        return self.folder.name
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """The folders below that of all models in which the result belongs."""
+        return (self.name,)
+
     def begin(self, arrived: Arrived, progress: Progress) -> None:
         """Nothing has to be brought."""
 
@@ -77,6 +87,16 @@ class HubSource:
         self._free = threading.Semaphore(_AHEAD)
         self._progress = Progress()
         self._thread: threading.Thread | None = None
+
+    @property
+    def name(self) -> str:
+        """What the model is called."""
+        return self.repository.id.rpartition("/")[2]
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """The folders below that of all models in which the result belongs."""
+        return tuple(self.repository.id.split("/"))
 
     @property
     def room(self) -> int:
