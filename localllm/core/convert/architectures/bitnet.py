@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from localllm.core.convert import changes
-from localllm.core.convert.architectures.hyperparameters import COMMON
 from localllm.core.convert.architectures.entry import Architecture, change, made
+from localllm.core.convert.architectures.hyperparameters import COMMON
 from localllm.core.convert.architectures.llama import LLAMA_CLASS
 from localllm.texts import Text, text
 

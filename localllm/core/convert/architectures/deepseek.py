@@ -10,7 +10,6 @@ import re
 from typing import TYPE_CHECKING
 
 from localllm.core.convert import changes
-from localllm.core.convert.architectures.hyperparameters import COMMON
 from localllm.core.convert.architectures.entry import (
     Architecture,
     Into,
@@ -21,6 +20,7 @@ from localllm.core.convert.architectures.entry import (
     real,
     separate_experts,
 )
+from localllm.core.convert.architectures.hyperparameters import COMMON
 from localllm.core.convert.config import Filled, unusable
 from localllm.texts import Text, text
 

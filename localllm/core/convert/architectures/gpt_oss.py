@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from localllm.core.convert import changes
-from localllm.core.convert.architectures.hyperparameters import COMMON
 from localllm.core.convert.architectures.entry import Architecture, Into, Rule, change, count, drop, rename
+from localllm.core.convert.architectures.hyperparameters import COMMON
 from localllm.core.convert.tensors import Computed
 
 if TYPE_CHECKING:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from localllm.core.convert.architectures.hyperparameters import COMMON, llama3_factors
 from localllm.core.convert.architectures.entry import Architecture, Experts, count, made, rotary_pairs
+from localllm.core.convert.architectures.hyperparameters import COMMON, llama3_factors
 from localllm.core.convert.config import Defaults, Filled
 
 LLAMA_KEYS = (

@@ -7,7 +7,6 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from localllm.core.convert import changes
-from localllm.core.convert.architectures.hyperparameters import COMMON
 from localllm.core.convert.architectures.entry import (
     Architecture,
     Into,
@@ -17,6 +16,7 @@ from localllm.core.convert.architectures.entry import (
     rename,
     separate_experts,
 )
+from localllm.core.convert.architectures.hyperparameters import COMMON
 from localllm.core.convert.small_files import as_list, as_object, damaged, read_bytes, read_object
 from localllm.errors import CheckpointRefused
 from localllm.texts import Text, text
