@@ -59,7 +59,11 @@ _LAST_EVENTS = frozenset(
         "devices",
         "dry_run",
         "benched",
-        "quantized", "scored", "collected", "wrote",
+        "quantized",
+        "scored",
+        "collected",
+        "influenced",
+        "wrote",
         "error",
         "cancelled",
     }
@@ -243,7 +247,8 @@ class Engine:
             Cancelled: Through `progress`.
         """
         values: dict[str, Any] = {"target": str(target), "settings": to_record(settings)}
-        with _Request(self, "quantize", force_seconds=0.0, path=str(source), **values) as request:
+        with _Request(self, "quantize", path=str(source), **values) as request:
+            request.force_seconds = 0.0
             while (event := request.next(progress))["event"] != "quantized":
                 yield TensorStep(event["name"], event["type_name"], event["wanted"])
 
@@ -293,6 +298,23 @@ class Engine:
                     yield from_record(PassStart, event)
                 elif event["event"] == "chunk":
                     yield from_record(ChunkDone, event)
+
+    def measure_influence(
+        self, path: Path, settings: LoadSettings, wanted: TextPass, progress: Progress | None = None
+    ) -> Iterator[PassStart | ChunkDone | tuple[float, ...]]:
+        """Measure how much each layer changes what passes through it; yields the figures last.
+
+        They are 1 less the mean cosine of a layer's input and output. Raises as `score` does.
+        """
+        self.loaded = None
+        values = {"path": str(path), "settings": to_record(settings), "pass": to_record(wanted)}
+        with _Request(self, "influence", **values) as request:
+            while (event := request.next(progress))["event"] != "influenced":
+                if event["event"] == "pass":
+                    yield from_record(PassStart, event)
+                elif event["event"] == "chunk":
+                    yield from_record(ChunkDone, event)
+            yield tuple(event["layers"])
 
     def write_own_text(
         self, path: Path, settings: LoadSettings, tokens: int, seed: int, progress: Progress | None = None
@@ -370,11 +392,9 @@ def died(death: Death, message: Any = None) -> EngineDied:
 class _Request:
     """One request on its way: numbers its events, cancels it when it is left early."""
 
-    def __init__(
-        self, engine: Engine, op: str, *, force_seconds: float = FORCE_SECONDS, **values: Any
-    ) -> None:
+    def __init__(self, engine: Engine, op: str, **values: Any) -> None:
         self._engine = engine
-        self._force_seconds = force_seconds
+        self.force_seconds = FORCE_SECONDS
         self._ended = False
         self._cancel_sent = False
         self.number, self._events = engine.open_request()
@@ -402,7 +422,7 @@ class _Request:
                 event = self._events.get(timeout=_POLL_SECONDS / 2)
             except queue.Empty:
                 waited += _POLL_SECONDS / 2
-                if waited > (self._force_seconds if self._cancel_sent else seconds):
+                if waited > (self.force_seconds if self._cancel_sent else seconds):
                     self._engine.kill()
                 continue
             return self._check(event)

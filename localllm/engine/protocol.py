@@ -12,6 +12,7 @@ One JSON object a line. Requests carry `op` and `id`; every event repeats the `i
     bench     path, settings, tests (BenchTest…)        → load_progress*, sample*, benched | error
     score     path, settings, pass, reference           → load_progress*, pass, chunk*, scored | error
     imatrix   path, settings, pass, target, source      → load_progress*, pass, chunk*, collected | error
+    influence path, settings, pass                      → load_progress*, pass, chunk*, influenced | error
     write     path, settings, tokens, seed              → load_progress*, written* | error
     quantize  path, target, settings (Quantize)         → tensor* (TensorStep), quantized | error
 """

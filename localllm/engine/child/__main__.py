@@ -91,6 +91,7 @@ class EngineChild:
             "dry_run": self._dry_run,
             "quantize": self._quantize,
             "score": self._pass,
+            "influence": self._pass,
             "imatrix": self._pass,
             "write": self._pass,
         }
@@ -253,7 +254,12 @@ class EngineChild:
             self._send(request, event, **values)
 
         around = passes.Surroundings(self._log, self._stop, self._load_progress(request), send)
-        run = {"score": passes.score, "imatrix": passes.collect_imatrix, "write": passes.write_own_text}
+        run = {
+            "score": passes.score,
+            "imatrix": passes.collect_imatrix,
+            "influence": passes.measure_influence,
+            "write": passes.write_own_text,
+        }
         run[request["op"]](request, around)
 
     def _close(self) -> None:

@@ -1,7 +1,8 @@
-"""The requests that read or write a whole text: score, imatrix, write."""
+"""The requests that read or write a whole text: score, imatrix, influence, write."""
 
 from __future__ import annotations
 
+import os
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +12,8 @@ import numpy as np
 
 from localllm.engine.child.chunks import ChunkReader
 from localllm.engine.child.importance import ImportanceCollector
+from localllm.engine.child.influence import InfluenceCollector
+from localllm.engine.child.native import llama
 from localllm.engine.child.observation import Watch
 from localllm.engine.child.own_text import OwnTextWriter, context_tokens
 from localllm.engine.child.scoring import Scorer, packed_width
@@ -52,14 +55,15 @@ def score(request: Message, around: Surroundings) -> None:
     """Read a text and say for each scored position what the right token cost, and what a reference gave."""
     wanted = from_record(TextPass, request["pass"])
     with closing(around.open(request)) as reader, closing(Scorer(_settings(request).threads or 1)) as scorer:
-        chunks = reader.cut(wanted)
+        whole = reader.cut(wanted)
+        chunks = whole[: wanted.chunks or None]
         numbers = list(range(len(chunks)))
         work = _Scoring(from_record(Reference, request["reference"]), reader, scorer, chunks)
         if work.use == "keep":
-            numbers = work.begin_keeping()
+            numbers = work.begin_keeping(whole)
         elif work.use == "compare":
             work.require_same_text()
-        around.send("pass", **to_record(PassStart(len(numbers), chunks.size, reader.vocabulary)))
+        around.send("pass", **to_record(PassStart(len(numbers), whole.size, reader.vocabulary)))
         reader.open(wanted.chunk_tokens, first=wanted.chunk_tokens // 2)
         for number in numbers:
             reader.read(chunks[number : number + 1])
@@ -73,7 +77,7 @@ def collect_imatrix(request: Message, around: Surroundings) -> None:
     collector = ImportanceCollector()
     watch = Watch(collector)
     with closing(around.open(request)) as reader:
-        chunks = reader.cut(wanted)
+        chunks = reader.cut(wanted)[: wanted.chunks or None]
         around.send("pass", **to_record(PassStart(len(chunks), chunks.size, reader.vocabulary)))
         logits = 4 * _CHUNKS_TOGETHER * wanted.chunk_tokens * reader.vocabulary
         together = _CHUNKS_TOGETHER if logits <= _LOGITS_TOGETHER else 1
@@ -85,10 +89,30 @@ def collect_imatrix(request: Message, around: Surroundings) -> None:
             collector.end_of_graph()
             around.send("chunk", **to_record(ChunkDone(start + len(some) - 1)))
     if not collector.matrices:
-        raise EngineError(text("This model has no weights of the kind that an importance matrix is made for."))
+        raise EngineError(
+            text("This model has no weights of the kind that an importance matrix is made for.")
+        )
     with Path(request["target"]).open("wb") as file:
         write_imatrix(file, collector.matrices, [request["source"]], len(chunks), wanted.chunk_tokens)
+        file.flush()
+        os.fsync(file.fileno())
     around.send("collected")
+
+
+def measure_influence(request: Message, around: Surroundings) -> None:
+    """Read a text and say how much each layer changes what passes through it."""
+    wanted = from_record(TextPass, request["pass"])
+    with closing(around.open(request)) as reader:
+        collector = InfluenceCollector(llama.llama_model_n_layer(reader.model))
+        watch = Watch(collector)
+        chunks = reader.cut(wanted)[: wanted.chunks or None]
+        around.send("pass", **to_record(PassStart(len(chunks), chunks.size, reader.vocabulary)))
+        reader.open(wanted.chunk_tokens, observer=watch.callback)
+        for number in range(len(chunks)):
+            reader.read(chunks[number : number + 1])
+            watch.check()
+            around.send("chunk", **to_record(ChunkDone(number)))
+    around.send("influenced", layers=collector.influences())
 
 
 def write_own_text(request: Message, around: Surroundings) -> None:
@@ -111,11 +135,9 @@ class _Scoring:
         self._folder = Path(reference.folder)
         self._reader, self._scorer, self._chunks = reader, scorer, chunks
 
-    def begin_keeping(self) -> list[int]:
-        """Return the chunks that are still to be kept; what is there of another text is an error of ours."""
-        kept = read_tokens(self._folder, self._chunks.shape[1])
-        if len(kept) < len(self._chunks):
-            write_tokens(self._folder, self._chunks)
+    def begin_keeping(self, whole: NDArray[np.int32]) -> list[int]:
+        """Keep the tokens of the whole text, and return the chunks that are still to be kept."""
+        write_tokens(self._folder, whole)
         return missing_chunks(self._folder, len(self._chunks))
 
     def require_same_text(self) -> None:
