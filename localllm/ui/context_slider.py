@@ -9,13 +9,11 @@ from PySide6.QtGui import QValidator
 from PySide6.QtWidgets import QHBoxLayout, QSlider, QWidget
 
 from localllm.texts import text
-from localllm.ui.forms import PatientSpinBox
+from localllm.ui.forms import PatientSlider, PatientSpinBox
 from localllm.ui.translation import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from PySide6.QtGui import QWheelEvent
 
 LEAST_TOKENS, MOST_TOKENS = 256, 1_048_576
 SPIN_WIDTH = 116
@@ -25,17 +23,6 @@ def stops_to(most: int) -> tuple[int, ...]:
     """Return the powers of two from 256 to the most, and the most itself."""
     powers = [1 << bits for bits in range(LEAST_TOKENS.bit_length() - 1, MOST_TOKENS.bit_length())]
     return (*(power for power in powers if power < most), most)
-
-
-class _PatientSlider(QSlider):
-    """A slider that the wheel changes only when it has the focus."""
-
-    def wheelEvent(self, event: QWheelEvent) -> None:
-        """Leave the wheel to the page unless focused."""
-        if self.hasFocus():
-            super().wheelEvent(event)
-        else:
-            event.ignore()
 
 
 class _TokensBox(PatientSpinBox):
@@ -66,7 +53,7 @@ class ContextSlider(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._stops: tuple[int, ...] = ()
-        self.slider = _PatientSlider(Qt.Orientation.Horizontal)
+        self.slider = PatientSlider(Qt.Orientation.Horizontal)
         self.slider.setPageStep(1)
         self.slider.setTickPosition(QSlider.TickPosition.TicksBelow)
         self.slider.setTickInterval(1)

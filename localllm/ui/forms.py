@@ -14,6 +14,7 @@ from PySide6.QtWidgets import (
     QGridLayout,
     QLineEdit,
     QPlainTextEdit,
+    QSlider,
     QSpinBox,
     QWidget,
 )
@@ -57,6 +58,17 @@ class PatientSpinBox(QSpinBox):
 
 class PatientDoubleSpinBox(QDoubleSpinBox):
     """The same for fractions."""
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        """Leave the wheel to the page unless focused."""
+        if self.hasFocus():
+            super().wheelEvent(event)
+        else:
+            event.ignore()
+
+
+class PatientSlider(QSlider):
+    """A slider that the wheel changes only when it has the focus."""
 
     def wheelEvent(self, event: QWheelEvent) -> None:
         """Leave the wheel to the page unless focused."""

@@ -314,7 +314,7 @@ class Window(QWidget):
             return
         self._services.model.load(model, profile.load)
         self.show_page("chat")
-        if profile.sampling is not None or profile.system_prompt:
+        if profile.sampling is not None or profile.system_prompt or profile.load.adapters:
             with errors_shown(lambda error: self.say_status(say(error.message))):
                 self._open_chat_with(profile)
 
@@ -322,6 +322,7 @@ class Window(QWidget):
         store = self._services.store
         chat = store.create_chat()
         store.set_system_prompt(chat.id, profile.system_prompt)
+        store.set_adapters(chat.id, profile.load.adapters)
         if profile.sampling is not None:
             store.set_sampling(chat.id, profile.sampling)
         self.chat_page.open_chat(chat.id)

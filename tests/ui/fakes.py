@@ -16,7 +16,15 @@ from localllm.core.library import LibraryModel
 from localllm.core.machine import Cpu, Disk, EngineBuild, EngineDevice, Gpu, Machine, Memory
 from localllm.core.session import fit_settings
 from localllm.core.speed import SpeedEstimate, SpeedHistory
-from localllm.engine.protocol import Finished, LoadedModel, LoadSettings, Piece, PromptProgress, Stats
+from localllm.engine.protocol import (
+    Adapter,
+    Finished,
+    LoadedModel,
+    LoadSettings,
+    Piece,
+    PromptProgress,
+    Stats,
+)
 from localllm.errors import EngineError
 from localllm.paths import Paths
 from localllm.settings import Settings
@@ -128,6 +136,8 @@ class FakeSession:
         self.probes = self.rests = 0
         self.asked: list[tuple[str, LoadSettings, bool]] = []
         self.comparison: Load | None = None
+        self.adapters: tuple[Adapter, ...] = ()
+        self.adapter_refusal: Exception | None = None
         self.gate = threading.Event()
         self.gate.set()
 
@@ -201,6 +211,12 @@ class FakeSession:
             return ()
         changes = {"kv_type_k": "q8_0", "kv_type_v": "q8_0"}
         return (Advice(text("KV cache as {kind}: saves {saved}.", kind="q8_0", saved=Bytes(GIB)), changes),)
+
+    def adapt(self, adapters, progress) -> None:
+        del progress
+        if self.adapter_refusal is not None and adapters:
+            raise self.adapter_refusal
+        self.adapters = tuple(adapters)
 
     def note_answer(self, stats: Stats) -> None:
         del stats

@@ -240,6 +240,13 @@ class Photographer(LibraryShots):
         self._open_chat()
         self._window.chat_page._options_button.setChecked(True)
         self._save("options")
+        adapters = self._window.chat_page._options.adapters
+        adapters.take(Path("/models/pirate-speech-lora.gguf"))
+        adapters.take(Path("/models/support-tickets-2026-lora.gguf"))
+        adapters.rows[1].number.setValue(0.6)
+        self._save("options-adapters")
+        adapters.set_adapters(())
+        adapters.edited.emit(())
         self._window.chat_page._options_button.setChecked(False)
 
     def _shoot_settings(self):

@@ -9,11 +9,12 @@ from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
 from localllm.core.chat import AnswerEnded, AnswerStarted, Conversation, LeftOut, Loading, UserSaved
 from localllm.engine.protocol import Piece, PromptProgress
-from localllm.errors import ContextTooSmall, NotEnoughMemory, StoreError
+from localllm.errors import AdapterRefused, ContextTooSmall, NotEnoughMemory, StoreError
 from localllm.texts import plural, text
 from localllm.ui.errors import errors_shown, sentences_of
 from localllm.ui.jobs import Reactions
 from localllm.ui.pages.answering import Answering
+from localllm.ui.pages.chat_keeping import ChatKeeping
 from localllm.ui.pages.chat_list import ChatListPanel, describe_trashed
 from localllm.ui.pages.chat_options import ChatOptionsPanel
 from localllm.ui.pages.waiting_message import WaitingMessage, Written
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
     from localllm.core.chat import ChatEvent
     from localllm.core.chat_store import Chat, ChatSummary, Message
-    from localllm.engine.protocol import Sampling
     from localllm.progress import Progress
     from localllm.ui.services import Services
 
@@ -60,7 +60,8 @@ class ChatPage(QWidget):
         self._answering = Answering(services.jobs, self)
         theme = services.theme
         self._list = ChatListPanel(services.store, theme)
-        self._options = ChatOptionsPanel()
+        self._options = ChatOptionsPanel(theme)
+        ChatKeeping(services, self._options, self, self._ensure_chat, self._show_refusal)
         self._transcript = Transcript(theme)
         self._empty = EmptyChat(theme)
         self._banner = Banner(theme)
@@ -192,8 +193,6 @@ class ChatPage(QWidget):
         self._list.chat_trashed.connect(self._on_chat_trashed)
         self._list.chat_renamed.connect(self._on_chat_renamed)
         self._list.failed.connect(self._show_refusal)
-        self._options.prompt_edited.connect(self._on_prompt_edited)
-        self._options.sampling_edited.connect(self._on_sampling_edited)
         self._composer.submitted.connect(self._on_submitted)
         self._composer.stop_asked.connect(self.stop)
         self._composer.changed.connect(self._on_draft_changed)
@@ -244,14 +243,6 @@ class ChatPage(QWidget):
     def _on_draft_changed(self, _words: str) -> None:
         self._draft_timer.start()
 
-    def _on_prompt_edited(self, prompt: str) -> None:
-        with errors_shown(self._show_refusal):
-            self._services.store.set_system_prompt(self._ensure_chat(), prompt)
-
-    def _on_sampling_edited(self, sampling: Sampling) -> None:
-        with errors_shown(self._show_refusal):
-            self._services.store.set_sampling(self._ensure_chat(), sampling)
-
     def _on_example_chosen(self, words: str) -> None:
         self._composer.set_text(words)
         self._on_submitted(words)
@@ -289,6 +280,7 @@ class ChatPage(QWidget):
         self._banner.show_notice(sentences, "warning", [(self.tr("Choose a model"), self.model_asked.emit)])
 
     def _conversation(self, chat_id: int) -> Conversation:
+        self._options.save_now()
         return Conversation(self._services.store, self._services.session, chat_id)
 
     def _on_regenerate_asked(self, message_id: int) -> None:
@@ -395,6 +387,8 @@ class ChatPage(QWidget):
             actions.insert(0, (self.tr("Load anyway"), self._services.model.load_anyway))
         elif isinstance(error, ContextTooSmall):
             actions = [(self.tr("Load with a larger context"), self.model_asked.emit)]
+        elif isinstance(error, AdapterRefused):
+            actions = [(self.tr("Chat settings"), lambda: self._options_button.setChecked(True))]
         waiting = self._last_message
         too_big = isinstance(error, (ContextTooSmall, NotEnoughMemory))
         if waiting is not None and waiting.role == "user" and not too_big:

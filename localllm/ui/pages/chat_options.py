@@ -1,4 +1,4 @@
-"""System prompt and sampling settings at the right of the Chat page."""
+"""System prompt, adapters and sampling settings at the right of the Chat page."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from PySide6.QtWidgets import QFrame, QPlainTextEdit, QVBoxLayout
 from localllm.engine.protocol import Sampling
 from localllm.texts import text
 from localllm.ui.forms import Form, Row
+from localllm.ui.widgets.adapter_list import AdapterList
 from localllm.ui.widgets.basics import PageBody, ScrollArea, make_button, make_label
 
 if TYPE_CHECKING:
     from localllm.core.chat_store import Chat
+    from localllm.ui.theme import Theme
 
 _SAVE_MS = 500
 
@@ -92,9 +94,10 @@ class ChatOptionsPanel(QFrame):
     prompt_edited = Signal(str)
     sampling_edited = Signal(object)
 
-    def __init__(self) -> None:
+    def __init__(self, theme: Theme) -> None:
         super().__init__()
         self.setObjectName("options_panel")
+        self.adapters = AdapterList(theme)
         self._sampling = Sampling()
         self._form = Form(self._sampling, sampling_rows(), self)
         self._form.edited.connect(self._on_edited)
@@ -111,6 +114,7 @@ class ChatOptionsPanel(QFrame):
 
     def show_chat(self, chat: Chat | None) -> None:
         """Show the settings of a chat; None shows those a new one starts with."""
+        self.adapters.set_adapters(chat.adapters if chat is not None else ())
         self._sampling = chat.sampling if chat is not None else Sampling()
         self._form.set_record(self._sampling)
         self._prompt.blockSignals(True)  # noqa: FBT003 - Qt's own signature
@@ -118,7 +122,8 @@ class ChatOptionsPanel(QFrame):
         self._prompt.blockSignals(False)  # noqa: FBT003 - Qt's own signature
 
     def save_now(self) -> None:
-        """Hand on a system prompt that is still being written."""
+        """Hand on what is still being written or chosen."""
+        self.adapters.save_now()
         if self._saving.isActive():
             self._saving.stop()
             self.prompt_edited.emit(self._prompt.toPlainText())
@@ -136,6 +141,9 @@ class ChatOptionsPanel(QFrame):
         self._prompt.setFixedHeight(self._prompt.fontMetrics().lineSpacing() * 6 + 18)
         column.addWidget(label)
         column.addWidget(self._prompt)
+        column.addSpacing(8)
+        column.addWidget(make_label(self.tr("Adapters"), "heading"))
+        column.addWidget(self.adapters)
         column.addSpacing(8)
         column.addWidget(make_label(self.tr("Sampling"), "heading"))
         column.addWidget(self._form.lay_out(narrow=True))
