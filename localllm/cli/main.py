@@ -38,6 +38,7 @@ _COMMANDS = {
     "recommend": "recommend",
     "catalog": "catalog",
     "convert": "convert",
+    "quantize": "quantize",
     "hardware": "hardware",
     "calibrate": "calibrate",
     "token": "hub_token",

@@ -17,6 +17,7 @@ from localllm.core.downloads.space import free_bytes
 from localllm.core.quantize.importance import handed_over
 from localllm.core.quantize.plan import make_plan
 from localllm.core.quantize.source import SAFE
+from localllm.core.time_left import TimeLeft
 from localllm.core.unfinished import remove_left_over, reserve, unfinished_name
 from localllm.engine.client import Engine
 from localllm.errors import BrokenResult, EngineDied, LocalLLMError, QuantizationRefused, UsageError
@@ -128,6 +129,7 @@ class Quantizer:
         wish = plan.wish
         sizes = {tensor.name: tensor.source_size for tensor in plan.tensors}
         total, done, current = sum(sizes.values()), 0, ""
+        left = TimeLeft()
         with handed_over(wish.importance, wish.importance_label) as data:
             settings = wish.settings(self.source, data, dry_run=False)
             engine = self._ready_engine(progress)
@@ -136,7 +138,8 @@ class Quantizer:
                     reserve(parts[0], plan.size)
                 done += sizes.get(current, 0)
                 current = step.name
-                progress.update(done, total, text("Quantizing {tensor}…", tensor=step.name))
+                note = text("Quantizing {tensor}…", tensor=step.name)
+                progress.update(done, total, left.after(done, total, note))
         progress.update(total, total, text("Checking the result…"))
 
     def _verify(self, plan: QuantizePlan, parts: list[Path], progress: Progress) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from localllm.core.quantize.layout import result_size
 from localllm.core.quantize.source import SAFE
+from localllm.core.quantize.threads import usable_threads
 from localllm.core.quantize.types import NEED_IMATRIX, PLAIN_TYPES, TENSOR_NUMBERS, packing
 from localllm.engine.protocol import Quantize
 from localllm.errors import QuantizationRefused
@@ -41,11 +42,11 @@ class Wish:
         output_type: Tensor type of the output matrix, "" as the mixture has it; likewise `embedding_type`.
         prune_layers: Layers to leave out, ascending.
         keep_split: One file for each file of the source.
-        threads: Threads that compute.
+        threads: 0 = as many as this process may really use.
     """
 
     type: QuantType
-    threads: int
+    threads: int = 0
     importance: Importance | None = None
     importance_label: str = ""
     tensor_types: tuple[tuple[str, str], ...] = ()
@@ -62,7 +63,7 @@ class Wish:
         header = source.header
         return Quantize(
             file_type=self.type.number,
-            threads=self.threads,
+            threads=self.threads or usable_threads(),
             allow_requantize=self.allow_requantize,
             leave_output=self.leave_output,
             pure=self.pure,

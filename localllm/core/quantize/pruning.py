@@ -9,14 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from localllm.core.fit import FitSettings
 from localllm.core.quantize.source import SAFE
-from localllm.engine.client import Engine
-from localllm.engine.passes import ChunkDone, PassStart, TextPass
-from localllm.errors import EngineError, QuantizationRefused, UsageError
+from localllm.core.time_left import TimeLeft
+from localllm.engine.passes import CHUNK_TOKENS, ChunkDone, PassStart, TextPass
+from localllm.errors import QuantizationRefused, UsageError
 from localllm.texts import text
 
 if TYPE_CHECKING:
+    from localllm.core.engine_work import EngineWork
     from localllm.core.quantize.source import SourceModel
+    from localllm.engine.client import Engine
     from localllm.engine.protocol import LoadSettings
     from localllm.progress import Progress
 
@@ -121,14 +124,14 @@ def check_layers(source: SourceModel, layers: tuple[int, ...]) -> None:
 
 
 def measure_influence(
-    source: SourceModel, content: str, settings: LoadSettings, progress: Progress
+    work: EngineWork, source: SourceModel, content: str, progress: Progress
 ) -> tuple[LayerInfluence, ...]:
     """Return the influence of every layer, the smallest first.
 
     Args:
+        work: Loads the model.
         source: The model.
         content: A text of some pages; 8 × 512 tokens of it are read.
-        settings: How to load it.
         progress: Gets chunks; cancels.
 
     Raises:
@@ -137,24 +140,24 @@ def measure_influence(
         Cancelled: Through `progress`.
     """
     note = text("Measuring what each layer does…")
-    engine = Engine()
-    try:
-        engine.wait_until_ready(progress)
-        total = CHUNKS
-        for event in engine.measure_influence(
-            source.path, settings, TextPass(content, chunks=CHUNKS), progress
-        ):
+
+    def measure(engine: Engine, settings: LoadSettings) -> tuple[LayerInfluence, ...]:
+        found: tuple[float, ...] = ()
+        total, left = CHUNKS, TimeLeft()
+        wanted = TextPass(content, chunks=CHUNKS)
+        for event in engine.measure_influence(source.path, settings, wanted, progress):
             if isinstance(event, PassStart):
                 total = event.chunks
-                progress.update(0, total, note)
             elif isinstance(event, ChunkDone):
-                progress.update(event.number + 1, total, note)
+                done = event.number + 1
+                progress.update(done, total, left.after(done, total, note))
             else:
-                found = (LayerInfluence(layer, value) for layer, value in enumerate(event))
-                return tuple(sorted(found, key=lambda one: one.influence))
-    finally:
-        engine.kill()
-    raise EngineError(text("The engine sent something unreadable."))
+                found = event
+        layers = (LayerInfluence(layer, value) for layer, value in enumerate(found))
+        return tuple(sorted(layers, key=lambda one: one.influence))
+
+    fit = FitSettings(CHUNK_TOKENS, batch=CHUNK_TOKENS, outputs_max=0)
+    return work.run(work.plan(source.path, fit), measure, progress)
 
 
 def choose_layers(source: SourceModel, ranked: tuple[LayerInfluence, ...], count: int) -> tuple[int, ...]:
