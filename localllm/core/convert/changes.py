@@ -165,8 +165,16 @@ def parts_of(tensor: Tensor) -> list[Tensor]:
 
 
 def each_part(tensor: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
-    """The same change for each weight of a stack."""
-    return Stacked(tensor.name, tuple(change(part) for part in parts_of(tensor)))
+    """The same change for each weight of a stack.
+
+    Raises:
+        ValueError: There is none.
+    """
+    parts = parts_of(tensor)
+    if not parts:
+        message = f"{tensor.name}: {tensor.shape} is no stack"
+        raise ValueError(message)
+    return Stacked(tensor.name, tuple(change(part) for part in parts))
 
 
 def transposed(tensor: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """gpt-oss: experts in MXFP4, whose bits are moved and never rounded; as plain numbers in some fine-tunes.
 
-Sources: OCP Microscaling Formats 1.0 for MXFP4; block_mxfp4 and the converter of llama.cpp, commit 0c1e570.
+Source: the converter of llama.cpp, commit 0c1e570.
 """
 
 from __future__ import annotations
@@ -8,72 +8,49 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from localllm.core.convert import changes
 from localllm.core.convert.architectures.entry import Architecture, Into, Rule, change, count, drop, rename
 from localllm.core.convert.architectures.hyperparameters import COMMON
-from localllm.core.convert.tensors import Computed
+from localllm.core.convert.dequantize.mxfp4 import repacked
+from localllm.core.convert.dequantize.refusals import misfit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from localllm.core.convert.architectures.entry import Change, Origin
-    from localllm.core.convert.tensors import Array, Tensor
+    from localllm.core.convert.tensors import Tensor
 
-_GATE, _UP = (0, 2), (1, 2)  # first row and step: gate and up alternate
-_DOWN = (0, 1)
-
-
-def packed_blocks(codes: Array, scales: Array) -> Array:
-    """Return GGUF's blocks of 17 bytes: the scale, then codes 0 … 15 in low halves and 16 … 31 in high ones.
-
-    Args:
-        codes: uint8, […, blocks, 16]; code 2j in the low half of byte j, 2j + 1 in the high one.
-        scales: uint8, […, blocks].
-    """
-    single = np.stack([codes & 15, codes >> 4], axis=-1).reshape(*scales.shape, 32)
-    paired = single[..., :16] | single[..., 16:] << 4
-    blocks = np.concatenate([scales[..., None], paired], axis=-1)
-    return blocks.reshape(*scales.shape[:-1], -1)
-
-
-def _packed(name: str, codes: Tensor, scales: Tensor, rows: tuple[int, int]) -> Tensor:
-    if len(codes.shape) != 4 or codes.shape[3] != 16 or codes.shape[:3] != scales.shape:
-        message = f"{codes.name}: {codes.shape} are not blocks for scales of {scales.shape}"
-        raise ValueError(message)
-    start, step = rows
-    experts, height, blocks = scales.shape
-    shape = (experts, len(range(start, height, step)), blocks * 32)
-
-    def make(first: int, last: int) -> Array:
-        return packed_blocks(
-            codes.read(first, last)[:, start::step], scales.read(first, last)[:, start::step]
-        )
-
-    return Computed(name, shape, "MXFP4", make, sources=(codes, scales))
+_GATE, _UP, _DOWN = slice(0, None, 2), slice(1, None, 2), slice(None)  # rows: gate and up take turns
+_PARTS = {"down": (("down", _DOWN),), "gate_up": (("gate", _GATE), ("up", _UP))}
+_STEM = r"model\.layers\.(?P<layer>\d+)\.mlp\.experts\.(?P<part>down|gate_up)_proj"
 
 
 def _experts(origin: Origin) -> Iterable[Tensor]:
-    for name, scales in origin.tensors.items():
-        match = re.fullmatch(r"model\.layers\.(\d+)\.mlp\.experts\.(down|gate_up)_proj_scales", name)
-        codes = origin.tensors.get(name.removesuffix("scales") + "blocks") if match else None
-        if match is None or codes is None:
+    for name in origin.tensors:
+        match = re.fullmatch(_STEM + r"_(blocks|scales)", name)
+        if match is None:
             continue
-        for part, rows in (("down", _DOWN),) if match[2] == "down" else (("gate", _GATE), ("up", _UP)):
-            yield _packed(f"blk.{match[1]}.ffn_{part}_exps.weight", codes, scales, rows)
+        stem = name.rpartition("_")[0]
+        blocks, scales = (origin.tensors.get(f"{stem}_{part}") for part in ("blocks", "scales"))
+        if blocks is None or scales is None:
+            raise misfit(stem, "only the blocks or only the scales are there")
+        for part, rows in _PARTS[match["part"]] if match[3] == "scales" else ():
+            yield repacked(f"blk.{match['layer']}.ffn_{part}_exps.weight", blocks, scales, rows)
 
 
-def _rows_of_columns(start: int, step: int) -> Change:
+def _columns(tensor: Tensor, chosen: slice) -> Tensor:
+    return changes.picked_columns(tensor, range(tensor.shape[-1])[chosen])
+
+
+def _biases(chosen: slice) -> Change:
+    return lambda tensor, _: _columns(tensor, chosen)
+
+
+def _transposed(chosen: slice) -> Change:
     def of_one(tensor: Tensor) -> Tensor:
-        picked = tensor if step == 1 else changes.picked_columns(tensor, range(start, tensor.shape[-1], step))
-        return changes.transposed(picked)
+        return changes.transposed(tensor if chosen == _DOWN else _columns(tensor, chosen))
 
     return lambda tensor, _: changes.each_part(tensor, of_one)
-
-
-def _biases(start: int, step: int) -> Change:
-    return lambda tensor, _: changes.picked_columns(tensor, range(start, tensor.shape[-1], step))
 
 
 ENTRIES = (
@@ -104,18 +81,18 @@ ENTRIES = (
         },
         rules=(
             rename(r"(.*sinks)(?:\.weight)?", r"\1.weight"),
-            drop(r".*mlp\.experts\.(down|gate_up)_proj_(blocks|scales)"),
+            drop(_STEM + r"_(blocks|scales)"),
             rename(r"(.*mlp\.experts\.down_proj)_bias", r"\1.bias"),
-            change(r"(.*mlp\.experts\.down_proj)", _rows_of_columns(*_DOWN), r"\1.weight"),
+            change(r"(.*mlp\.experts\.down_proj)", _transposed(_DOWN), r"\1.weight"),
             Rule(
                 r"(.*mlp\.experts)\.gate_up_proj_bias",
-                (Into(r"\1.gate_proj.bias", _biases(*_GATE)), Into(r"\1.up_proj.bias", _biases(*_UP))),
+                (Into(r"\1.gate_proj.bias", _biases(_GATE)), Into(r"\1.up_proj.bias", _biases(_UP))),
             ),
             Rule(
                 r"(.*mlp\.experts)\.gate_up_proj",
                 (
-                    Into(r"\1.gate_proj.weight", _rows_of_columns(*_GATE)),
-                    Into(r"\1.up_proj.weight", _rows_of_columns(*_UP)),
+                    Into(r"\1.gate_proj.weight", _transposed(_GATE)),
+                    Into(r"\1.up_proj.weight", _transposed(_UP)),
                 ),
             ),
         ),

@@ -8,6 +8,7 @@ file the first value head of every group comes first. Qwen3-Next's file keeps th
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, cast
 
@@ -25,7 +26,7 @@ from localllm.core.convert.architectures.entry import (
     rename,
 )
 from localllm.core.convert.architectures.qwen import EXPERT_KEYS, QWEN_EXPERTS
-from localllm.core.convert.config import Filled, unusable
+from localllm.core.convert.config import unusable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from localllm.core.convert.tensors import Array, Tensor
 
 _LINEAR = r"(model\.layers\.\d+\.linear_attn)"
+_NEXT_TYPE = "qwen3_next"
 _AHEAD = {
     "fc": "eh_proj",
     "pre_fc_norm_embedding": "enorm",
@@ -68,59 +70,71 @@ def _layers(config: Config, tensors: Mapping[str, Tensor]) -> int:
     return last + (config.count("mtp_num_hidden_layers", default=0) or ahead) if ahead > 0 else last
 
 
-def value_heads(config: Config, dim: int) -> Array:
-    """Return the order of rows of values, `dim` to a head: the first head of each group, then the others.
+@dataclass(frozen=True, slots=True)
+class LinearHeads:
+    """The heads of linear attention.
 
-    Raises:
-        CheckpointRefused: config.json does not say how many heads there are, or what cannot be.
+    Attributes:
+        keys: How many, and how many of queries.
+        per_key: Heads of values for each.
+        key_dim: Elements of a head of keys.
+        value_dim: Elements of a head of values.
     """
-    keys, values = _heads(config)
-    return np.arange(values * dim).reshape(keys, values // keys, dim).swapaxes(0, 1).ravel()
+
+    keys: int
+    per_key: int
+    key_dim: int
+    value_dim: int
+
+    @property
+    def values(self) -> int:
+        """Heads of values."""
+        return self.keys * self.per_key
+
+    @property
+    def channels(self) -> int:
+        """Rows of queries, keys and values."""
+        return 2 * self.keys * self.key_dim + self.values * self.value_dim
+
+    def spread(self, dim: int) -> Array:
+        """Return the order of rows of values, `dim` to a head: the first head of every group comes first."""
+        return np.arange(self.values * dim).reshape(self.keys, self.per_key, dim).swapaxes(0, 1).ravel()
+
+    def spread_channels(self) -> Array:
+        """Return the order of rows of queries, keys and values: only values change places."""
+        before = 2 * self.keys * self.key_dim
+        return np.concatenate([np.arange(before), before + self.spread(self.value_dim)])
+
+    def separated(self) -> tuple[Array, Array]:
+        """Return the rows of queries, keys and values, then those of gates, where they lie group by group."""
+        first, width = 2 * self.key_dim, self.per_key * self.value_dim
+        rows = np.arange(self.keys * (first + 2 * width)).reshape(self.keys, -1)
+        ends = (0, self.key_dim, first, first + width, first + 2 * width)
+        parts = [rows[:, start:end].ravel() for start, end in pairwise(ends)]
+        return np.concatenate(parts[:3]), parts[3]
 
 
-def _heads(config: Config) -> tuple[int, int]:
+def _heads(config: Config) -> LinearHeads:
     keys, values = config.count("linear_num_key_heads"), config.count("linear_num_value_heads")
     if not keys or values % keys:
         raise unusable("linear_num_value_heads", values)
-    return keys, values
+    dims = (config.count("linear_key_head_dim"), config.count("linear_value_head_dim"))
+    return LinearHeads(keys, values // keys, *dims)
 
 
-def _value_dim(config: Config) -> int:
-    return config.count("linear_value_head_dim")
-
-
-def _after_queries_and_keys(config: Config) -> Array:
-    before = 2 * config.count("linear_num_key_heads") * config.count("linear_key_head_dim")
-    return np.concatenate([np.arange(before), before + value_heads(config, _value_dim(config))])
-
-
-def separated(config: Config) -> tuple[Array, Array]:
-    """Return the rows of queries, of keys and of values; and those of gates, all of them held group by group.
-
-    Raises:
-        CheckpointRefused: config.json does not say how many heads there are, or what cannot be.
-    """
-    keys, values = _heads(config)
-    dim, group = config.count("linear_key_head_dim"), values // keys * _value_dim(config)
-    rows = np.arange(keys * (2 * dim + 2 * group)).reshape(keys, -1)
-    ends = (0, dim, 2 * dim, 2 * dim + group, 2 * dim + 2 * group)
-    parts = [rows[:, start:end].ravel() for start, end in pairwise(ends)]
-    return np.concatenate(parts[:3]), parts[3]
-
-
-def _rows(order: Callable[[Config], Array], size: Callable[[Config], int] | None = None) -> Change:
+def _rows(size: Callable[[LinearHeads], int], order: Callable[[LinearHeads], Array]) -> Change:
     def make(tensor: Tensor, origin: Origin) -> Tensor:
-        wanted = order(origin.config)
-        _check(tensor, 0, size(origin.config) if size else len(wanted))
-        return changes.picked_rows(tensor, wanted)
+        heads = _heads(origin.config)
+        _check(tensor, 0, size(heads))
+        return changes.picked_rows(tensor, order(heads))
 
     return make
 
 
-def _columns(tensor: Tensor, origin: Origin) -> Tensor:
-    wanted = value_heads(origin.config, _value_dim(origin.config))
-    _check(tensor, -1, len(wanted))
-    return changes.picked_columns(tensor, wanted)
+def _columns_of_values(tensor: Tensor, origin: Origin) -> Tensor:
+    heads = _heads(origin.config)
+    _check(tensor, -1, heads.values * heads.value_dim)
+    return changes.picked_columns(tensor, heads.spread(heads.value_dim))
 
 
 def _check(tensor: Tensor, dimension: int, size: int) -> None:
@@ -140,26 +154,30 @@ def _ahead(origin: Origin) -> int | None:
 
 
 def _recurrent(origin: Origin) -> list[bool] | None:
-    said = origin.config.get("layer_types")
-    if said is None:
+    said, last = origin.config.get("layer_types"), origin.config.count("num_hidden_layers")
+    if said is None and origin.config.model_type == _NEXT_TYPE:
+        interval = origin.config.count("full_attention_interval", default=4) or 1
+        recurrent = [(layer + 1) % interval > 0 for layer in range(last)]
+    elif said is None:
         return None
-    kinds = cast("list[object]", said) if isinstance(said, list) else []
-    if len(kinds) != origin.config.count("num_hidden_layers"):
-        raise unusable("layer_types", kinds)
-    return [kind == "linear_attention" for kind in kinds] + [False] * (origin.layers - len(kinds))
-
-
-def _alternating(config: Config) -> list[str]:
-    interval = config.count("full_attention_interval", default=4) or 1
-    kinds = ("full_attention", "linear_attention")
-    return [kinds[(layer + 1) % interval > 0] for layer in range(config.count("num_hidden_layers"))]
+    else:
+        kinds = cast("list[object]", said) if isinstance(said, list) else []
+        if len(kinds) != last:
+            raise unusable("layer_types", kinds)
+        recurrent = [kind == "linear_attention" for kind in kinds]
+    return recurrent + [False] * (origin.layers - last)
 
 
 def _rotated(origin: Origin) -> int:
     factor = origin.config.rope.get("partial_rotary_factor", 0.25)
-    if type(factor) not in (int, float):
+    if type(factor) not in (int, float) or not 0 <= factor <= 1:
         raise unusable("partial_rotary_factor", factor)
     return int(origin.config.head_dim * factor)
+
+
+def _inner_size(origin: Origin) -> int:
+    heads = _heads(origin.config)
+    return heads.values * heads.value_dim
 
 
 def _sections(origin: Origin) -> list[int] | None:
@@ -173,19 +191,21 @@ _KEYS = (
     count("ssm.state_size", "linear_key_head_dim"),
     count("ssm.group_count", "linear_num_key_heads"),
     count("ssm.time_step_rank", "linear_num_value_heads"),
-    made("ssm.inner_size", "u32", lambda origin: _heads(origin.config)[1] * _value_dim(origin.config)),
+    made("ssm.inner_size", "u32", _inner_size),
     made("attention.recurrent_layers", "bool", _recurrent),
     count("full_attention_interval", "full_attention_interval", default=4),
     made("rope.dimension_count", "u32", _rotated),
 )
 _COMMON = (*QWEN_EXPERTS, norms_plus_one(r".*(?<!linear_attn\.)norm\.weight"))
-_one_each = _rows(lambda config: value_heads(config, 1))
-_values = _rows(lambda config: value_heads(config, _value_dim(config)))
-_channels = _rows(_after_queries_and_keys)
+_one_each = _rows(lambda heads: heads.values, lambda heads: heads.spread(1))
+_values = _rows(lambda heads: heads.values * heads.value_dim, lambda heads: heads.spread(heads.value_dim))
+_channels = _rows(lambda heads: heads.channels, LinearHeads.spread_channels)
 
 
 def _separated(part: int) -> Change:
-    return _rows(lambda config: separated(config)[part], lambda config: sum(map(len, separated(config))))
+    return _rows(
+        lambda heads: heads.channels + heads.values * heads.value_dim, lambda heads: heads.separated()[part]
+    )
 
 
 _NEXT = (
@@ -208,7 +228,7 @@ _35 = (
     change(_LINEAR + r"\.in_proj_qkv\.weight", _channels),
     change(_LINEAR + r"\.in_proj_z\.weight", _values),
     change(_LINEAR + r"\.in_proj_[ab]\.weight", _one_each),
-    change(_LINEAR + r"\.out_proj\.weight", _columns),
+    change(_LINEAR + r"\.out_proj\.weight", _columns_of_values),
     *_COMMON,
 )
 
@@ -233,7 +253,7 @@ ENTRIES = (
         classes=("Qwen3NextForCausalLM",),
         vocabulary=("bpe",),
         defaults={
-            "qwen3_next": {
+            _NEXT_TYPE: {
                 "num_key_value_heads": 2,
                 "max_position_embeddings": 32768,
                 "rope_theta": 1e4,
@@ -249,7 +269,6 @@ ENTRIES = (
                 "shared_expert_intermediate_size": 512,
                 "num_experts": 512,
                 "num_experts_per_tok": 10,
-                "layer_types": Filled(_alternating),
             }
         },
         names=_NAMES,
