@@ -90,6 +90,26 @@ class Paths:
         return self.cache / "dry-runs.db"
 
     @property
+    def evaluations_file(self) -> Path:
+        """How good models were found to be on this machine, SQLite."""
+        return self.data / "evaluations.db"
+
+    @property
+    def imatrix_folder(self) -> Path:
+        """Importance matrices that were made here."""
+        return self.data / "imatrices"
+
+    @property
+    def own_texts_folder(self) -> Path:
+        """Texts that models wrote by themselves; can be made again."""
+        return self.cache / "own-texts"
+
+    @property
+    def references_folder(self) -> Path:
+        """Predictions of full-precision models, large; can be made again."""
+        return self.cache / "references"
+
+    @property
     def loads_file(self) -> Path:
         """What loading models really took on this machine, SQLite."""
         return self.data / "loads.db"

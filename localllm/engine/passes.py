@@ -17,11 +17,16 @@ ReferenceUse = Literal["none", "keep", "compare"]
 
 @dataclass(frozen=True)
 class TextPass:
-    """A text that is read in chunks of `chunk_tokens`; `chunks` 0 = as many as it has."""
+    """A text that is read in chunks of `chunk_tokens`; `chunks` 0 = as many as it has.
+
+    `together` chunks are read at a time. What they show is the same but for last bits of an importance
+    matrix, which llama-imatrix makes from four.
+    """
 
     text: str
     chunk_tokens: int = CHUNK_TOKENS
     chunks: int = 0
+    together: int = 1
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import math
 import os
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -40,7 +40,7 @@ _LONGEST_PATH = 65_536  # bytes of a data set's name
 
 @dataclass(frozen=True)
 class ImportanceSums:
-    """Weights of one name: `sums` [matrices, columns], `counts` [matrices], or [1] if they are not experts."""
+    """Weights of one name: `sums` [matrices, columns]; `counts` [matrices], [1] if they are no experts."""
 
     sums: Floats
     counts: NDArray[np.int64]
@@ -181,7 +181,7 @@ def _read_legacy(file: BinaryIO, path: Path) -> Imatrix:
         content = file.read(4)
         if len(content) != 4:
             raise wrong
-        return cast("int", struct.unpack("<i", content)[0])
+        return struct.unpack("<i", content)[0]
 
     def take(count: int, limit: int) -> bytes:
         if not 0 < count <= min(limit, size - file.tell()):

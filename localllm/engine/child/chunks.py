@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from localllm.engine.child.model import (
+    ContextUse,
     context_error,
     load_weights,
     open_context,
@@ -65,7 +66,7 @@ class ChunkReader:
         self._chunk_tokens = self._first = 0
 
     def cut(self, wanted: TextPass) -> NDArray[np.int32]:
-        """Return a text's chunks of tokens, one a row; what is left over at its end is dropped.
+        """Return all chunks of tokens that a text has, one a row; what is left over at its end is dropped.
 
         Raises:
             UsageError: It is shorter than two chunks.
@@ -77,9 +78,7 @@ class ChunkReader:
                 text("The text is too short: it has {have} tokens.", have=len(tokens)),
                 hint=text("Take one of at least {need} tokens, about two pages.", need=2 * length),
             )
-        count = len(tokens) // length
-        count = min(count, wanted.chunks) if wanted.chunks else count
-        return tokens[: count * length].reshape(count, length)
+        return tokens[: len(tokens) // length * length].reshape(-1, length)
 
     def tokenize(self, content: str) -> NDArray[np.int32]:
         """Turn a text into tokens: BOS added where it is wanted, control tokens not recognised."""
@@ -107,9 +106,7 @@ class ChunkReader:
             replace(self._settings, context_length=sequences * chunk_tokens, batch=sequences * chunk_tokens),
             self._log,
             self._stop,
-            outputs=sequences * (chunk_tokens - first),
-            sequences=sequences,
-            observer=observer,
+            ContextUse(sequences * (chunk_tokens - first), sequences, observer),
         )
         self._batch = llama.llama_batch_init(sequences * chunk_tokens, 0, 1)
 

@@ -89,7 +89,7 @@ class ImportanceCollector:
 
         llama-imatrix goes through the slots, and for each through the tokens.
         """
-        tokens, slots = ids.shape
+        tokens = len(ids)
         one = self._entry(name, experts, values.shape[2], experts)
         chosen = ids.T.ravel()
         order = np.argsort(chosen, kind="stable")

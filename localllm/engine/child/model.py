@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import math
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from localllm.engine.child.buffers import own_weights, read_buffers
@@ -277,15 +278,27 @@ def load_weights(
     return model
 
 
+@dataclass(frozen=True)
+class ContextUse:
+    """What a context is for.
+
+    Attributes:
+        outputs: Tokens of a batch with logits: only the last one's saves ubatch × vocabulary × 4 bytes.
+        sequences: They share the context length.
+        observer: Callback for what the graph computes; must stay referenced.
+    """
+
+    outputs: int = 1
+    sequences: int = 1
+    observer: Any = None
+
+
 def open_context(
     model: Any,
     settings: LoadSettings,
     log: NativeLog,
     stop: StopFlag,
-    *,
-    outputs: int = 1,
-    sequences: int = 1,
-    observer: Any = None,
+    use: ContextUse | None = None,
 ) -> Any:
     """Return llama.cpp's handle of a context.
 
@@ -294,9 +307,7 @@ def open_context(
         settings: How it is loaded.
         log: Says why it was refused.
         stop: Ends a decode.
-        outputs: Tokens of a batch with logits: only the last one's saves ubatch × vocabulary × 4 bytes.
-        sequences: They share the context length.
-        observer: Callback for what the graph computes; must stay referenced.
+        use: One sequence and the logits of one token if None.
 
     Raises:
         EngineError: llama.cpp refused the settings.
@@ -305,10 +316,11 @@ def open_context(
     parameters.n_ctx = min(settings.context_length or llama.llama_model_n_ctx_train(model), 1 << 24)
     parameters.n_batch = settings.batch
     parameters.n_ubatch = settings.ubatch
-    parameters.n_outputs_max = outputs
-    parameters.n_seq_max = sequences
-    if observer is not None:
-        parameters.cb_eval = observer
+    use = use or ContextUse()
+    parameters.n_outputs_max = use.outputs
+    parameters.n_seq_max = use.sequences
+    if use.observer is not None:
+        parameters.cb_eval = use.observer
     parameters.n_threads = parameters.n_threads_batch = settings.threads
     parameters.flash_attn_type = (
         llama.LLAMA_FLASH_ATTN_TYPE_AUTO if settings.flash_attention else llama.LLAMA_FLASH_ATTN_TYPE_DISABLED

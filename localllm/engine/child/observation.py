@@ -67,7 +67,7 @@ class Node(ctypes.Structure):
             raise EngineError(text("The engine computes with numbers of a kind that cannot be looked at."))
         size = _buffer_function("ggml_nbytes", ctypes.c_size_t)(ctypes.addressof(self))
         if self.buffer and _buffer_function("ggml_backend_buffer_is_host", ctypes.c_bool)(self.buffer):
-            content = (ctypes.c_char * size).from_address(self.data or 0)
+            content: Any = (ctypes.c_char * size).from_address(self.data or 0)
         else:
             content = ctypes.create_string_buffer(size)
             read = ggml_function(

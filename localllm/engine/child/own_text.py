@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from typing import TYPE_CHECKING, Any
 
-from localllm.engine.child.model import context_error, open_context
+from localllm.engine.child.model import ContextUse, context_error, open_context
 from localllm.engine.child.native import llama
 from localllm.engine.child.sampling import SamplerChain
 from localllm.engine.passes import OwnText
@@ -32,9 +32,7 @@ class OwnTextWriter:
         self, reader: ChunkReader, settings: LoadSettings, log: NativeLog, stop: StopFlag, seed: int
     ) -> None:
         self._vocab, self._log, self._stop = reader.vocab, log, stop
-        self._context = open_context(
-            reader.model, settings, log, stop, outputs=_AT_ONCE, sequences=_AT_ONCE
-        )
+        self._context = open_context(reader.model, settings, log, stop, ContextUse(_AT_ONCE, _AT_ONCE))
         self._memory = llama.llama_get_memory(self._context)
         self._batch: Any = llama.llama_batch_init(_AT_ONCE, 0, 1)
         self._samplers = [

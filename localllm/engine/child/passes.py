@@ -33,9 +33,6 @@ if TYPE_CHECKING:
     from localllm.engine.child.native import NativeLog
     from localllm.processes import Message
 
-_LOGITS_TOGETHER = 1 << 30  # bytes; llama-imatrix reads four chunks together, whatever that takes
-_CHUNKS_TOGETHER = 4
-
 
 @dataclass(frozen=True)
 class Surroundings:
@@ -79,8 +76,7 @@ def collect_imatrix(request: Message, around: Surroundings) -> None:
     with closing(around.open(request)) as reader:
         chunks = reader.cut(wanted)[: wanted.chunks or None]
         around.send("pass", **to_record(PassStart(len(chunks), chunks.size, reader.vocabulary)))
-        logits = 4 * _CHUNKS_TOGETHER * wanted.chunk_tokens * reader.vocabulary
-        together = _CHUNKS_TOGETHER if logits <= _LOGITS_TOGETHER else 1
+        together = wanted.together
         reader.open(wanted.chunk_tokens, sequences=together, observer=watch.callback)
         for start in range(0, len(chunks), together):
             some = chunks[start : start + together]
@@ -170,7 +166,7 @@ class _Scoring:
                 )
             case "keep":
                 write_chunk(self._folder, number, self._scorer.pack(logits))
-            case "none":
+            case _:
                 pass
         nll = self._scorer.nll(logits, right)
         _require_finite(nll)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -94,8 +94,9 @@ class Scorer:
         """End the threads."""
         self._pool.shutdown()
 
-    def _each(self, work: object, logits: Floats) -> None:
-        list(self._pool.map(work, _blocks(logits)))  # pyright: ignore[reportArgumentType, reportCallIssue]
+    def _each(self, work: Callable[[slice], None], logits: Floats) -> None:
+        for _ in self._pool.map(work, _blocks(logits)):
+            pass
 
 
 def _blocks(logits: Floats) -> Iterator[slice]:
@@ -131,9 +132,7 @@ def _pack_row(logits: Floats, row: Packed) -> None:
         row[HEAD : HEAD + len(logits)] = steps
 
 
-def _compare(
-    logits: Floats, token: int, row: Packed
-) -> tuple[np.float32, np.float32, np.float64, np.bool_]:
+def _compare(logits: Floats, token: int, row: Packed) -> tuple[np.float32, np.float32, np.float64, np.bool_]:
     best = int(logits.argmax())
     top = logits[best]
     whole = top + _log_sum(logits, top)

@@ -1,0 +1,180 @@
+"""A piece of work in an engine of its own, with settings for this computer.
+
+Where the engine crashes with this processor's weight layout, it is done once more without it, and that is
+remembered.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
+
+from localllm.core.engine_build import read_engine_build
+from localllm.core.engine_limits import remember_crash, weight_layout_works
+from localllm.core.estimate import Estimator, Question, subject_of_file
+from localllm.core.fit import FitSettings, Placing
+from localllm.core.hardware import probe, with_engine
+from localllm.engine.client import Engine
+from localllm.engine.protocol import LoadSettings
+from localllm.errors import BadModelFile, EngineDied, EngineError, NeedsHeader, NotEnoughMemory
+from localllm.texts import Bytes, text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from localllm.core.estimate import Estimate
+    from localllm.core.machine import Machine
+    from localllm.paths import Paths
+    from localllm.progress import Progress
+
+_log = logging.getLogger(__name__)
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Load:
+    """How a model is to be loaded for a piece of work, and how fast it answers as far as that is known.
+
+    Attributes:
+        speed: Tokens/s of an answer here; None where it cannot be predicted.
+        measured: Whether that speed was measured with this very model.
+    """
+
+    path: Path
+    settings: LoadSettings
+    speed: float | None = None
+    measured: bool = False
+
+
+class EngineWork:
+    """Chooses settings, starts an engine for each piece of work and ends it.
+
+    Args:
+        paths: The user's folders.
+        machine: This computer.
+        estimator: Says where a model fits.
+        settings: What somebody has chosen; 0 threads and -1 GPU layers are chosen here.
+    """
+
+    def __init__(
+        self, paths: Paths, machine: Machine, estimator: Estimator, settings: LoadSettings | None = None
+    ) -> None:
+        self.paths, self.machine = paths, machine
+        self._estimator = estimator
+        self._settings = settings or LoadSettings()
+
+    @classmethod
+    def here(cls, paths: Paths, settings: LoadSettings | None = None) -> EngineWork:
+        """Describe this computer at this moment."""
+        machine = probe(paths.models, measurements=paths.measurements_file)
+        if machine.gpus and (build := read_engine_build()):
+            machine = with_engine(machine, build)
+        return cls(paths, machine, Estimator.for_paths(paths), settings)
+
+    def plan(self, path: Path, fit: FitSettings, *, anyway: bool = False) -> Load:
+        """Return how to load a model.
+
+        Args:
+            path: A GGUF file.
+            fit: What its context is to be like.
+            anyway: Also if it does not seem to fit.
+
+        Raises:
+            ModelNotFound, BadModelFile: It is no usable model.
+            NotEnoughMemory: It does not fit.
+        """
+        answer = self._estimate(path, fit)
+        if answer and not anyway and answer.verdict in ("does_not_fit", "needs_closing_apps"):
+            raise _not_enough(answer)
+        wished = self._settings
+        layers, experts = wished.gpu_layers, wished.experts_on_cpu
+        if layers < 0 and answer:
+            layers, experts = answer.placement.gpu_layers, experts or answer.experts_on_cpu
+        settings = replace(
+            wished,
+            context_length=fit.context_length,
+            batch=fit.batch,
+            ubatch=fit.ubatch,
+            kv_type_k=fit.kv_type_k,
+            kv_type_v=fit.kv_type_v,
+            threads=wished.threads or self.machine.cpu.usable_cores,
+            gpu_layers=layers,
+            experts_on_cpu=experts,
+        )
+        speed = answer.speed if answer else None
+        if speed is None or speed.tokens_per_second <= 0:
+            return Load(path, settings)
+        return Load(path, settings, speed.tokens_per_second, measured=speed.basis == "measured")
+
+    def run(self, load: Load, work: Callable[[Engine, LoadSettings], Result], progress: Progress) -> Result:
+        """Do a piece of work in an engine of its own; it may be begun twice.
+
+        Raises:
+            EngineError: The engine refused the model, or ended.
+            Cancelled: Through `progress`.
+        """
+        limits = self.paths.engine_limits_file
+        settings = load.settings
+        settings = replace(
+            settings, extra_buffers=settings.extra_buffers and weight_layout_works(limits, self.machine)
+        )
+        try:
+            return _in_engine(work, settings, progress)
+        except EngineDied as error:
+            if not settings.extra_buffers or not error.crashed:
+                raise
+            _log.warning("Working with this processor's own weight layout failed: %s", error)
+        result = _in_engine(work, replace(settings, extra_buffers=False), progress)
+        remember_crash(limits, self.machine)
+        return result
+
+    def _estimate(self, path: Path, fit: FitSettings) -> Estimate | None:
+        wished = self._settings
+        placing = Placing(wished.gpu_layers, wished.experts_on_cpu) if wished.gpu_layers >= 0 else None
+        subject = subject_of_file(path)
+        try:
+            return self._estimator.estimate(
+                Question(
+                    subject,
+                    fit,
+                    self.machine,
+                    placing,
+                    threads=wished.threads,
+                    extra_buffers=wished.extra_buffers,
+                )
+            )
+        except (NeedsHeader, BadModelFile, EngineError) as error:
+            _log.info("No estimate of “%s”: %s", path.name, error)
+            return None
+        finally:
+            self._estimator.rest()  # its share of the GPU must be free for the work itself
+
+
+def _in_engine(
+    work: Callable[[Engine, LoadSettings], Result], settings: LoadSettings, progress: Progress
+) -> Result:
+    engine = Engine()
+    try:
+        engine.wait_until_ready(progress)
+        return work(engine, settings)
+    finally:
+        engine.kill()
+
+
+def _not_enough(answer: Estimate) -> NotEnoughMemory:
+    need, have = answer.memory.total, answer.available
+    if answer.short_of_gpu:
+        need, have = answer.placement.gpu_bytes, answer.budgets.gpu.now
+    return NotEnoughMemory(
+        text(
+            "“{name}” needs about {need}, and {have} are free now.",
+            name=answer.subject.name,
+            need=Bytes(need),
+            have=Bytes(have),
+        ),
+        need=need,
+        have=have,
+        hint=text("Close other programs, or take a smaller model."),
+    )

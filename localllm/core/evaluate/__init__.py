@@ -1,0 +1,25 @@
+"""How good a model is on a text, and how far a quantization is from the model it was made from."""
+
+from localllm.core.evaluate.chart import Chart, ChartPoint, make_charts
+from localllm.core.evaluate.figures import Divergence, Estimated, Figures
+from localllm.core.evaluate.meaning import Meaning, explain_figures
+from localllm.core.evaluate.references import References
+from localllm.core.evaluate.results import Evaluation, Results
+from localllm.core.evaluate.run import DEFAULT_CHUNKS, EvaluationWish, evaluate
+
+__all__ = [
+    "DEFAULT_CHUNKS",
+    "Chart",
+    "ChartPoint",
+    "Divergence",
+    "Estimated",
+    "Evaluation",
+    "EvaluationWish",
+    "Figures",
+    "Meaning",
+    "References",
+    "Results",
+    "evaluate",
+    "explain_figures",
+    "make_charts",
+]
