@@ -100,7 +100,7 @@ def _bits(parts: Parts, words: Tensor, order: Tensor | None, quantization: Mappi
     bits = quantization.get("bits")
     if order is not None:
         bits, rest = divmod(words.shape[0] * WORD, prod(order.shape) or 1)
-        if rest:
+        if rest or bits > max(_BITS):
             raise parts.misfit(f"{words.name} is {words.shape}, {order.name} is {order.shape}")
     if not isinstance(bits, int) or bits not in _BITS:
         raise not_covered(f"GPTQ ({bits} bit)")
