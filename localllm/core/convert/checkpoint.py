@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import stat
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -135,7 +136,8 @@ def _is_plain(name: str) -> bool:
 
 def _checked_names(folder: Path) -> list[str]:
     """Return the files of a folder, none of those that would be read leading out of it."""
-    entries = [*folder.iterdir(), *(folder / "additional_chat_templates").glob("*.jinja")]
+    further = (folder / "additional_chat_templates").glob("*.jinja"), folder.glob("*/config.json")
+    entries = [*folder.iterdir(), *chain.from_iterable(further)]
     if len(entries) > _MAX_ENTRIES:
         raise CheckpointRefused(text("“{path}” holds too many files for a checkpoint.", path=str(folder)))
     for path in entries:

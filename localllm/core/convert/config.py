@@ -128,7 +128,7 @@ class Config:
             return self
         plain = {name: value for name, value in defaults.items() if not isinstance(value, Filled)}
         config = replace(self, values={**plain, **self.values})
-        filled = {"num_key_value_heads": Filled(_heads), **defaults}
+        filled = {**defaults, "num_key_value_heads": Filled(_heads)}
         for name, value in filled.items():
             if isinstance(value, Filled) and config.get(name) is None:
                 config = replace(config, values={**config.values, name: value.make(config)})

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 MAX_HEADER = 32 << 20  # bytes; the format allows 100 MB, the largest published one has 14
 _MAX_DIMENSIONS = 8
+_MAX_EMPTY = 1 << 24  # of any dimension of a weight without elements, whose shape no file's size bounds
 _MAX_NAME = 1024
 _TYPES = {
     "F64": np.dtype("<f8"),
@@ -226,7 +227,8 @@ def _stored(name: str, entry: dict[str, Any], shard: Shard, start: int) -> Store
     if dtype not in _TYPES:
         raise _refused(file, text("“{name}” has no known type", name=name))
     shape, offsets = _whole_numbers(shape), _whole_numbers(offsets)
-    if shape is None or len(shape) > _MAX_DIMENSIONS:
+    empty = shape is not None and 0 in shape
+    if shape is None or len(shape) > _MAX_DIMENSIONS or (empty and max(shape) > _MAX_EMPTY):
         raise _refused(file, text("“{name}” has no shape that could be", name=name))
     if offsets is None or len(offsets) != 2:
         raise _refused(file, text("“{name}” has no place in it", name=name))
