@@ -199,7 +199,9 @@ class HubSource:
 
 
 def _is_small(file: RemoteFile) -> bool:
-    named = file.name in _SMALL or (
-        file.name.startswith("additional_chat_templates/") and file.name.endswith(".jinja")
+    named = (
+        file.name in _SMALL
+        or (file.name.startswith("additional_chat_templates/") and file.name.endswith(".jinja"))
+        or file.name.endswith("_Pooling/config.json")
     )
     return named and file.size <= _LARGEST_SMALL
