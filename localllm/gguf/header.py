@@ -73,6 +73,7 @@ class GgufHeader:
         data_offset: Where the tensor data begins, bytes.
         pairs_end: Where the key-value pairs end and the tensor infos begin, bytes.
         tokens: The vocabulary; empty if it has more than `MAX_KEPT_TOKENS` entries.
+        spans: Where each key-value pair begins and ends, bytes.
     """
 
     path: Path
@@ -85,6 +86,7 @@ class GgufHeader:
     data_offset: int
     tokens: list[bytes] = field(default_factory=list[bytes], repr=False)
     pairs_end: int = 0
+    spans: dict[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]], repr=False)
 
     @property
     def architecture(self) -> str:
@@ -194,6 +196,7 @@ def read_stream(file: BinaryIO, size: int, path: Path) -> GgufHeader:
         data_offset,
         pairs.tokens,
         pairs_end,
+        pairs.spans,
     )
 
 
@@ -225,6 +228,7 @@ class _Pairs:
     metadata: dict[str, Value] = field(default_factory=dict[str, "Value"])
     arrays: dict[str, ArrayInfo] = field(default_factory=dict[str, ArrayInfo])
     tokens: list[bytes] = field(default_factory=list[bytes])
+    spans: dict[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
 
 
 def _read_preamble(window: Window) -> tuple[int, int, int]:
@@ -259,6 +263,7 @@ def _read_pairs(window: Window, count: int) -> _Pairs:
     for _ in range(count):
         if window.position > MAX_HEADER:
             raise BrokenError(text("its header is longer than {limit} bytes", limit=MAX_HEADER))
+        begin = window.position
         key = window.string(MAX_KEY).decode("utf-8", "replace")
         if not key or key in found.metadata or key in found.arrays:
             raise BrokenError(text("the header entry “{key}” is empty or stands twice", key=key[:100]))
@@ -273,6 +278,7 @@ def _read_pairs(window: Window, count: int) -> _Pairs:
             raise BrokenError(
                 text("the header entry “{key}” has the unknown type {kind}", key=key[:100], kind=kind)
             )
+        found.spans[key] = (begin, window.position)
     return found
 
 

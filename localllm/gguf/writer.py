@@ -48,9 +48,19 @@ class TensorPlace:
 
 def header_bytes(keys: Keys, tensors: Sequence[TensorPlace]) -> bytes:
     """Return everything before the data, padded so that the data may follow."""
-    out = bytearray(struct.pack("<4sIQQ", b"GGUF", _VERSION, len(tensors), len(keys)))
-    for key in keys:
-        out += _text(key.name) + _value(key)
+    return header_of_pairs([pair_bytes(key) for key in keys], tensors)
+
+
+def pair_bytes(key: Key) -> bytes:
+    """Return a key as it lies in a file."""
+    return _text(key.name) + _value(key)
+
+
+def header_of_pairs(pairs: Sequence[bytes], tensors: Sequence[TensorPlace]) -> bytes:
+    """Return the same for keys that are bytes already."""
+    out = bytearray(struct.pack("<4sIQQ", b"GGUF", _VERSION, len(tensors), len(pairs)))
+    for pair in pairs:
+        out += pair
     offset = 0
     for tensor in tensors:
         out += _text(tensor.name)

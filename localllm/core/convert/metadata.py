@@ -96,7 +96,7 @@ def add_metadata(keys: Keys, folder: Path, counts: ParameterCounts) -> tuple[Tex
     if isinstance(path, str) and path.count("/") <= 1:
         _learn(found, parts_of(path, counts.total))
     _learn(found, parts_of(folder.absolute().name, counts.total))
-    if counts.total:
+    if counts.total > 0:
         found.setdefault("size_label", counts.label)
     for key, _ in _FROM_CARD:
         keys.set(f"general.{key}", "string", found.get(key))

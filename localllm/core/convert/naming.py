@@ -42,7 +42,10 @@ class _Word:
 
 @dataclass(frozen=True, slots=True)
 class ParameterCounts:
-    """The weights of a model: all, those that every token uses, those of one expert, and how many experts."""
+    """The weights of a model: all, those that every token uses, those of one expert, and how many experts.
+
+    Less than none in all are those that an adapter changes.
+    """
 
     total: int = 0
     shared: int = 0
@@ -78,7 +81,8 @@ def parts_of(identifier: str, parameters: int = 0) -> NameParts:
 
     Args:
         identifier: "organization/name", a name, or a folder's name; one with a space is taken whole.
-        parameters: Of the model, against which a size in the name is checked; 0 if unknown.
+        parameters: Of the model, against which a size in the name is checked; 0 if unknown, and less for an
+            adapter that changes so many.
     """
     if " " in identifier:
         return NameParts(identifier)
@@ -123,7 +127,7 @@ def _mark(word: _Word, parameters: int, *, first: bool) -> None:
     elif not first and _SIZE.fullmatch(word.text):
         _mark_size(word, parameters)
     elif not first and _FINETUNE.fullmatch(word.text):
-        word.marks.add("finetune")
+        word.marks.add("type" if parameters < 0 and word.text.lower() == "lora" else "finetune")
 
 
 def _mark_size(word: _Word, parameters: int) -> None:
@@ -146,6 +150,8 @@ def _is_far(size: str, parameters: int) -> bool:
         said = float(size[:-1]) * pow(1000, _LETTERS.find(size[-1]))
     except ValueError:
         return False
+    if parameters < 0:  # an adapter may leave most of a model alone
+        return said < -parameters // 8
     return abs(said - parameters) > 7 * parameters // 8
 
 

@@ -52,19 +52,15 @@ def outputs(architecture: Architecture, origin: Origin) -> list[Output]:
     Raises:
         CheckpointRefused: A tensor has no place in the file, or one is missing.
     """
-    naming = _Naming.of(architecture, origin.layers)
+    mapper = Mapper(architecture, origin)
     made: list[Output] = []
-    stacks = _Stacks(origin)
     try:
         made += [Output(tensor.name, tensor) for tensor in _extra(architecture, origin)]
         for name, tensor in origin.tensors.items():
-            if not name.endswith(_BUFFERS):
-                made += _of_one(name, tensor, architecture, origin, naming, stacks)
+            made += mapper.of_one(name, tensor)
     except ValueError as error:
-        raise CheckpointRefused(
-            text("The weights do not have the shapes that config.json says."), detail=str(error)
-        ) from error
-    stacks.refuse_left_over()
+        raise wrong_shapes(error) from error
+    mapper.refuse_left_over()
     _refuse_twice(made)
     _refuse_missing(made, architecture, origin.layers)
     return made
@@ -74,21 +70,52 @@ def _extra(architecture: Architecture, origin: Origin) -> list[Tensor]:
     return list(architecture.extra_tensors(origin)) if architecture.extra_tensors else []
 
 
-def _of_one(
-    name: str, tensor: Tensor, architecture: Architecture, origin: Origin, naming: _Naming, stacks: _Stacks
-) -> Iterator[Output]:
-    for rule in architecture.rules:
-        match = re.fullmatch(rule.pattern, name)
-        if match is None or (isinstance(rule, Rule) and rule.when and not rule.when(origin)):
-            continue
-        if isinstance(rule, Experts):
-            yield from stacks.take(rule, match, tensor)
-        else:
-            for into in rule.into:
-                changed = into.change(tensor, origin) if into.change else tensor
-                yield Output(naming.of_name(_name(into, match, origin)), changed)
-        return
-    yield Output(naming.of_name(name), tensor)
+class Mapper:
+    """What becomes of each tensor, by the rules of an architecture; experts are kept until all are met."""
+
+    def __init__(self, architecture: Architecture, origin: Origin) -> None:
+        self._architecture = architecture
+        self._origin = origin
+        self._naming = _Naming.of(architecture, origin.layers)
+        self._stacks = _Stacks(origin)
+
+    def of_one(self, name: str, tensor: Tensor) -> Iterator[Output]:
+        """Give what a tensor of this name in the checkpoint becomes.
+
+        Raises:
+            CheckpointRefused: It has no place in the file.
+            ValueError: It does not have the shape that config.json says.
+        """
+        if name.endswith(_BUFFERS):
+            return
+        origin = self._origin
+        for rule in self._architecture.rules:
+            match = re.fullmatch(rule.pattern, name)
+            if match is None or (isinstance(rule, Rule) and rule.when and not rule.when(origin)):
+                continue
+            if isinstance(rule, Experts):
+                yield from self._stacks.take(rule, match, tensor)
+            else:
+                for into in rule.into:
+                    changed = into.change(tensor, origin) if into.change else tensor
+                    yield Output(self._naming.of_name(_name(into, match, origin)), changed)
+            return
+        yield Output(self._naming.of_name(name), tensor)
+
+    def refuse_left_over(self) -> None:
+        """Refuse if experts are missing.
+
+        Raises:
+            CheckpointRefused: Some of a layer's were met, and not all.
+        """
+        self._stacks.refuse_left_over()
+
+
+def wrong_shapes(error: ValueError) -> CheckpointRefused:
+    """Return the refusal of weights that a rule could not be applied to."""
+    return CheckpointRefused(
+        text("The weights do not have the shapes that config.json says."), detail=str(error)
+    )
 
 
 def _name(into: Into, match: re.Match[str], origin: Origin) -> str:
