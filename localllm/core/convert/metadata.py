@@ -125,7 +125,9 @@ def _first(card: dict[str, Any], places: Iterable[str]) -> str | None:
     """Return the first of these entries that has a value, if it can be written as a text."""
     value = next((card[place] for place in places if card.get(place) is not None), None)
     entries = as_list(value)
-    return ",".join(entry for entry in map(_plain, entries) if entry) if entries else _plain(value)
+    return (
+        ",".join(entry for entry in map(_plain, entries) if entry is not None) if entries else _plain(value)
+    )
 
 
 def _plain(value: object) -> str | None:

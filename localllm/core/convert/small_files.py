@@ -50,18 +50,11 @@ def read_text(folder: Path, name: str, limit: int = MAX_SMALL) -> str | None:
 
 def read_object(folder: Path, name: str, limit: int = MAX_SMALL) -> dict[str, Any] | None:
     """Return a JSON object, None if there is no such file; raises as `read_bytes` does, and if it is none."""
-    content = read_bytes(folder, name, limit)
-    return None if content is None else parse_object(name, content)
-
-
-def parse_object(name: str, content: bytes) -> dict[str, Any]:
-    """Return the JSON object that a file holds.
-
-    Raises:
-        CheckpointRefused: It holds none.
-    """
+    written = read_text(folder, name, limit)
+    if written is None:
+        return None
     try:
-        found: object = json.loads(content)
+        found: object = json.loads(written)
     except (ValueError, RecursionError) as error:
         raise damaged(name, error) from error
     if not isinstance(found, dict):
