@@ -39,6 +39,8 @@ _COMMANDS = {
     "catalog": "catalog",
     "convert": "convert",
     "quantize": "quantize",
+    "evaluate": "evaluate",
+    "imatrix": "imatrix",
     "hardware": "hardware",
     "calibrate": "calibrate",
     "token": "hub_token",

@@ -47,7 +47,7 @@ def add_engine_flags(group: Any) -> None:
     group.add_argument(
         "-t", "--threads", type=_threads, metavar="N", help="0: the physical cores usable here"
     )
-    group.add_argument("-ngl", "--gpu-layers", type=_layers, metavar="N", help="layers on the GPU")
+    group.add_argument("-ngl", "--gpu-layers", type=layers, metavar="N", help="layers on the GPU")
     group.add_argument("-ctk", "--cache-type-k", choices=KV_TYPES, help="type of the keys (default: f16)")
     group.add_argument("-ctv", "--cache-type-v", choices=KV_TYPES, help="type of the values (default: f16)")
     group.add_argument(
@@ -63,11 +63,11 @@ def add_sampling_flags(group: Any) -> None:
     """Describe how the next token is chosen."""
     for flag, kind, usual in (
         ("--temp", _at_least_zero, _STANDARD.temperature),
-        ("--top-k", _natural, _STANDARD.top_k),
+        ("--top-k", natural, _STANDARD.top_k),
         ("--top-p", _fraction, _STANDARD.top_p),
         ("--min-p", _fraction, _STANDARD.min_p),
         ("--repeat-penalty", _at_least_zero, _STANDARD.repeat_penalty),
-        ("--repeat-last-n", _natural, _STANDARD.repeat_last_n),
+        ("--repeat-last-n", natural, _STANDARD.repeat_last_n),
         ("--presence-penalty", _penalty, _STANDARD.presence_penalty),
         ("--frequency-penalty", _penalty, _STANDARD.frequency_penalty),
     ):
@@ -111,7 +111,7 @@ def _given(arguments: argparse.Namespace, names: dict[str, str]) -> dict[str, An
     }
 
 
-def _natural(value: str) -> int:
+def natural(value: str) -> int:
     return int(_bounded(value, 0, 2**31 - 1, whole=True))
 
 
@@ -123,7 +123,7 @@ def _threads(value: str) -> int:
     return int(_bounded(value, 0, 4 * (os.cpu_count() or 1), whole=True))
 
 
-def _layers(value: str) -> int:
+def layers(value: str) -> int:
     return int(_bounded(value, -1, 10_000, whole=True))
 
 

@@ -52,7 +52,7 @@ def explain_figures(figures: Figures) -> tuple[Meaning, ...]:
     rows = [
         Meaning(
             text("Perplexity"),
-            _with_error(figures.ppl, 4),
+            with_error(figures.ppl, 4),
             text("among about so many tokens it wavers at each; to be compared on this very text only"),
         )
     ]
@@ -80,22 +80,36 @@ def warnings_of(figures: Figures) -> tuple[Text, ...]:
     return tuple(found)
 
 
+def with_error(one: Estimated, decimals: int) -> Text:
+    """Return a figure with its standard error."""
+    return text("{value} ± {error}", value=Number(one.value, decimals), error=Number(one.error, decimals))
+
+
+def percent_with_error(one: Estimated, decimals: int) -> Text:
+    """Return a share with its standard error, in percent."""
+    return text(
+        "{value} ± {error} %",
+        value=Number(100 * one.value, decimals),
+        error=Number(100 * one.error, decimals),
+    )
+
+
 def _of_comparison(comparison: Comparison) -> list[Meaning]:
     divergence = comparison.divergence
     return [
         Meaning(
             text("Perplexity of the reference"),
-            _with_error(comparison.base_ppl, 4),
+            with_error(comparison.base_ppl, 4),
             text("what it was made from, on the same text"),
         ),
         Meaning(
             text("ln of their ratio"),
-            _with_error(comparison.ln_ratio, 5),
+            with_error(comparison.ln_ratio, 5),
             _ratio_meaning(comparison.ln_ratio),
         ),
         Meaning(
             text("Divergence, mean"),
-            _with_error(divergence.mean, 5),
+            with_error(divergence.mean, 5),
             _step(_DIVERGENCE, divergence.mean.value),
         ),
         Meaning(
@@ -114,11 +128,13 @@ def _of_comparison(comparison: Comparison) -> list[Meaning]:
             text("the worst prediction of the text"),
         ),
         Meaning(
-            text("Same first choice"), _percent(comparison.same_top, 2), _words(comparison.same_top.value)
+            text("Same first choice"),
+            percent_with_error(comparison.same_top, 2),
+            _words(comparison.same_top.value),
         ),
         Meaning(
             text("Change of probability"),
-            _percent(comparison.rms_delta_p, 3),
+            percent_with_error(comparison.rms_delta_p, 3),
             text("by so much the right token's probability differs as a rule (root mean square)"),
         ),
     ]
@@ -138,15 +154,3 @@ def _step(steps: tuple[tuple[float, Text], ...], value: float) -> Text:
 
 def _words(share: float) -> Text:
     return next((meaning for border, meaning in _SAME_TOP if share >= border), _OTHER_WORDS)
-
-
-def _with_error(one: Estimated, decimals: int) -> Text:
-    return text("{value} ± {error}", value=Number(one.value, decimals), error=Number(one.error, decimals))
-
-
-def _percent(one: Estimated, decimals: int) -> Text:
-    return text(
-        "{value} ± {error} %",
-        value=Number(100 * one.value, decimals),
-        error=Number(100 * one.error, decimals),
-    )
