@@ -74,8 +74,9 @@ class Encoder:
         if source == target:
             return values
         if source == "BF16" and target == "F16":
-            self.overflowed += _finite_from(values, 0x4780, 0x7F80)
-            return self._halves.make(values)
+            halves, overflowed = self._halves.make(values)
+            self.overflowed += overflowed
+            return halves
         with np.errstate(all="ignore"):
             return self._from_floats(as_float32(values, source), target)
 
@@ -97,8 +98,8 @@ class _Halves:
         self._shifted, self._magnitudes, self._halves = np.empty((3, _MOST), np.uint16)
         self._rare = np.empty(_MOST, np.bool_)
 
-    def make(self, bits: NDArray[np.uint16]) -> NDArray[np.uint16]:
-        """Return the bits of the F16 values.
+    def make(self, bits: NDArray[np.uint16]) -> tuple[NDArray[np.uint16], int]:
+        """Return the bits of the F16 values, and how many finite ones became infinite.
 
         With s the sign bit and m the other bits of a BF16, the F16 is s + 8·(m - 0x3880) + 0x400 from 2^-14
         (m = 0x3880) to before 2^16 (m = 0x4780). Weights outside are few, unless a test makes them.
@@ -109,12 +110,14 @@ class _Halves:
         np.bitwise_and(shifted, 0x7FFF, out=magnitudes)
         rare = np.greater_equal(magnitudes, 0x4780 - 0x3880, out=self._rare[:size]).nonzero()[0]
         if rare.size > size // 16:
-            return np.take(_half_table(), bits, mode="clip", out=halves)
+            np.take(_half_table(), bits, mode="clip", out=halves)
+            return halves, _finite_from(bits, 0x4780, 0x7F80)
         np.multiply(magnitudes, 7, out=magnitudes)
         np.add(shifted, 0x400, out=shifted)
         np.add(shifted, magnitudes, out=halves)
-        halves[rare] = _half_table()[bits[rare]]
-        return halves
+        values = bits[rare]
+        halves[rare] = _half_table()[values]
+        return halves, _finite_from(values, 0x4780, 0x7F80)
 
 
 class _Blocks:
@@ -182,7 +185,7 @@ def _ternary(floats: Floats, target: str) -> NDArray[np.uint8]:
 def _finite_from(bits: Array, first: int, infinity: int) -> int:
     """Count magnitudes from `first` to before infinity among the bits of floating-point numbers."""
     sign = 1 << (8 * bits.itemsize - 1)
-    if bits.view(f"i{bits.itemsize}").max() < first and int(bits.max()) - sign < first:
+    if not bits.size or (bits.view(f"i{bits.itemsize}").max() < first and int(bits.max()) - sign < first):
         return 0
     magnitudes = bits & (sign - 1)
     return int(np.count_nonzero((magnitudes >= first) & (magnitudes < infinity)))
