@@ -94,6 +94,12 @@ class GgufHeader:
         return str(self.metadata.get("general.architecture", ""))
 
     @property
+    def is_further_part(self) -> bool:
+        """Whether it is the second or a later file of a split model: those have tensors and no keys."""
+        number = self.metadata.get("split.no")
+        return not self.architecture and isinstance(number, int) and number > 0
+
+    @property
     def parameters(self) -> int:
         """Number of weights."""
         return sum(math.prod(tensor.shape) for tensor in self.tensors)

@@ -45,7 +45,7 @@ def _broken_rules(header: GgufHeader) -> Iterator[Text]:
 
 
 def _broken_dimensions(header: GgufHeader) -> Iterator[Text]:
-    if not header.architecture or "\0" in header.architecture:
+    if not (header.architecture or header.is_further_part) or "\0" in header.architecture:
         yield text("it does not say which architecture it has")
     blocks = header.of_architecture("block_count")
     if blocks is not None and not (isinstance(blocks, int) and 1 <= blocks <= MAX_BLOCKS):

@@ -33,7 +33,7 @@ def read_facts(path: Path) -> FileFacts:
     """
     header = read_header(path)
     check_header(header)
-    if header.architecture not in KNOWN_ARCHITECTURES:
+    if header.architecture not in KNOWN_ARCHITECTURES and not header.is_further_part:
         sentence = "its architecture “{name}” is not known to this engine"
         raise refuse(path, text(sentence, name=header.architecture[:80]))
     if is_adapter(header):

@@ -99,6 +99,8 @@ def inspect_model(found: FoundModel, inspector: Inspector, progress: Progress) -
         if verdict.facts is None or verdict.reason is not None:
             return replace(verdict, path=path)
     together = [verdict.facts for verdict in facts if verdict.facts is not None]
+    if not together[0].architecture:  # a later part under a name of its own
+        return Inspection(path, reason=refuse(path, text("it is one part of a split model")).message)
     if len(together) > 1 and any(one.split_count != len(together) for one in together):
         return Inspection(path, reason=refuse(path, text("its parts do not belong together")).message)
     return Inspection(path, put_together(together) if len(together) > 1 else together[0])

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from localllm.core.library.found import look_at
 from localllm.core.library.inspector import Inspector
+from localllm.core.library.scan import inspect_model
 from localllm.errors import Cancelled
 from localllm.progress import Progress
 from tests import gguf_files as g
@@ -115,3 +117,22 @@ def test_a_thousand_files_take_no_more_than_moments(tmp_path, make_model):
         started = time.monotonic()
         assert all(inspector.inspect(path).ok for path in paths)
         assert time.monotonic() - started < 10  # about 1 ms a file
+
+
+def test_later_parts_of_a_split_model_have_no_keys_of_their_own(tmp_path):
+    """As llama.cpp and the Hub's makers split: all keys are in the first file."""
+
+    def split(number):
+        return [g.uint_pair("split.count", 2), g.uint_pair("split.no", number)]
+
+    first, second = (tmp_path / f"m-{n:05d}-of-00002.gguf" for n in (1, 2))
+    g.write(first, g.container([*g.LLAMA, *split(0)], [g.tensor("a")], b"\0" * 128))
+    g.write(second, g.container(split(1), [g.tensor("b")], b"\0" * 128))
+    with Inspector() as inspector:
+        whole = inspect_model(look_at(first, "folder"), inspector, Progress())
+        assert whole.facts is not None
+        assert (whole.facts.architecture, whole.facts.tensors) == ("llama", 2)
+        alone = inspect_model(
+            look_at(second.rename(tmp_path / "alone.gguf"), "folder"), inspector, Progress()
+        )
+    assert "one part of a split model" in str(alone.reason)
