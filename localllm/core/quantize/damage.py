@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from localllm.core.quantize.plan import PlannedTensor
+    from localllm.core.quantize.tensors import PlannedTensor
 
 ERRORS = {
     "F32": 0.0, "F16": 4.3e-8, "BF16": 2.8e-6, "Q8_0": 2.86e-5, "Q6_K": 2.99e-4, "Q5_1": 1.14e-3,

@@ -22,8 +22,9 @@ from localllm.texts import Bytes, text
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from localllm.core.quantize.plan import PlannedTensor, QuantizePlan, Wish
+    from localllm.core.quantize.plan import QuantizePlan, Wish
     from localllm.core.quantize.source import SourceModel
+    from localllm.core.quantize.tensors import PlannedTensor
     from localllm.core.quantize.types import QuantType
 
     Planner = Callable[[Wish], QuantizePlan]

@@ -81,11 +81,8 @@ class Quantizer:
         with handed_over(wish.importance, wish.importance_label) as data:
             try:
                 return make_plan(self._ready_engine(progress), self.source, wish, data, progress)
-            except BaseException as error:
-                self._end_engine()
-                if isinstance(error, EngineDied):
-                    raise _stopped(error) from error
-                raise
+            except EngineDied as error:
+                raise _stopped(error) from error
 
     def write(self, plan: QuantizePlan, target: Path, progress: Progress) -> Quantized:
         """Write what was planned.

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from localllm.core.quantize.plan import PlannedTensor
     from localllm.core.quantize.source import SourceModel
+    from localllm.core.quantize.tensors import PlannedTensor
     from localllm.engine.protocol import Quantize
     from localllm.gguf import GgufHeader
 

@@ -6,7 +6,6 @@ divide by a type's block fall back to another one: a table cannot say it, the dr
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from localllm.core.quantize.layout import result_size
 from localllm.core.quantize.source import SAFE
+from localllm.core.quantize.tensors import PlannedTensor
 from localllm.core.quantize.threads import usable_threads
-from localllm.core.quantize.types import NEED_IMATRIX, PLAIN_TYPES, TENSOR_NUMBERS, packing
+from localllm.core.quantize.types import NEED_IMATRIX, PLAIN_TYPES, TENSOR_NUMBERS
 from localllm.engine.protocol import Quantize
 from localllm.errors import QuantizationRefused
 from localllm.texts import plural, text
@@ -77,46 +77,6 @@ class Wish:
             importance=data,
             alignment=32 if header.alignment != 32 else 0,
         )
-
-
-@dataclass(frozen=True)
-class PlannedTensor:
-    """One tensor of the result.
-
-    Attributes:
-        source_name: Its name in the source: layers are numbered anew where some were left out.
-        shape: Fastest first, as ggml has it.
-        type_name: What it will be; `wanted` what its rows are too short for, "" if nothing.
-        part: Which of the source's files it lies in, from 0.
-    """
-
-    name: str
-    source_name: str
-    shape: tuple[int, ...]
-    source_type: str
-    type_name: str
-    wanted: str = ""
-    part: int = 0
-
-    @cached_property
-    def weights(self) -> int:
-        """Number of weights."""
-        return math.prod(self.shape)
-
-    @property
-    def size(self) -> int:
-        """Bytes in the result."""
-        return _bytes(self.weights, self.type_name)
-
-    @property
-    def source_size(self) -> int:
-        """Bytes in the source."""
-        return _bytes(self.weights, self.source_type)
-
-    @property
-    def changes(self) -> bool:
-        """Whether it is quantized anew."""
-        return self.type_name != self.source_type
 
 
 @dataclass(frozen=True)
@@ -242,8 +202,3 @@ def _lacking(wish: Wish, tensors: tuple[PlannedTensor, ...]) -> list[str]:
         and tensor.name not in _OUTSIDE
         and tensor.source_name not in known
     ]
-
-
-def _bytes(weights: int, type_name: str) -> int:
-    kind = packing(type_name)
-    return weights // kind.block_weights * kind.block_bytes
