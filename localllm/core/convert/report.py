@@ -68,9 +68,10 @@ class Report:
             )
         if self.overflows:
             said.append(
-                text(
+                plural(
+                    sum(self.overflows.values()),
+                    "{count} weight is too large for F16 and became infinite. Convert to BF16 instead.",
                     "{count} weights are too large for F16 and became infinite. Convert to BF16 instead.",
-                    count=sum(self.overflows.values()),
                 )
             )
         if made.fallbacks:
