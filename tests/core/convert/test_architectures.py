@@ -1,0 +1,57 @@
+"""Whole files, byte for byte those of llama.cpp's converter: `golden.json` has the SHA-256 of what it wrote."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from localllm.core.convert.architectures import ARCHITECTURES
+from localllm.core.convert.checkpoint import open_checkpoint
+from localllm.core.convert.config import config_of
+from localllm.core.convert.conversion import make_ready, write_file
+from localllm.core.convert.plan import make_plan
+from localllm.progress import Progress
+from tests.core.convert import checkpoints
+
+GOLDEN = json.loads(Path(__file__).with_name("golden.json").read_text())
+NOT_YET = {
+    *("smollm3", "granite", "ministral3", "ministral3-vision", "gemma2", "gemma3", "gemma3-vision", "gemma4"),
+    *("gemma4-moe", "phi3", "phi4", "olmo2", "olmo3", "glm4"),
+}
+NAMES = [name for name in checkpoints.CHECKPOINTS if GOLDEN[name] and name not in NOT_YET]
+VARIANTS = {"qwen3moe-stacked", "gpt-oss-plain", "qwen3", "olmo3", "phi4"}  # differ from another in little
+
+
+def one_type_each():
+    """Every architecture in one type, the types in turn: a vocabulary of 49,152 tokens takes half a second."""
+    ordinary = [name for name in NAMES if name not in VARIANTS and not name.endswith("-twin")]
+    return [(name, sorted(GOLDEN[name])[turn % len(GOLDEN[name])]) for turn, name in enumerate(ordinary)]
+
+
+def digest_of(name, kind, folder):
+    source = checkpoints.write(name, folder)
+    ready = make_ready(make_plan(open_checkpoint(source), kind))
+    write_file(ready, folder / "model.gguf", Progress())
+    return hashlib.sha256((folder / "model.gguf").read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize(("name", "kind"), one_type_each())
+def test_file_is_the_references(name, kind, tmp_path):
+    assert digest_of(name, kind, tmp_path) == GOLDEN[name][kind]
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("name", NAMES)
+def test_file_is_the_references_in_every_type(name, tmp_path):
+    for kind, digest in GOLDEN[name].items():
+        assert digest_of(name, kind, tmp_path / kind) == digest
+
+
+def test_every_architecture_with_a_checkpoint_has_an_entry():
+    missing = {
+        name
+        for name, made in checkpoints.CHECKPOINTS.items()
+        if config_of(made.config).architecture not in ARCHITECTURES
+    }
+    assert missing == NOT_YET
