@@ -16,7 +16,7 @@ from localllm.core.convert.config import unusable
 from localllm.gguf.keys import Key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from localllm.core.convert.architectures.entry import KeySource, Origin
     from localllm.core.convert.tensors import Tensor
@@ -124,6 +124,33 @@ COMMON: tuple[KeySource, ...] = (
 def common_without(*names: str) -> tuple[KeySource, ...]:
     """Return `COMMON` without some keys."""
     return tuple(key for key in COMMON if not (isinstance(key, Setting) and key.name in names))
+
+
+def windows(origin: Origin) -> list[bool] | None:
+    """Return which layers see only a window, as `layer_types` says; None if it is not there.
+
+    Raises:
+        CheckpointRefused: It does not name a type for each layer.
+    """
+    said: object = origin.config.get("layer_types")
+    if said is None:
+        return None
+    types = cast("list[object]", said) if isinstance(said, list) else []
+    if len(types) != origin.layers:
+        raise unusable("layer_types", types)
+    return [type_ == "sliding_attention" for type_ in types]
+
+
+def rotary_share(rope: Mapping[str, Any], default: float | None = None) -> float:
+    """Return the share of a head that is rotated.
+
+    Raises:
+        CheckpointRefused: It is none, or missing and there is no default.
+    """
+    share = rope.get("partial_rotary_factor", default)
+    if type(share) not in (int, float) or not 0 <= share <= 1:
+        raise unusable("partial_rotary_factor", share)
+    return share
 
 
 def llama3_factors(origin: Origin) -> Iterable[Tensor]:

@@ -18,6 +18,12 @@ LLAMA_CLASS: Defaults = {
     "rope_theta": 1e4,
     "rms_norm_eps": 1e-6,
 }
+MISTRAL_CLASS: Defaults = {
+    "num_key_value_heads": 8,
+    "max_position_embeddings": 131072,
+    "rope_theta": 1e4,
+    "rms_norm_eps": 1e-6,
+}
 
 ENTRIES = (
     Architecture(
@@ -26,12 +32,7 @@ ENTRIES = (
         vocabulary=("sentencepiece", "byte_fallback", "bpe"),
         defaults={
             "llama": LLAMA_CLASS,
-            "mistral": {
-                "num_key_value_heads": 8,
-                "max_position_embeddings": 131072,
-                "rope_theta": 1e4,
-                "rms_norm_eps": 1e-6,
-            },
+            "mistral": MISTRAL_CLASS,
             "mixtral": {
                 "num_key_value_heads": 8,
                 "max_position_embeddings": 131072,

@@ -25,6 +25,7 @@ from localllm.core.convert.architectures.entry import (
     norms_plus_one,
     rename,
 )
+from localllm.core.convert.architectures.hyperparameters import rotary_share
 from localllm.core.convert.architectures.qwen import EXPERT_KEYS, QWEN_EXPERTS
 from localllm.core.convert.config import unusable
 
@@ -169,10 +170,7 @@ def _recurrent(origin: Origin) -> list[bool] | None:
 
 
 def _rotated(origin: Origin) -> int:
-    factor = origin.config.rope.get("partial_rotary_factor", 0.25)
-    if type(factor) not in (int, float) or not 0 <= factor <= 1:
-        raise unusable("partial_rotary_factor", factor)
-    return int(origin.config.head_dim * factor)
+    return int(origin.config.head_dim * rotary_share(origin.config.rope, 0.25))
 
 
 def _inner_size(origin: Origin) -> int:
