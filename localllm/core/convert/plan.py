@@ -106,7 +106,7 @@ def _origin(checkpoint: Checkpoint) -> tuple[Architecture, Origin]:
         raise unusable("num_hidden_layers", layers)
     origin = Origin(checkpoint.folder, config, tensors, layers)
     if architecture.objection and (objection := architecture.objection(origin)):
-        raise CheckpointRefused(objection)
+        raise CheckpointRefused(objection, hint=text("Look for a GGUF of this model on the Hub."))
     return architecture, origin
 
 
