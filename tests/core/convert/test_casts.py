@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from gguf.constants import GGMLQuantizationType
 from gguf.quants import dequantize, quantize
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -79,6 +79,7 @@ def test_any_float32(target, bits):
 
 
 @pytest.mark.parametrize("target", ["Q8_0", "TQ1_0", "TQ2_0"])
+@settings(max_examples=40)
 @given(data=st.data())
 def test_any_finite_block(target, data):
     width = data.draw(st.sampled_from([16, 32]))

@@ -1,20 +1,19 @@
-"""Which method reads which tensors, in which order; MXFP4; and a whole checkpoint packed and not."""
+"""Which method reads which tensors, in which order; MXFP4; and whole checkpoints, packed and not."""
 
-import json
 import tracemalloc
 
 import numpy as np
 import pytest
 from gguf.constants import GGMLQuantizationType
 from gguf.quants import dequantize
-from safetensors.numpy import save_file
 
 from localllm.core.convert.checkpoint import open_checkpoint
 from localllm.core.convert.dequantize import dequantized
 from localllm.core.convert.dequantize.mxfp4 import repacked
 from localllm.core.convert.plan import make_plan
 from localllm.errors import CheckpointRefused
-from tests.core.convert.quantized import held, packed
+from tests.core.convert import checkpoints
+from tests.core.convert.quantized import held
 
 
 @pytest.mark.parametrize(
@@ -98,60 +97,18 @@ def test_mxfp4_of_other_shapes_is_refused(blocks, scales):
         repacked("e", tensors["x_blocks"], tensors["x_scales"])
 
 
-CONFIG = {
-    "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 64, "num_hidden_layers": 2,
-    "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 96, "vocab_size": 50,
-}  # fmt: skip
-LINEAR = {
-    "self_attn.q_proj": (64, 64), "self_attn.k_proj": (32, 64), "self_attn.v_proj": (32, 64), "self_attn.o_proj": (64, 64),
-    "mlp.gate_proj": (96, 64), "mlp.up_proj": (96, 64), "mlp.down_proj": (64, 96),
-}  # fmt: skip
-
-
-def write_checkpoint(folder, tensors, config):
-    folder.mkdir()
-    (folder / "config.json").write_text(json.dumps(config))
-    save_file(
-        {name: np.ascontiguousarray(value) for name, value in tensors.items()}, folder / "model.safetensors"
-    )
-    return make_plan(open_checkpoint(folder), "f16")
-
-
-def test_a_packed_checkpoint_gives_the_tensors_of_the_same_one_in_float32(tmp_path):
-    random = np.random.default_rng(0)
-    plain = {
-        "model.embed_tokens.weight": random.standard_normal((50, 64)).astype(np.float16),
-        "model.norm.weight": np.ones(64, np.float16),
-    }
-    for layer in range(2):
-        for norm in ("input_layernorm", "post_attention_layernorm"):
-            plain[f"model.layers.{layer}.{norm}.weight"] = np.ones(64, np.float16)
-    gptq, floats = dict(plain), dict(plain)
-    for layer in range(2):
-        for name, (rows, columns) in LINEAR.items():
-            stem = f"model.layers.{layer}.{name}"
-            groups = random.permutation(np.arange(columns) // 32)
-            weights, zeros = (
-                random.integers(0, 16, (rows, columns)),
-                random.integers(0, 16, (rows, columns // 32)),
-            )
-            scales = random.random((rows, columns // 32)).astype(np.float16)
-            floats[f"{stem}.weight"] = (weights - zeros[:, groups] - 1).astype(np.float32) * scales[
-                :, groups
-            ].astype(np.float32)
-            gptq[f"{stem}.qweight"] = packed(weights.T, 4, axis=0)
-            gptq[f"{stem}.qzeros"] = packed(zeros.T, 4)
-            gptq[f"{stem}.scales"], gptq[f"{stem}.g_idx"] = scales.T, groups.astype(np.int32)
-    quantization = {"quant_method": "gptq", "bits": 4, "group_size": 32, "desc_act": True}
-    one = write_checkpoint(tmp_path / "gptq", gptq, CONFIG | {"quantization_config": quantization})
-    other = write_checkpoint(tmp_path / "floats", floats, CONFIG)
-    places = {planned.place.name: planned for planned in other.tensors}
-    assert len(one.tensors) == len(places) == 20
-    assert one.tensors[-1].place.name == "blk.1.attn_v.weight"
-    for planned in one.tensors:
+@pytest.mark.parametrize("name", ["awq", "bnb-int8", "bnb-nf4"])
+def test_checkpoints_that_the_reference_cannot_read_give_what_their_twins_do(name, tmp_path):
+    """The others are compared with the reference's own files in test_architectures."""
+    plan = make_plan(open_checkpoint(checkpoints.write(name, tmp_path / "packed")), "f16")
+    twin = make_plan(open_checkpoint(checkpoints.write(f"{name}-twin", tmp_path / "plain")), "f16")
+    places = {planned.place.name: planned for planned in twin.tensors}
+    assert len(plan.tensors) == len(places)
+    for planned in plan.tensors:
         expected = places[planned.place.name]
-        assert planned.place.type_name == expected.place.type_name
-        assert (planned.tensor.read() == expected.tensor.read()).all()
+        assert planned.place == expected.place
+        values = [one.tensor.read().astype(np.float16) for one in (planned, expected)]
+        assert (values[0] == values[1]).all()
 
 
 def test_reading_by_rows_takes_little_memory():
