@@ -111,6 +111,4 @@ def test_longer_context_leaves_less_on_a_gpu(starter):
     short, long = (device_budget(small, source, FitSettings(tokens)) for tokens in (1024, 2048))
     assert long < short
     with pytest.raises(QuantizationRefused, match="alone takes more memory"):
-        device_budget(
-            small, source, replace(FitSettings(8192), sequences=1, kv_type_k="f32", kv_type_v="f32")
-        )
+        device_budget(small, source, FitSettings(8192))
