@@ -3,15 +3,14 @@ import os
 
 import pytest
 
-from localllm.core.convert.vocabulary import VocabularyFacts, add_vocabulary, check_rows, gemma3_rows
+from localllm.core.convert.vocabulary import VocabularyFacts, check_rows, gemma3_rows
 from localllm.core.convert.vocabulary.digests import name_of
 from localllm.errors import CheckpointRefused
 from localllm.gguf.header import read_header
-from localllm.gguf.keys import Keys
 from tests.core.convert import pieces
+from tests.core.convert.folders import LLAMA, byte_fallback_folder, changed, made, sentencepiece_folder
 from tests.core.convert.rebuilt import rebuild_tokenizer, starter_file, write_json
 
-LLAMA = ("sentencepiece", "byte_fallback", "bpe")
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
 
 
@@ -20,62 +19,6 @@ def smollm2_tokenizer(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tokenizer")
     rebuild_tokenizer(folder)
     write_json(folder / "config.json", {"bos_token_id": 1, "eos_token_id": 2, "vocab_size": 49152})
-    return folder
-
-
-def changed(original, folder, tokenizer=None, said=None, config=None):
-    """Copy SmolLM2's tokenizer, with functions that change its files' content in place."""
-    for name, change in (("tokenizer", tokenizer), ("tokenizer_config", said), ("config", config)):
-        content = json.loads((original / f"{name}.json").read_text(encoding="utf-8"))
-        if change:
-            change(content)
-        write_json(folder / f"{name}.json", content)
-    return folder
-
-
-def made(folder, order=("bpe",), **config):
-    keys = Keys()
-    facts = add_vocabulary(keys, folder, {"vocab_size": 49152, "model_type": "llama"} | config, order)
-    return facts, {key.name.removeprefix("tokenizer.").removeprefix("ggml."): key.value for key in keys}
-
-
-def sentencepiece_folder(folder, said=None, config=None, **files):
-    (folder / "tokenizer.model").write_bytes(pieces.model())
-    write_json(folder / "config.json", config or {})
-    if said is not None:
-        write_json(folder / "tokenizer_config.json", said)
-    for name, content in files.items():
-        write_json(folder / f"{name}.json", content)
-    return folder
-
-
-def byte_fallback_folder(folder, added=(), said=None, **model):
-    vocabulary = {text: number for number, (text, _, _) in enumerate(pieces.LLAMA)}
-    write_json(
-        folder / "tokenizer.json",
-        {
-            "version": "1.0",
-            "added_tokens": [
-                {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False} | token
-                for token in added
-            ],
-            "normalizer": None,
-            "pre_tokenizer": None,
-            "post_processor": None,
-            "decoder": {"type": "Sequence", "decoders": [{"type": "ByteFallback"}, {"type": "Fuse"}]},
-            "model": {
-                "type": "BPE",
-                "unk_token": "<unk>",
-                "fuse_unk": True,
-                "byte_fallback": True,
-                "vocab": vocabulary,
-                "merges": [["▁", "a"]],
-            }
-            | model,
-        },
-    )
-    write_json(folder / "tokenizer_config.json", said or {"tokenizer_class": "LlamaTokenizer"})
-    write_json(folder / "config.json", {})
     return folder
 
 
@@ -136,6 +79,38 @@ def test_added_tokens_and_places_without_a_token(smollm2_tokenizer, tmp_path):
         *((f"[PAD{number}]", UNUSED) for number in range(49156, 49160)),
     ]
     assert "add_bos_token" not in keys
+
+
+def test_older_folders_tell_roles_in_files_of_their_own(smollm2_tokenizer, tmp_path):
+    def forget(said):
+        for name in ("added_tokens_decoder", "additional_special_tokens", "bos_token", "unk_token"):
+            del said[name]
+
+    def unflag(tokenizer):
+        for token in tokenizer["added_tokens"]:
+            token["special"] = token["content"] == "<|im_end|>"
+
+    folder = changed(smollm2_tokenizer, tmp_path, tokenizer=unflag, said=forget)
+    write_json(
+        folder / "special_tokens_map.json",
+        {
+            "bos_token": {"content": "<repo_name>"},
+            "additional_special_tokens": ["<file_sep>", {"content": "<filename>"}],
+        },
+    )
+    write_json(folder / "added_tokens.json", {"<new>": 49152})
+    _, keys = made(folder, vocab_size=49153)
+    assert keys["token_type"][:8] == [
+        CONTROL,
+        CONTROL,
+        CONTROL,
+        CONTROL,
+        USER_DEFINED,
+        CONTROL,
+        CONTROL,
+        USER_DEFINED,
+    ]
+    assert (keys["tokens"][-1], keys["token_type"][-1]) == ("<new>", USER_DEFINED)
 
 
 def test_a_token_with_a_role_is_special_whatever_its_flags(smollm2_tokenizer, tmp_path):
@@ -375,64 +350,4 @@ def test_a_vocabulary_with_gaps(tmp_path):
     tokenizer["model"]["vocab"]["old"] = 280
     write_json(folder / "tokenizer.json", tokenizer)
     with pytest.raises(CheckpointRefused, match="gaps"):
-        made(folder, LLAMA)
-
-
-# --- what is missing or damaged
-
-
-@pytest.mark.parametrize(
-    ("names", "order", "said"),
-    [
-        ((), LLAMA, "has no tokenizer: neither tokenizer.json nor tokenizer.model"),
-        (("tekken.json",), LLAMA, "only as “tekken.json”"),
-        (("tekken.json", "tokenizer.model"), LLAMA, "only as “tekken.json”"),
-        (("qwen.tiktoken",), ("bpe",), "only as “qwen.tiktoken”"),
-        (("tokenization_chatglm.py",), ("glm4",), "only as “tokenization_chatglm.py”"),
-        (("tokenizer.json",), ("sentencepiece",), "“tokenizer.json” is of a kind"),
-        (("tokenizer.json",), ("phi3",), "“tokenizer.json” is of a kind"),
-    ],
-)
-def test_what_there_is_instead_of_a_tokenizer(tmp_path, names, order, said):
-    for name in names:
-        (tmp_path / name).write_text("{}", encoding="utf-8")
-    with pytest.raises(CheckpointRefused, match=said):
-        made(tmp_path, order)
-
-
-HOSTILE = [
-    b"",
-    b"[]",
-    b"null",
-    b"{",
-    b"\xff\xfe",
-    b"[" * 100_000,
-    b'{"a":' * 100_000,
-    b'{"model": 3}',
-    b'{"model": {"type": "BPE", "vocab": {"a": 4294967296}, "merges": []}}',
-    b'{"model": {"type": "BPE", "vocab": {"a": 4294967295}, "merges": []}}',
-    b'{"model": {"type": "BPE", "vocab": {"a": 0}, "merges": [["b", "c"]]}}',
-    b'{"model": {"type": "BPE", "vocab": {"a": 0}, "merges": [7]}}',
-    b'{"model": {"type": "BPE", "vocab": {}, "merges": []}}',
-    b'{"added_tokens": [{"id": -1}], "model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}}',
-    b'{"pre_tokenizer": {"type": "Split", "pattern": {"Regex": "(("}, "behavior": "Isolated", "invert": false}, "model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}}',
-    b'{"post_processor": {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<x>", "type_id": 0}}], "pair": [], "special_tokens": {}}, "model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}}',
-]
-
-
-@pytest.mark.parametrize("content", HOSTILE)
-@pytest.mark.parametrize("order", [LLAMA, ("bpe",), ("gemma4",)])
-def test_hostile_tokenizers(tmp_path, content, order):
-    (tmp_path / "tokenizer.json").write_bytes(content)
-    with pytest.raises(CheckpointRefused):
-        made(tmp_path, order)
-
-
-@pytest.mark.parametrize(
-    "name", ["tokenizer_config.json", "config.json", "special_tokens_map.json", "chat_template.jinja"]
-)
-def test_damaged_files_beside_the_tokenizer(tmp_path, name):
-    folder = byte_fallback_folder(tmp_path)
-    (folder / name).write_bytes(b"\xff{")
-    with pytest.raises(CheckpointRefused, match=f"“{name}” is damaged"):
         made(folder, LLAMA)

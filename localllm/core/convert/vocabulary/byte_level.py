@@ -42,12 +42,11 @@ def byte_level_tokens(loaded: LoadedTokenizer, config: Mapping[str, Any]) -> tup
     pre = name_of(digest_of(loaded.ids(probe(), ends=True)))
     texts = [f"[PAD{number}]" for number in range(size)]
     kinds = [int(Kind.UNUSED)] * size
-    for token, number in vocabulary.items():
+    for token, number in sorted(vocabulary.items()):  # the library's order is another each time
         texts[number], kinds[number] = token, Kind.NORMAL.value
     added = loaded.added()
     for number, token in added.items():
-        if texts[number] == token.content:
-            texts[number], kinds[number] = _added(token, loaded)
+        texts[number], kinds[number] = _added(token, loaded)
     return Tokens(texts, kinds, added={token.content: number for number, token in added.items()}), pre
 
 

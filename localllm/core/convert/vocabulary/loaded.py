@@ -216,11 +216,9 @@ def _token(entry: object) -> AddedToken:
 def _add(
     tokenizer: Tokenizer, wanted: Mapping[int, AddedToken], roles: Mapping[str, list[AddedToken | str]]
 ) -> None:
-    """Add the tokens that the file lacks or has with other flags; what has a role is special."""
-    there = tokenizer.get_added_tokens_decoder().values()
-    same = {repr(token) for token in there}
-    new: list[AddedToken] = [token for _, token in sorted(wanted.items()) if repr(token) not in same]
-    known = {token.content for token in (*there, *new)}
+    """Add the tokens, those that are there with the flags of the list; what has a role is special."""
+    new: list[AddedToken] = [token for _, token in sorted(wanted.items())]
+    known = {token.content for token in (*tokenizer.get_added_tokens_decoder().values(), *new)}
     written = {repr(token) for token in new}
     special = {str(token) for tokens in roles.values() for token in tokens}
     for token in (token for tokens in roles.values() for token in tokens):
