@@ -224,4 +224,4 @@ def write_safetensors(path, held, dtype="BF16"):
 
 
 def write_json(path, content):
-    path.write_text(json.dumps(content, ensure_ascii=False, indent=2), encoding="utf-8")
+    path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")

@@ -46,7 +46,7 @@ def test_what_a_name_says(name, weights, expected):
     assert parts_of(name, weights) == NameParts(*expected)
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(
     st.text(max_size=60)
     | st.lists(st.sampled_from(["Llama", "3", "8B", "v0.1", "x", "7b1", "xl", "chat", "4k", "Q4_0"])).map(

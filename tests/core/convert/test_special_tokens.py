@@ -33,7 +33,7 @@ PROCESSOR = st.fixed_dictionaries(
 ROLES = [f"{role}_token" for role in ("bos", "eos", "unk", "sep", "pad", "cls", "mask", "eot", "eom")]
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(
     tokenizer=st.none()
     | st.fixed_dictionaries(
