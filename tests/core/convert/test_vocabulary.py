@@ -55,7 +55,8 @@ def test_pairs_of_merges_are_the_same_as_texts(smollm2_tokenizer, tmp_path):
         tokenizer["model"]["merges"] = [merge.split(" ") for merge in tokenizer["model"]["merges"]]
 
     _, keys = made(changed(smollm2_tokenizer, tmp_path, tokenizer=into_pairs))
-    assert keys["merges"] == made(smollm2_tokenizer)[1]["merges"]
+    merges = read_header(starter_file()).strings("tokenizer.ggml.merges")
+    assert [merge.encode() for merge in keys["merges"]] == merges
 
 
 def test_added_tokens_and_places_without_a_token(smollm2_tokenizer, tmp_path):
