@@ -48,7 +48,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace, context: Context) -> int:
-    """Convert, try the result, put it into the library, then quantize it; Ctrl+C leaves nothing unfinished."""
+    """Convert, try the result, list it, then quantize it; Ctrl+C leaves nothing unfinished."""
     from localllm.core.convert.place import open_source
     from localllm.core.convert.source import HubSource
     from localllm.core.hub.client import Hub
@@ -59,8 +59,13 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     shown = _Shown(context, as_json=arguments.json)
     models = context.paths.models
     source = open_source(arguments.source, hub, models, shown.progress, keep=arguments.keep)
+    if isinstance(source, HubSource):
+        shown.coming(source)
     conversion = _Conversion(source, arguments, context, shown)
-    report = conversion.convert()
+    try:
+        report = conversion.convert()
+    finally:
+        source.close()
     if isinstance(source, HubSource):
         source.remove()
     for kind in kinds:
@@ -129,6 +134,20 @@ class _Shown:
         self._began = self._said = 0.0
         self._last = 0.0
         self.progress = Progress(self._update)
+
+    def coming(self, source: HubSource) -> None:
+        """Say what will be fetched, and the room that it takes besides the result."""
+        if self._as_json:
+            self._output.json({"event": "source", "download": source.weights, "room": source.room})
+            return
+        self._output.status("")
+        self._output.note(
+            text(
+                "{size} will be downloaded; at most {room} of it lie on the disk at once.",
+                size=Bytes(source.weights),
+                room=Bytes(source.room),
+            )
+        )
 
     def preview(self, made: Preview) -> None:
         """Say what will be made."""

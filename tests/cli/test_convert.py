@@ -6,13 +6,6 @@ from localllm.cli.main import run
 from tests.core.convert.tiny import write_tiny
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("LOCALLLM_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("LC_ALL", "C.UTF-8")
-    return tmp_path / "home"
-
-
 def lines(capsys):
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 

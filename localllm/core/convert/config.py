@@ -69,18 +69,6 @@ class Config:
             raise unusable(names[0], value)
         return value
 
-    def real(self, *names: str, default: float | None = None) -> float:
-        """Return a number that must be there unless there is a default for it.
-
-        Raises:
-            CheckpointRefused: It is missing, or is no number.
-        """
-        value = self.get(*names)
-        value = default if value is None else value
-        if type(value) not in (int, float):
-            raise unusable(names[0], value)
-        return float(cast("float", value))
-
     @property
     def head_dim(self) -> int:
         """Elements of one attention head: said, or the width shared among the heads."""

@@ -91,7 +91,7 @@ def convert(
     """Write a checkpoint as GGUF.
 
     Args:
-        source: The checkpoint.
+        source: The checkpoint; it is closed when the writing has ended.
         target: Names the file to write, which must not exist, once it is known what it will be.
         output_type: What most weights become.
         progress: Gets bytes of the result, and the name of the tensor.
@@ -108,13 +108,13 @@ def convert(
     with _Worker(source, output_type) as worker:
         made = worker.preview(progress)
         path = target(made)
-        _refuse_overwriting(path)
+        refuse_overwriting(path)
         if on_preview:
             on_preview(made)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             remove_left_over(path.parent)
-            _require_room(path.parent, made.size + source.room)
+            require_room(path.parent, made.size + source.room)
             temporary = unfinished_name(path)
             try:
                 overflows = worker.write(temporary, progress)
@@ -123,14 +123,20 @@ def convert(
                 progress.raise_if_cancelled()
                 move_into_place(temporary, path)
             finally:
+                source.close()
                 worker.stop()
                 temporary.unlink(missing_ok=True)
         except OSError as error:
-            raise _disk_error(error.errno, error.strerror or str(error), path.parent) from error
+            raise disk_error(error.errno, error.strerror or str(error), path.parent) from error
     return Report(str(path), made, overflows, worker.notes, time.monotonic() - began)
 
 
-def _refuse_overwriting(path: Path) -> None:
+def refuse_overwriting(path: Path) -> None:
+    """Refuse a name that is taken.
+
+    Raises:
+        UsageError: There is a file of that name.
+    """
     if path.exists():
         raise UsageError(
             text("“{path}” exists already.", path=str(path)),
@@ -159,8 +165,7 @@ class _Worker:
         self.stop()
 
     def stop(self) -> None:
-        """End the process and what it was waiting for."""
-        self._source.close()
+        """End the process."""
         self._child.kill()
 
     def preview(self, progress: Progress) -> Preview:
@@ -200,7 +205,7 @@ class _Worker:
         elif event["event"] == "error":
             raise _refusal(event["error"])
         elif event["event"] == "disk":
-            raise _disk_error(event["number"], event["reason"], self._folder)
+            raise disk_error(event["number"], event["reason"], self._folder)
 
 
 def _refusal(record: dict[str, Any]) -> LocalLLMError:
@@ -218,7 +223,12 @@ def _died(death: Death) -> CheckpointRefused:
     )
 
 
-def _require_room(folder: Path, need: int) -> None:
+def require_room(folder: Path, need: int) -> None:
+    """Refuse what would fill a disk.
+
+    Raises:
+        CheckpointRefused: It does not fit.
+    """
     free = shutil.disk_usage(folder).free
     if free < need + _KEPT_FREE:
         raise _no_room(folder, need, free)
@@ -237,7 +247,8 @@ def _no_room(folder: Path, need: int, free: int) -> CheckpointRefused:
     )
 
 
-def _disk_error(number: int | None, reason: str, folder: Path) -> CheckpointRefused:
+def disk_error(number: int | None, reason: str, folder: Path) -> CheckpointRefused:
+    """Return the refusal for what the system said of a disk; `number` is its errno."""
     if number in _NO_ROOM:
         sentence = text("The disk of “{folder}” became full.", folder=str(folder))
         return CheckpointRefused(sentence, safe=NOTHING_WRITTEN, hint=text("Make room, then try again."))

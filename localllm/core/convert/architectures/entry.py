@@ -184,11 +184,6 @@ def real(name: str, *names: str, default: float | None = None) -> Setting:
     return Setting(name, "f32", names, default)
 
 
-def flag(name: str, *names: str, default: bool | None = None) -> Setting:
-    """Yes or no."""
-    return Setting(name, "bool", names, default)
-
-
 def made(name: str, type_: KeyType, make: Callable[[Origin], Value | None]) -> Setting:
     """A value that takes more than a lookup."""
     return Setting(name, type_, make=make)
