@@ -21,6 +21,7 @@ from localllm.ui.crash import CrashReporter
 from localllm.ui.downloads import Downloads
 from localllm.ui.hub_access import HubAccess
 from localllm.ui.jobs import JobRunner
+from localllm.ui.lab_work import LabWork
 from localllm.ui.model_state import ModelState
 from localllm.ui.preferences import Preferences
 from localllm.ui.services import Services
@@ -117,4 +118,5 @@ def make_services(paths: Paths, settings: Settings, theme: Theme, store: ChatSto
         computer=ThisComputer(paths, jobs, estimator.speeds),
         hub=hub,
         downloads=Downloads(paths, preferences, library, hub, jobs),
+        lab=LabWork(jobs),
     )

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from localllm.ui.downloads import Downloads
     from localllm.ui.hub_access import HubAccess
     from localllm.ui.jobs import JobRunner
+    from localllm.ui.lab_work import LabWork
     from localllm.ui.model_state import ModelState
     from localllm.ui.preferences import Preferences
     from localllm.ui.theme import Theme
@@ -36,3 +37,4 @@ class Services:
     computer: ThisComputer
     hub: HubAccess
     downloads: Downloads
+    lab: LabWork

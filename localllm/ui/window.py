@@ -142,6 +142,7 @@ class Window(QWidget):
             steps.callback(services.jobs.wait, 1.0)  # an answer that stops by itself saves its end
             steps.callback(services.downloads.close)
             steps.callback(services.jobs.cancel_all)
+            steps.callback(services.lab.close)
 
     def _build(self) -> None:
         row = QHBoxLayout(self)

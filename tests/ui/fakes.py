@@ -32,6 +32,7 @@ from localllm.texts import Bytes, text
 from localllm.ui.downloads import Downloads
 from localllm.ui.hub_access import HubAccess
 from localllm.ui.jobs import JobRunner
+from localllm.ui.lab_work import LabWork
 from localllm.ui.model_state import ModelState
 from localllm.ui.preferences import Preferences
 from localllm.ui.services import Services
@@ -266,4 +267,5 @@ def make_services(theme: Theme, settings: Settings | None = None) -> Services:
         computer=computer,
         hub=hub,
         downloads=Downloads(paths, preferences, library, hub, jobs),
+        lab=LabWork(jobs),
     )
