@@ -11,6 +11,7 @@ from localllm.core.convert.checkpoint import open_checkpoint
 from localllm.core.convert.config import config_of
 from localllm.core.convert.conversion import make_ready, write_file
 from localllm.core.convert.plan import make_plan
+from localllm.core.convert.tensors import as_float32
 from localllm.progress import Progress
 from tests.core.convert import checkpoints
 
@@ -44,6 +45,17 @@ def test_file_is_the_references(name, kind, tmp_path):
 def test_file_is_the_references_in_every_type(name, tmp_path):
     for kind, digest in GOLDEN[name].items():
         assert digest_of(name, kind, tmp_path / kind) == digest
+
+
+@pytest.mark.parametrize("name", [name for name in checkpoints.CHECKPOINTS if not GOLDEN[name]])
+def test_what_the_reference_refuses_has_the_weights_of_its_twin(name, tmp_path):
+    made, twin = (_weights(each, tmp_path / each) for each in (name, f"{name}-twin"))
+    assert made == twin
+
+
+def _weights(name, folder):
+    planned = make_plan(open_checkpoint(checkpoints.write(name, folder)), "f32").tensors
+    return {each.place: as_float32(each.tensor.read(), each.tensor.dtype).tobytes() for each in planned}
 
 
 def test_every_architecture_with_a_checkpoint_has_an_entry():

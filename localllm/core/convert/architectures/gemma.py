@@ -39,7 +39,7 @@ def _no_space_in_front(origin: Origin) -> Iterable[Key]:
 
 def _rows_with_tokens(tensor: Tensor, origin: Origin) -> Tensor:
     wanted = gemma3_rows(origin.folder, origin.config.values)
-    return tensor if wanted >= tensor.shape[0] else changes.rows(tensor, 0, wanted)
+    return changes.rows(tensor, 0, wanted) if 0 < wanted < tensor.shape[0] else tensor
 
 
 def _window(origin: Origin) -> int | None:

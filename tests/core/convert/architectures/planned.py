@@ -48,7 +48,7 @@ def tensors(planned):
 def keys(planned):
     """Return the hyperparameters."""
     found = {}
-    for source in planned.architecture.keys:
+    for source in (*planned.architecture.early_keys, *planned.architecture.keys):
         if isinstance(source, Setting):
             found |= {key.name: key.value for key in source.keys(planned.origin)}
     return found
