@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -11,6 +10,8 @@ from PySide6.QtCore import QObject, Signal
 from localllm.ui.jobs import HowFar, Job, JobRunner, Reactions
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from localllm.core.library import LibraryModel
     from localllm.progress import Progress
     from localllm.texts import Text

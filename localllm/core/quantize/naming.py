@@ -33,6 +33,15 @@ def result_name(source: SourceModel, kind: QuantType, pruned: int = 0) -> str:
     return f"{stem}-{ending}.gguf"
 
 
+def free_name(folder: Path, name: str) -> Path:
+    """Return the path of this name in a folder, numbered if there is a file of that name."""
+    path, number = folder / name, 1
+    while path.exists():
+        number += 1
+        path = folder / f"{name.removesuffix('.gguf')}-{number}.gguf"
+    return path
+
+
 def register(library: Library, plan: QuantizePlan, result: Quantized, progress: Progress) -> LibraryModel:
     """Put a finished model on the list, with the repository that its source came from."""
     origin = _origin(library, plan.source.path)
