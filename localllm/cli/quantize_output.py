@@ -6,10 +6,10 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from localllm.cli.output import Column
-from localllm.core.quantize.pruning import WARNING
+from localllm.core.quantize.remarks import remarks
 from localllm.core.time_left import duration
 from localllm.progress import Progress
-from localllm.texts import Bytes, Number, Text, plural, text
+from localllm.texts import Bytes, Number, Text, text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,7 +57,7 @@ class QuantizeOutput:
             [name, str(count), text("{size}", size=Bytes(size))] for name, (count, size) in plan.types.items()
         ]
         self._output.table(columns, rows)
-        for sentence in remarks(plan, fitted):
+        for sentence in (*remarks(plan, fitted), *_wanting(plan)):
             self._output.say(sentence)
 
     def made(self, plan: QuantizePlan, result: Quantized) -> None:
@@ -106,40 +106,13 @@ class QuantizeOutput:
             self._output.json({"event": "progress", "done": int(done), "total": int(total), "note": words})
 
 
-def remarks(plan: QuantizePlan, fitted: FittedPlan | None) -> list[Text]:
-    """Return what a person should know of a plan besides its size."""
-    found: list[Text] = []
-    if fitted is not None:
-        found.append(text("It has to fit into {budget}.", budget=Bytes(fitted.budget)))
-        raised = ", ".join(f"{role} {old} → {new} ({n})" for (role, old, new), n in fitted.raised.items())
-        if raised:
-            found.append(text("What was left went into better types: {changes}.", changes=raised))
-    if plan.fallbacks:
-        found.append(_fallen_back(plan))
-    if plan.requantized and plan.wish.allow_requantize:
-        found.append(text("The model is quantized already: this loses more than from 16 bits."))
-    if plan.wish.prune_layers:
-        layers = ", ".join(map(str, plan.wish.prune_layers))
-        found.append(text("Left out: layers {layers} of {count}.", layers=layers, count=plan.source.layers))
-        found.append(WARNING)
+def _wanting(plan: QuantizePlan) -> list[Text]:
+    """Return what an importance matrix would do for a plan without one."""
     if plan.lacking:
-        found.append(text("It needs an importance matrix: --imatrix auto makes one."))
-    elif plan.wish.importance is None and plan.wish.type.imatrix == "helps" and plan.bits_per_weight < 6:
-        found.append(text("With an importance matrix less would be lost: --imatrix auto."))
-    return found
-
-
-def _fallen_back(plan: QuantizePlan) -> Text:
-    changes: dict[tuple[str, str], int] = {}
-    for tensor in plan.fallbacks:
-        key = (tensor.wanted, tensor.type_name)
-        changes[key] = changes.get(key, 0) + 1
-    return plural(
-        len(plan.fallbacks),
-        "One tensor has rows that do not divide into blocks of its type: {changes}.",
-        "{count} tensors have rows that do not divide into blocks of their type: {changes}.",
-        changes=", ".join(f"{old} → {new} ({count})" for (old, new), count in changes.items()),
-    )
+        return [text("It needs an importance matrix: --imatrix auto makes one.")]
+    if plan.wish.importance is None and plan.wish.type.imatrix == "helps" and plan.bits_per_weight < 6:
+        return [text("With an importance matrix less would be lost: --imatrix auto.")]
+    return []
 
 
 def plan_record(plan: QuantizePlan, target: Path, fitted: FittedPlan | None) -> dict[str, Any]:

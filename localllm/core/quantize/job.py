@@ -18,7 +18,7 @@ from localllm.core.quantize.importance import handed_over
 from localllm.core.quantize.plan import make_plan
 from localllm.core.quantize.source import SAFE
 from localllm.core.time_left import TimeLeft
-from localllm.core.unfinished import remove_left_over, reserve, unfinished_name
+from localllm.core.unfinished import begin_writing_back, remove_left_over, reserve, unfinished_name
 from localllm.engine.client import Engine
 from localllm.errors import BrokenResult, EngineDied, LocalLLMError, QuantizationRefused, UsageError
 from localllm.files import move_into_place
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     Check = Callable[[Path, Progress], object]
 
 _SPARE_DISK = 64 << 20  # bytes that stay free
+_WRITTEN_BACK = 32 << 20  # bytes of the source after which the result begins to go to disk
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ class Quantizer:
     def _run(self, plan: QuantizePlan, temporary: Path, parts: list[Path], progress: Progress) -> None:
         wish = plan.wish
         sizes = {tensor.name: tensor.source_size for tensor in plan.tensors}
-        total, done, current = sum(sizes.values()), 0, ""
+        total, done, synced, current = sum(sizes.values()), 0, 0, ""
         left = TimeLeft()
         with handed_over(wish.importance, wish.importance_label) as data:
             settings = wish.settings(self.source, data, dry_run=False)
@@ -135,6 +136,10 @@ class Quantizer:
                     reserve(parts[0], plan.size)
                 done += sizes.get(current, 0)
                 current = step.name
+                if done - synced >= _WRITTEN_BACK:
+                    synced = done
+                    for part in parts:
+                        begin_writing_back(part)
                 note = text("Quantizing {tensor}…", tensor=step.name)
                 progress.update(done, total, left.after(done, total, note))
         progress.update(total, total, text("Checking the result…"))

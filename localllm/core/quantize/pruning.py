@@ -27,7 +27,7 @@ CHUNKS = 8  # of 512 tokens: the order of layers hardly changes with more
 MOST_SHARE = 0.5  # of the layers
 WARNING = text(
     "Leaving layers out loses more than quantizing does, and nothing was trained afterwards: "
-    "measure the result with “localllm evaluate” before you rely on it."
+    "measure the quality of the result before you rely on it."
 )
 # architectures whose layers are all alike: no attention window, expert or rotation that goes by their number
 _ALIKE = frozenset(

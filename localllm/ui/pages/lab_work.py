@@ -1,0 +1,107 @@
+"""The Lab's list of work: what runs, what waits, and what is done, the newest first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+
+from localllm.ui.widgets.basics import PageBody, ScrollArea, make_label, make_link
+from localllm.ui.widgets.lab_rows import LabRow
+
+if TYPE_CHECKING:
+    from localllm.ui.lab_work import Entry, LabWork
+    from localllm.ui.theme import Theme
+
+
+class WorkPanel(QWidget):
+    """A row for each task.
+
+    Signals:
+        chat_asked, library_asked, quantize_asked, quality_asked: Of a model that was made.
+            arg: `LibraryModel`.
+    """
+
+    chat_asked = Signal(object)
+    library_asked = Signal(object)
+    quantize_asked = Signal(object)
+    quality_asked = Signal(object)
+
+    def __init__(self, theme: Theme, work: LabWork, *, quality: bool) -> None:
+        super().__init__()
+        self._theme, self._work, self._quality = theme, work, quality
+        self.rows: dict[Entry, LabRow] = {}
+        self._build()
+        work.added.connect(self._on_added)
+        work.changed.connect(self._on_changed)
+        work.progressed.connect(self._on_progressed)
+        work.removed.connect(self._on_removed)
+        for entry in work.entries:
+            self._on_added(entry)
+        self._show_state()
+
+    def _build(self) -> None:
+        head = QHBoxLayout()
+        head.addWidget(make_label(self.tr("Work"), "heading"))
+        head.addStretch(1)
+        self.clear = make_link(self.tr("Clear what has ended"))
+        self.clear.clicked.connect(self._on_clear)
+        head.addWidget(self.clear)
+        self._empty = make_label(
+            self.tr(
+                "What you start here runs in the background: you can chat, browse or start the next thing "
+                "meanwhile. Nothing gets its final name before it was checked and tried."
+            ),
+            "muted",
+            wrap=True,
+        )
+        body = PageBody()
+        self._column = QVBoxLayout(body)
+        self._column.setContentsMargins(0, 0, 6, 0)
+        self._column.setSpacing(8)
+        self._column.addWidget(self._empty)
+        self._column.addStretch(1)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(8)
+        column.addLayout(head)
+        column.addWidget(ScrollArea(self.tr("Work"), body), 1)
+
+    def _on_added(self, entry: Entry) -> None:
+        row = LabRow(self._theme, entry, quality=self._quality)
+        row.cancel_asked.connect(lambda: self._work.cancel(entry))
+        row.again_asked.connect(lambda: self._work.again(entry))
+        row.forget_asked.connect(lambda: self._work.forget(entry))
+        for signal, asked in (
+            (row.chat_asked, self.chat_asked),
+            (row.library_asked, self.library_asked),
+            (row.quantize_asked, self.quantize_asked),
+            (row.quality_asked, self.quality_asked),
+        ):
+            signal.connect(lambda asked=asked: asked.emit(entry.outcome.model if entry.outcome else None))
+        self.rows[entry] = row
+        self._column.insertWidget(0, row)
+        self._show_state()
+
+    def _on_changed(self, entry: Entry) -> None:
+        self.rows[entry].show_state()
+        self._show_state()
+
+    def _on_progressed(self, entry: Entry) -> None:
+        self.rows[entry].show_progress()
+
+    def _on_removed(self, entry: Entry) -> None:
+        row = self.rows.pop(entry)
+        self._column.removeWidget(row)
+        row.hide()
+        row.deleteLater()
+        self._show_state()
+
+    def _on_clear(self) -> None:
+        for entry in list(self.rows):
+            self._work.forget(entry)
+
+    def _show_state(self) -> None:
+        self._empty.setVisible(not self.rows)
+        self.clear.setVisible(any(not entry.active for entry in self.rows))

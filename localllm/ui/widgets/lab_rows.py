@@ -1,0 +1,154 @@
+"""One piece of the Lab's work: how far it is, what came of it, and what can be done next."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QAccessible, QAccessibleAnnouncementEvent
+from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout
+
+from localllm.texts import text
+from localllm.ui.errors import sentences_of
+from localllm.ui.translation import say
+from localllm.ui.widgets.basics import ElidedLabel, IconButton, make_button, make_label, set_style_property
+
+if TYPE_CHECKING:
+    from localllm.ui.lab_work import Entry
+    from localllm.ui.theme import Theme
+
+_SECONDS_BETWEEN = 0.05  # the bar and the words change no more often
+
+
+class LabRow(QFrame):
+    """Keeps its buttons while the figures change, so that the keyboard stays where it is.
+
+    Signals:
+        cancel_asked, again_asked, forget_asked: Of this task.
+        chat_asked, library_asked, quantize_asked, quality_asked: Of the model that was made.
+    """
+
+    cancel_asked = Signal()
+    again_asked = Signal()
+    forget_asked = Signal()
+    chat_asked = Signal()
+    library_asked = Signal()
+    quantize_asked = Signal()
+    quality_asked = Signal()
+
+    def __init__(self, theme: Theme, entry: Entry, *, quality: bool) -> None:
+        super().__init__()
+        self.entry = entry
+        self._quality, self._shown, self._state = quality, 0.0, ""
+        self.setProperty("row", "plain")
+        title = say(entry.task.title)
+        self._title = make_label(title, "strong", wrap=True)
+        self._note = ElidedLabel(role="small")
+        self._words = make_label(wrap=True)
+        self.bar = QProgressBar()
+        self.bar.setTextVisible(False)
+        self.bar.setAccessibleName(title)
+        self.cancel = self._button(self.tr("Cancel"))
+        self.forget = IconButton(theme, "close", self._named(self.tr("Take off the list")))
+        self.again = self._button(self.tr("Try again"))
+        self.chat = self._button(self.tr("Chat"), primary=True)
+        self.library = self._button(self.tr("Show in Library"))
+        self.quantize = self._button(self.tr("Quantize it"))
+        self.quality = self._button(self.tr("Measure its quality"))
+        self._build()
+        self._connect()
+        self.show_state()
+
+    @property
+    def words(self) -> str:
+        """What it says of itself."""
+        return " ".join(filter(None, (self._note.text(), self._words.text())))
+
+    def show_state(self) -> None:
+        """Show how it stands now."""
+        entry, state = self.entry, self.entry.state
+        outcome = entry.outcome if state == "done" else None
+        made = outcome is not None and outcome.model is not None
+        whole = outcome is not None and outcome.model is not None and outcome.model.problem is None
+        self.bar.setVisible(entry.active)
+        self.bar.setRange(0, 1 if state == "waiting" else 0)
+        self._note.setVisible(entry.active)
+        self._note.set_words(self.tr("Waits for its turn") if state == "waiting" else self.tr("Starting…"))
+        self._words.setText(self._result())
+        self._words.setVisible(not entry.active)
+        self.cancel.setVisible(entry.active)
+        self.forget.setVisible(not entry.active)
+        self.again.setVisible(state in ("failed", "cancelled"))
+        for button in (self.chat, self.quantize):
+            button.setVisible(whole)
+        self.quality.setVisible(whole and self._quality)
+        self.library.setVisible(made)
+        set_style_property(self, "row", "failed" if state == "failed" else "plain")
+        self.setAccessibleName(f"{self._title.text()}: {self.words}")
+        if self._state in ("running", "waiting") and not entry.active:
+            QAccessible.updateAccessibility(QAccessibleAnnouncementEvent(self, self.accessibleName()))
+        self._state = state
+
+    def show_progress(self) -> None:
+        """Move the bar and say what is being done."""
+        how_far = self.entry.how_far
+        now = time.monotonic()
+        if how_far is None or (now - self._shown < _SECONDS_BETWEEN and how_far.done < how_far.total):
+            return
+        self._shown = now
+        if how_far.total > 0:
+            self.bar.setRange(0, 1000)
+            self.bar.setValue(round(1000 * min(1.0, how_far.done / how_far.total)))
+        else:
+            self.bar.setRange(0, 0)
+        if how_far.note is not None:
+            self._note.set_words(say(how_far.note))
+
+    def _result(self) -> str:
+        entry = self.entry
+        if entry.state == "done" and entry.outcome is not None:
+            return " ".join(say(sentence) for sentence in entry.outcome.sentences)
+        if entry.state == "failed" and entry.error is not None:
+            return " ".join(sentences_of(entry.error))
+        if entry.state == "cancelled":
+            return self.tr("Cancelled. Nothing unfinished was left on the disk.")
+        return ""
+
+    def _button(self, words: str, *, primary: bool = False) -> QPushButton:
+        return make_button(words, primary=primary, name=self._named(words))
+
+    def _named(self, action: str) -> str:
+        return say(text("{action}: {model}", action=action, model=say(self.entry.task.title)))
+
+    def _build(self) -> None:
+        head, foot, buttons = QHBoxLayout(), QHBoxLayout(), QGridLayout()
+        head.addWidget(self._title, 1)
+        head.addWidget(self.forget, 0, Qt.AlignmentFlag.AlignTop)
+        foot.setSpacing(8)
+        foot.addWidget(self._note, 1)
+        foot.addWidget(self.cancel)
+        buttons.setSpacing(6)
+        for place, button in enumerate((self.chat, self.library, self.quantize, self.quality)):
+            buttons.addWidget(button, place // 2, place % 2)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(12, 8, 8, 8)
+        column.setSpacing(6)
+        column.addLayout(head)
+        column.addWidget(self.bar)
+        column.addLayout(foot)
+        column.addWidget(self._words)
+        column.addWidget(self.again, 0, Qt.AlignmentFlag.AlignLeft)
+        column.addLayout(buttons)
+
+    def _connect(self) -> None:
+        for button, signal in (
+            (self.cancel, self.cancel_asked),
+            (self.again, self.again_asked),
+            (self.forget, self.forget_asked),
+            (self.chat, self.chat_asked),
+            (self.library, self.library_asked),
+            (self.quantize, self.quantize_asked),
+            (self.quality, self.quality_asked),
+        ):
+            button.clicked.connect(lambda _checked=False, signal=signal: signal.emit())
