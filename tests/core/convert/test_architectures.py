@@ -4,6 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from localllm.core.convert.architectures import ARCHITECTURES
@@ -50,12 +51,15 @@ def test_file_is_the_references_in_every_type(name, tmp_path):
 @pytest.mark.parametrize("name", [name for name in checkpoints.CHECKPOINTS if not GOLDEN[name]])
 def test_what_the_reference_refuses_has_the_weights_of_its_twin(name, tmp_path):
     made, twin = (_weights(each, tmp_path / each) for each in (name, f"{name}-twin"))
-    assert made == twin
+    assert made.keys() == twin.keys()
+    last_bits = 2**-22 if name == "bnb-int8" else 0  # · SCB · (1/127) as bitsandbytes does, not · (SCB/127)
+    for place, values in made.items():
+        np.testing.assert_allclose(values, twin[place], rtol=last_bits)
 
 
 def _weights(name, folder):
     planned = make_plan(open_checkpoint(checkpoints.write(name, folder)), "f32").tensors
-    return {each.place: as_float32(each.tensor.read(), each.tensor.dtype).tobytes() for each in planned}
+    return {each.place: as_float32(each.tensor.read(), each.tensor.dtype) for each in planned}
 
 
 def test_every_architecture_with_a_checkpoint_has_an_entry():
