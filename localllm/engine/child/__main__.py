@@ -17,7 +17,7 @@ from localllm.engine.child.bench import Bench
 from localllm.engine.child.dry_run import DryRunner
 from localllm.engine.child.generation import Generator
 from localllm.engine.child.model import Model, StopFlag
-from localllm.engine.child.quantize import quantize
+from localllm.engine.child.quantize import QuantizeRunner
 from localllm.engine.protocol import (
     Adapter,
     BenchTest,
@@ -63,6 +63,7 @@ class EngineChild:
         self._template: ChatTemplate | None = None
         self._adapters: LaidAdapters | None = None
         self._dry_runner = DryRunner(self._log)
+        self._quantize_runner = QuantizeRunner(self._log)
 
     def serve(self) -> None:
         """Answer requests until the parent is gone."""
@@ -221,11 +222,10 @@ class EngineChild:
 
     def _quantize(self, request: Message) -> None:
         self._close()
-        quantize(
+        self._quantize_runner.run(
             Path(request["path"]),
             Path(request["target"]),
             quantize_from_record(request["settings"]),
-            self._log,
             lambda step: self._send(request, "tensor", **to_record(step)),
         )
         self._send(request, "quantized")

@@ -34,32 +34,42 @@ _TEXT, _WHOLE_NUMBER = 3, 0  # llama_model_kv_override_type
 _MOST_TEXT = 127  # bytes of an override
 
 
-def quantize(
-    source: Path,
-    target: Path,
-    settings: Quantize,
-    log: NativeLog,
-    on_tensor: Callable[[TensorStep], None],
-) -> None:
-    """Write a quantized copy, or say which type each tensor would get.
+class QuantizeRunner:
+    """Runs llama.cpp's quantizer; the header of a file is checked once."""
 
-    Raises:
-        QuantizationRefused: llama.cpp refuses; what it wrote until then is left.
-        BadModelFile: The header breaks a rule.
-    """
-    check_header(read_header(source))
-    call = _Call(settings)
-    log.clear()
-    log.listener = _Listener(on_tensor, dry_run=settings.dry_run).hear
-    try:
-        code = llama.llama_model_quantize(
-            os.fsencode(source), os.fsencode(target), ctypes.byref(call.parameters)
-        )
-    finally:
-        log.listener = None
-        call.close()
-    if code != 0:
-        raise _refusal(log.errors())
+    def __init__(self, log: NativeLog) -> None:
+        self._log = log
+        self._checked: tuple[str, int, int] | None = None
+
+    def run(
+        self, source: Path, target: Path, settings: Quantize, on_tensor: Callable[[TensorStep], None]
+    ) -> None:
+        """Write a quantized copy, or say which type each tensor would get.
+
+        Raises:
+            QuantizationRefused: llama.cpp refuses; what it wrote until then is left.
+            BadModelFile: The header breaks a rule.
+        """
+        self._check(source)
+        call = _Call(settings)
+        self._log.clear()
+        self._log.listener = _Listener(on_tensor, dry_run=settings.dry_run).hear
+        try:
+            code = llama.llama_model_quantize(
+                os.fsencode(source), os.fsencode(target), ctypes.byref(call.parameters)
+            )
+        finally:
+            self._log.listener = None
+            call.close()
+        if code != 0:
+            raise _refusal(self._log.errors())
+
+    def _check(self, source: Path) -> None:
+        stat = source.stat()
+        key = (str(source), stat.st_size, stat.st_mtime_ns)
+        if key != self._checked:
+            check_header(read_header(source))
+            self._checked = key
 
 
 class _Listener:
