@@ -5,7 +5,8 @@ import json
 import pytest
 
 from localllm.cli.main import run
-from localllm.cli.quantize import parse_size, parse_tensor_type
+from localllm.cli.quantize import parse_size
+from localllm.core.quantize.types import parse_tensor_type
 from localllm.errors import UsageError
 
 
@@ -80,4 +81,4 @@ def test_pruned_copy_says_that_it_needs_its_report(starter, capsys):
     assert run(["quantize", str(starter), "--to", "COPY", "--prune-layers", "13,17", "--dry-run"]) == 0
     said = capsys.readouterr().out
     assert "Left out: layers 13, 17 of 30." in said
-    assert "localllm evaluate" in said
+    assert "measure the quality of the result" in said
