@@ -56,6 +56,9 @@ def _capped(origin: Origin) -> Text | None:
 CUT_EMBEDDING = change(r"(?:model\.)?embed_tokens\.weight", _rows_with_tokens)
 GEMMA3_KEYS = (
     *COMMON,
+    count("context_length", "max_position_embeddings", default=131072),
+    count("attention.head_count", "num_attention_heads", default=8),
+    real("attention.layer_norm_rms_epsilon", "rms_norm_eps", default=1e-6),
     made(
         "final_logit_softcapping", "f32", lambda origin: origin.config.get("final_logit_softcapping") or None
     ),

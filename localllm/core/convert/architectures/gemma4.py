@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from localllm.core.convert.architectures.entry import Architecture, count, made, real, rename
+from localllm.core.convert.architectures.entry import Architecture, count, made, rename
 from localllm.core.convert.architectures.gemma import CUT_EMBEDDING, GEMMA3_KEYS
 from localllm.core.convert.architectures.hyperparameters import rotary_share, windows
 from localllm.core.convert.changes import constant
@@ -98,9 +98,6 @@ ENTRIES = (
         ),
         keys=(
             *GEMMA3_KEYS,
-            count("context_length", "max_position_embeddings", default=131072),
-            count("attention.head_count", "num_attention_heads", default=8),
-            real("attention.layer_norm_rms_epsilon", "rms_norm_eps", default=1e-6),
             made(
                 "attention.shared_kv_layers",
                 "u32",
