@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import itertools
-import math
 import queue
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from localllm.engine.benches import read_bench_event
 from localllm.engine.passes import ChunkDone, ChunkScore, OwnText, PassStart
 from localllm.engine.protocol import (
     Adapter,
-    BenchEvent,
-    BenchReport,
-    BenchSample,
     BenchTest,
     ChatMessage,
     DeviceBuffers,
@@ -30,11 +27,11 @@ from localllm.engine.protocol import (
     Stats,
     TensorStep,
     buffers_from_records,
-    error_from_record,
     from_record,
     model_from_record,
     to_record,
 )
+from localllm.engine.request import Request, died
 from localllm.errors import Cancelled, EngineDied, EngineError
 from localllm.processes import Child, Death, Message, python_arguments
 from localllm.progress import Progress
@@ -44,30 +41,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from localllm.engine.benches import BenchEvent
     from localllm.engine.passes import ImatrixEvent, Reference, ScoreEvent, TextPass
 
 START_SECONDS = 30.0
-FORCE_SECONDS = 3.0  # a stop that the engine does not follow within this is enforced
 _POLL_SECONDS = 0.1
 _CHILD_MODULE = "localllm.engine.child"
-_LAST_EVENTS = frozenset(
-    {
-        "loaded",
-        "counted",
-        "adapted",
-        "finished",
-        "devices",
-        "dry_run",
-        "benched",
-        "quantized",
-        "scored",
-        "collected",
-        "influenced",
-        "wrote",
-        "error",
-        "cancelled",
-    }
-)  # of a request
 
 
 class Engine:
@@ -142,7 +121,7 @@ class Engine:
     def loading(self, path: Path, settings: LoadSettings, progress: Progress) -> Iterator[float]:
         """Load a model as `load` does; yields how far it is, from 0 to 1."""
         self.loaded = None
-        with _Request(self, "load", path=str(path), settings=to_record(settings)) as request:
+        with Request(self, "load", path=str(path), settings=to_record(settings)) as request:
             while (event := request.next(progress))["event"] != "loaded":
                 yield event["fraction"]
             self.loaded = model_from_record(event["model"])
@@ -158,7 +137,7 @@ class Engine:
         wanted = tuple(adapters)
         if wanted == self.adapters:
             return
-        with _Request(self, "adapt", adapters=[to_record(adapter) for adapter in wanted]) as request:
+        with Request(self, "adapt", adapters=[to_record(adapter) for adapter in wanted]) as request:
             request.next(progress)
         self.adapters = wanted
 
@@ -168,7 +147,7 @@ class Engine:
         Raises:
             Cancelled: Through `progress`.
         """
-        with _Request(self, "count", messages=[to_record(message) for message in messages]) as request:
+        with Request(self, "count", messages=[to_record(message) for message in messages]) as request:
             return request.next(progress)["tokens"]
 
     def generate(
@@ -181,7 +160,7 @@ class Engine:
         """
         progress = progress or Progress()
         records = [to_record(message) for message in messages]
-        with _Request(self, "generate", messages=records, sampling=to_record(sampling)) as request:
+        with Request(self, "generate", messages=records, sampling=to_record(sampling)) as request:
             while True:
                 try:
                     event = _as_event(request.next(progress))
@@ -194,7 +173,7 @@ class Engine:
 
     def devices(self) -> dict[str, Any]:
         """Return version, system_info and ggml's device list; a driver that hangs ends the engine."""
-        with _Request(self, "devices") as request:
+        with Request(self, "devices") as request:
             return request.next(seconds=START_SECONDS)
 
     def dry_run(
@@ -208,7 +187,7 @@ class Engine:
             BadModelFile: llama.cpp refuses the file.
             Cancelled: Through `progress`.
         """
-        with _Request(self, "dry_run", path=str(path), settings=to_record(settings)) as request:
+        with Request(self, "dry_run", path=str(path), settings=to_record(settings)) as request:
             return buffers_from_records(request.next(progress, seconds=START_SECONDS)["buffers"])
 
     def bench(
@@ -218,9 +197,10 @@ class Engine:
         tests: Sequence[BenchTest],
         progress: Progress | None = None,
     ) -> Iterator[BenchEvent]:
-        """Load a model in place of the one before and measure it; yields samples, then the report.
+        """Load a model in place of the one before and measure it.
 
-        The model needs no vocabulary, is freed afterwards, and each test has a context as long as it takes.
+        Yields the report, then of each test its start, its samples and its end, or that it is refused. The
+        model needs no vocabulary, is freed afterwards, and each test has a context as long as it takes.
 
         Raises:
             BadModelFile: The header breaks a rule, or llama.cpp refuses the file.
@@ -229,11 +209,10 @@ class Engine:
         self.loaded = None
         records = [to_record(test) for test in tests]
         values: dict[str, Any] = {"path": str(path), "settings": to_record(settings), "tests": records}
-        with _Request(self, "bench", **values) as request:
+        with Request(self, "bench", **values) as request:
             while (event := request.next(progress))["event"] != "benched":
-                if event["event"] == "sample":
-                    yield BenchSample(event["test"], event["nanoseconds"])
-            yield from_record(BenchReport, event["report"])
+                if event["event"] != "load_progress":
+                    yield read_bench_event(event)
 
     def quantize(
         self, source: Path, target: Path, settings: Quantize, progress: Progress | None = None
@@ -247,7 +226,7 @@ class Engine:
             Cancelled: Through `progress`.
         """
         values: dict[str, Any] = {"target": str(target), "settings": to_record(settings)}
-        with _Request(self, "quantize", path=str(source), **values) as request:
+        with Request(self, "quantize", path=str(source), **values) as request:
             request.force_seconds = 0.0
             while (event := request.next(progress))["event"] != "quantized":
                 yield TensorStep(event["name"], event["type_name"], event["wanted"])
@@ -270,7 +249,7 @@ class Engine:
         """
         self.loaded = None
         values = {"path": str(path), "settings": to_record(settings), "pass": to_record(wanted)}
-        with _Request(self, "score", **values, reference=to_record(reference)) as request:
+        with Request(self, "score", **values, reference=to_record(reference)) as request:
             while (event := request.next(progress))["event"] != "scored":
                 if event["event"] == "pass":
                     yield from_record(PassStart, event)
@@ -292,7 +271,7 @@ class Engine:
         """
         self.loaded = None
         values = {"path": str(path), "settings": to_record(settings), "pass": to_record(wanted)}
-        with _Request(self, "imatrix", **values, target=str(target), source=source) as request:
+        with Request(self, "imatrix", **values, target=str(target), source=source) as request:
             while (event := request.next(progress))["event"] != "collected":
                 if event["event"] == "pass":
                     yield from_record(PassStart, event)
@@ -308,7 +287,7 @@ class Engine:
         """
         self.loaded = None
         values = {"path": str(path), "settings": to_record(settings), "pass": to_record(wanted)}
-        with _Request(self, "influence", **values) as request:
+        with Request(self, "influence", **values) as request:
             while (event := request.next(progress))["event"] != "influenced":
                 if event["event"] == "pass":
                     yield from_record(PassStart, event)
@@ -325,7 +304,7 @@ class Engine:
         """
         self.loaded = None
         values = {"path": str(path), "settings": to_record(settings), "tokens": tokens, "seed": seed}
-        with _Request(self, "write", **values) as request:
+        with Request(self, "write", **values) as request:
             while True:
                 event = request.next(progress)
                 if event["event"] in ("written", "wrote"):
@@ -375,75 +354,6 @@ class Engine:
         with self._lock:
             for events in self._waiting.values():
                 events.put(death)
-
-
-def died(death: Death, message: Any = None) -> EngineDied:
-    """Return the error for an engine that ended."""
-    error = EngineDied(
-        message or text("The engine stopped: {cause}.", cause=death.cause),
-        safe=text("Your chats are safe."),
-        hint=text("Send the message again; the model is loaded anew by itself."),
-        detail="\n".join(death.last_lines),
-    )
-    error.crashed = death.crashed
-    return error
-
-
-class _Request:
-    """One request on its way: numbers its events, cancels it when it is left early."""
-
-    def __init__(self, engine: Engine, op: str, **values: Any) -> None:
-        self._engine = engine
-        self.force_seconds = FORCE_SECONDS
-        self._ended = False
-        self._cancel_sent = False
-        self.number, self._events = engine.open_request()
-        engine.send(op, self.number, **values)
-
-    def __enter__(self) -> _Request:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        if not self._ended:
-            self._cancel()
-        self._engine.close_request(self.number)
-
-    def next(self, progress: Progress | None = None, seconds: float = math.inf) -> Message:
-        """Wait for the next event; an engine that sends none for so long is ended.
-
-        Raises:
-            Cancelled: The engine confirmed the stop, or had to be ended to stop.
-        """
-        waited = 0.0
-        while True:
-            if progress is not None and progress.cancelled and not self._cancel_sent:
-                self._cancel()
-            try:
-                event = self._events.get(timeout=_POLL_SECONDS / 2)
-            except queue.Empty:
-                waited += _POLL_SECONDS / 2
-                if waited > (self.force_seconds if self._cancel_sent else seconds):
-                    self._engine.kill()
-                continue
-            return self._check(event)
-
-    def _check(self, event: Message | Death) -> Message:
-        if isinstance(event, Death):
-            self._ended = True
-            if self._cancel_sent:
-                raise Cancelled
-            raise died(event)
-        kind = event.get("event")
-        self._ended = kind in _LAST_EVENTS
-        if kind == "cancelled":
-            raise Cancelled
-        if kind == "error":
-            raise error_from_record(event["error"])
-        return event
-
-    def _cancel(self) -> None:
-        self._cancel_sent = True
-        self._engine.send("cancel", 0, target=self.number)
 
 
 def _as_event(event: Message) -> EngineEvent:

@@ -9,8 +9,8 @@ from PySide6.QtGui import QValidator
 from PySide6.QtWidgets import QHBoxLayout, QSlider, QWidget
 
 from localllm.texts import text
-from localllm.ui.forms import PatientSlider, PatientSpinBox
 from localllm.ui.translation import say
+from localllm.ui.widgets.patient import PatientSlider, PatientSpinBox
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,6 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
 from localllm.texts import plural
 from localllm.ui.errors import sentences_of
-from localllm.ui.forms import PatientSpinBox
 from localllm.ui.jobs import Reactions
 from localllm.ui.translation import say
 from localllm.ui.widgets.banner import Banner
@@ -23,6 +22,7 @@ from localllm.ui.widgets.basics import (
     set_pill,
 )
 from localllm.ui.widgets.download_rows import DownloadRow, summary_of
+from localllm.ui.widgets.patient import PatientSpinBox
 
 if TYPE_CHECKING:
     from pathlib import Path

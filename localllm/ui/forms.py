@@ -14,18 +14,16 @@ from PySide6.QtWidgets import (
     QGridLayout,
     QLineEdit,
     QPlainTextEdit,
-    QSlider,
     QSpinBox,
     QWidget,
 )
 
 from localllm.ui.translation import say
 from localllm.ui.widgets.basics import make_label
+from localllm.ui.widgets.patient import PatientComboBox, PatientDoubleSpinBox, PatientSpinBox
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from PySide6.QtGui import QWheelEvent
 
     from localllm.texts import Text
 
@@ -43,50 +41,6 @@ class Row:
     choices: tuple[str, ...] = ()
     shown: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])  # words for choices
     least: Text | str = ""  # what the lowest number is called, where it means something of its own
-
-
-class PatientSpinBox(QSpinBox):
-    """A spin box that the wheel changes only when it has the focus."""
-
-    def wheelEvent(self, event: QWheelEvent) -> None:
-        """Leave the wheel to the page unless focused."""
-        if self.hasFocus():
-            super().wheelEvent(event)
-        else:
-            event.ignore()
-
-
-class PatientDoubleSpinBox(QDoubleSpinBox):
-    """The same for fractions."""
-
-    def wheelEvent(self, event: QWheelEvent) -> None:
-        """Leave the wheel to the page unless focused."""
-        if self.hasFocus():
-            super().wheelEvent(event)
-        else:
-            event.ignore()
-
-
-class PatientSlider(QSlider):
-    """A slider that the wheel changes only when it has the focus."""
-
-    def wheelEvent(self, event: QWheelEvent) -> None:
-        """Leave the wheel to the page unless focused."""
-        if self.hasFocus():
-            super().wheelEvent(event)
-        else:
-            event.ignore()
-
-
-class PatientComboBox(QComboBox):
-    """A combo box that the wheel changes only when it has the focus."""
-
-    def wheelEvent(self, event: QWheelEvent) -> None:
-        """Leave the wheel to the page unless focused."""
-        if self.hasFocus():
-            super().wheelEvent(event)
-        else:
-            event.ignore()
 
 
 def rows_of(kind: type[Any]) -> dict[str, Row]:

@@ -10,10 +10,10 @@ from PySide6.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QLineEdit, QV
 
 from localllm.core.discover import Wanted
 from localllm.texts import text
-from localllm.ui.forms import PatientComboBox
 from localllm.ui.pages.discover_queries import Query
 from localllm.ui.translation import say
 from localllm.ui.widgets.basics import make_button
+from localllm.ui.widgets.patient import PatientComboBox
 
 if TYPE_CHECKING:
     from localllm.core.discover import Sort

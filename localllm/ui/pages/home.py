@@ -12,7 +12,6 @@ from localllm.engine.protocol import LoadSettings
 from localllm.errors import HubError, HubRefused, MachineBusy, NotEnoughDisk
 from localllm.texts import Bytes, text
 from localllm.ui.errors import sentences_of
-from localllm.ui.forms import PatientComboBox
 from localllm.ui.pages.advisor import Advisor
 from localllm.ui.pages.computer_card import ComputerCard
 from localllm.ui.pages.nothing_fits import NothingFits
@@ -32,6 +31,7 @@ from localllm.ui.widgets.basics import (
     make_card,
     make_label,
 )
+from localllm.ui.widgets.patient import PatientComboBox
 
 if TYPE_CHECKING:
     from PySide6.QtGui import QKeyEvent

@@ -21,7 +21,6 @@ from PySide6.QtWidgets import (
 
 from localllm.core.library.model import SOURCE_NAMES
 from localllm.texts import text
-from localllm.ui.forms import PatientComboBox
 from localllm.ui.itemmodels.library_page import (
     NAME,
     PARAMETERS,
@@ -37,6 +36,7 @@ from localllm.ui.pages.library_queries import Kind, Listing, Query
 from localllm.ui.translation import say
 from localllm.ui.widgets.basics import make_label
 from localllm.ui.widgets.library_rows import LibraryRowDelegate, row_height
+from localllm.ui.widgets.patient import PatientComboBox
 
 if TYPE_CHECKING:
     from collections.abc import Callable

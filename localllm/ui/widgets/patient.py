@@ -1,0 +1,54 @@
+"""Controls that the wheel changes only when they have the focus, so that a page can be scrolled over them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QSlider, QSpinBox
+
+if TYPE_CHECKING:
+    from PySide6.QtGui import QWheelEvent
+
+
+class PatientSpinBox(QSpinBox):
+    """A spin box that the wheel changes only when it has the focus."""
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        """Leave the wheel to the page unless focused."""
+        if self.hasFocus():
+            super().wheelEvent(event)
+        else:
+            event.ignore()
+
+
+class PatientDoubleSpinBox(QDoubleSpinBox):
+    """The same for fractions."""
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        """Leave the wheel to the page unless focused."""
+        if self.hasFocus():
+            super().wheelEvent(event)
+        else:
+            event.ignore()
+
+
+class PatientSlider(QSlider):
+    """A slider that the wheel changes only when it has the focus."""
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        """Leave the wheel to the page unless focused."""
+        if self.hasFocus():
+            super().wheelEvent(event)
+        else:
+            event.ignore()
+
+
+class PatientComboBox(QComboBox):
+    """A combo box that the wheel changes only when it has the focus."""
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        """Leave the wheel to the page unless focused."""
+        if self.hasFocus():
+            super().wheelEvent(event)
+        else:
+            event.ignore()
