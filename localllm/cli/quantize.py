@@ -113,23 +113,6 @@ def parse_size(words: str) -> int:
     return size
 
 
-def parse_tensor_type(words: str) -> tuple[str, str]:
-    """Read "attn_v=q8_0" as a pattern and the name of a tensor type.
-
-    Raises:
-        UsageError: It is none, or there is no such type.
-    """
-    from localllm.core.quantize.types import find_tensor_type
-
-    pattern, _, kind = words.rpartition("=")
-    if not pattern:
-        raise UsageError(
-            text("“{words}” does not say which tensors get which type.", words=words[:80]),
-            hint=text("Write it like attn_v=q8_0."),
-        )
-    return pattern, find_tensor_type(kind)
-
-
 @dataclass(frozen=True)
 class _Work:
     """Makes one file after the other."""
@@ -195,7 +178,7 @@ def _wish(
     shown: QuantizeOutput,
 ) -> Wish:
     from localllm.core.quantize.plan import Wish
-    from localllm.core.quantize.types import find_tensor_type
+    from localllm.core.quantize.types import find_tensor_type, parse_tensor_type
 
     if arguments.threads < 0:
         raise UsageError(text("{name} cannot be {value}.", name="--threads", value=arguments.threads))
@@ -245,7 +228,7 @@ def _layers(
 def _with_imatrix(
     wish: Wish, words: str, source: SourceModel, context: Context, shown: QuantizeOutput
 ) -> Wish:
-    from localllm.core.imatrix import make_imatrix, read_imatrix
+    from localllm.core.imatrix import ImatrixWish, make_imatrix, read_imatrix
 
     if not words:
         return wish
@@ -253,7 +236,7 @@ def _with_imatrix(
         return replace(wish, importance=read_imatrix(expand_home(words)), importance_label=words)
     from localllm.core.engine_work import EngineWork
 
-    made = make_imatrix(EngineWork.here(context.paths), source.path, "both", shown.progress)
+    made = make_imatrix(EngineWork.here(context.paths), ImatrixWish(source.path, "both"), shown.progress)
     return replace(wish, importance=made.matrix, importance_label=made.path.name)
 
 

@@ -6,6 +6,7 @@ divide by 256, measured with dry runs; what a certain model gets, only its own p
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -120,6 +121,25 @@ def find_tensor_type(name: str) -> str:
     if wanted not in TENSOR_NUMBERS:
         raise _unknown(name, tuple(TENSOR_NUMBERS))
     return wanted
+
+
+def parse_tensor_type(words: str) -> tuple[str, str]:
+    """Read "attn_v=q8_0" as a pattern and the name of a tensor type.
+
+    Raises:
+        UsageError: It is none, the pattern cannot be one, or there is no such type.
+    """
+    pattern, _, kind = words.rpartition("=")
+    try:
+        re.compile(pattern)
+    except re.error:
+        pattern = ""
+    if not pattern:
+        raise UsageError(
+            text("“{words}” does not say which tensors get which type.", words=words[:80]),
+            hint=text("Write it like attn_v=q8_0."),
+        )
+    return pattern.strip(), find_tensor_type(kind)
 
 
 def packing(type_name: str) -> TensorType:
