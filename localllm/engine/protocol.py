@@ -9,7 +9,7 @@ One JSON object a line. Requests carry `op` and `id`; every event repeats the `i
     cancel    target (the id of a load, generate, …)    → nothing of its own
     devices                                             → devices
     dry_run   path, settings (DryRun)                   → dry_run | error
-    bench     path, settings, tests (BenchTest…)        → load_progress*, sample*, benched | error
+    bench     path, settings (BenchSettings), tests     → load_progress*, opened, of_test*, benched | error
     score     path, settings, pass, reference           → load_progress*, pass, chunk*, scored | error
     imatrix   path, settings, pass, target, source      → load_progress*, pass, chunk*, collected | error
     influence path, settings, pass                      → load_progress*, pass, chunk*, influenced | error
@@ -229,12 +229,21 @@ EngineEvent = PromptProgress | Piece | Finished
 
 @dataclass(frozen=True)
 class BenchTest:
-    """What to measure: a prompt read, then tokens written, on a cache that holds `depth` tokens already."""
+    """What to measure: a prompt read, then tokens written, on a cache that holds `depth` tokens already.
+
+    Each of the `sequences` does that, all at the same time.
+    """
 
     prompt_tokens: int = 0
     generated_tokens: int = 0
     depth: int = 0
     repetitions: int = 5
+    sequences: int = 1
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that one repetition reads and writes, those of the depth not counted."""
+        return (self.prompt_tokens + self.generated_tokens) * self.sequences
 
 
 @dataclass(frozen=True)
@@ -247,16 +256,13 @@ class BenchSample:
 
 @dataclass(frozen=True)
 class BenchReport:
-    """All tests are done; `size` in bytes, `description` as llama.cpp has it: "llama 1B Q4_K - Medium"."""
+    """The model is loaded; `size` in bytes, `description` as llama.cpp has it: "llama 1B Q4_K - Medium"."""
 
     description: str
     parameters: int
     size: int
     layers: int
     load_ms: float
-
-
-BenchEvent = BenchSample | BenchReport
 
 
 @dataclass(frozen=True)

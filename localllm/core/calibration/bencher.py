@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from localllm.core.engine_limits import remember_crash, weight_layout_works
+from localllm.engine.benches import BenchRefusal
 from localllm.engine.client import Engine
 from localllm.engine.protocol import BenchSample
 from localllm.errors import EngineDied
@@ -84,6 +85,8 @@ class Bencher:
         used = replace(settings, extra_buffers=settings.extra_buffers and self.weight_layout)
         found: list[list[int]] = [[] for _ in tests]
         for event in self._engine.bench(path, used, tests, progress):
+            if isinstance(event, BenchRefusal):
+                raise event.error
             if isinstance(event, BenchSample):
                 found[event.test].append(event.nanoseconds)
             if time.monotonic() > end and all(found):

@@ -11,6 +11,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from localllm.engine.benches import BenchSettings
 from localllm.engine.child import native
 from localllm.engine.child.adapters import LaidAdapters
 from localllm.engine.child.bench import Bench
@@ -231,19 +232,16 @@ class EngineChild:
         self._send(request, "quantized")
 
     def _bench(self, request: Message) -> None:
-        path, settings = Path(request["path"]), from_record(LoadSettings, request["settings"])
+        path, settings = Path(request["path"]), from_record(BenchSettings, request["settings"])
         tests = [from_record(BenchTest, test) for test in request["tests"]]
         check_header(read_header(path))
         self._close()
         bench = Bench(path, settings, self._log, self._stop, self._load_progress(request))
         try:
-            report = bench.run(
-                tests,
-                lambda test, nanoseconds: self._send(request, "sample", test=test, nanoseconds=nanoseconds),
-            )
+            bench.run(tests, lambda event, **values: self._send(request, event, **values))
         finally:
             bench.close()
-        self._send(request, "benched", report=to_record(report))
+        self._send(request, "benched")
 
     def _pass(self, request: Message) -> None:
         from localllm.engine.child import passes  # brings numpy, which chatting needs not wait for

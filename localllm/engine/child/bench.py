@@ -2,7 +2,7 @@
 
 llama.cpp 0c1e570, tools/llama-bench/llama-bench.cpp: a context of its own for each test, a warm-up, then
 each repetition from an empty cache, or from one that is filled to `depth`; the clock runs from the first
-`llama_decode` to `llama_synchronize`.
+`llama_decode` to `llama_synchronize`. Several sequences at a time: tools/batched-bench.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ import ctypes
 import dataclasses
 import random
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from localllm.engine.child.model import context_error, load_weights, open_context
+from localllm.engine.child.buffers import read_buffers
+from localllm.engine.child.model import ContextUse, WeightsUse, context_error, load_weights, open_context
 from localllm.engine.child.native import llama
-from localllm.engine.protocol import BenchReport
+from localllm.engine.child.resident import forget_peak, read_peak
+from localllm.engine.protocol import BenchReport, error_to_record, to_record
 from localllm.errors import Cancelled, EngineError
 from localllm.texts import text
 
@@ -23,12 +25,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from localllm.engine.benches import BenchSettings
     from localllm.engine.child.model import StopFlag
     from localllm.engine.child.native import NativeLog
-    from localllm.engine.protocol import BenchTest, LoadSettings
+    from localllm.engine.protocol import BenchTest
 
 _SEED = 1  # the same tokens each time
 _ABORTED = 2
+
+
+class Send(Protocol):
+    """Tells the parent of an event."""
+
+    def __call__(self, event: str, **values: Any) -> None:
+        """Send it."""
+        ...
 
 
 class Bench:
@@ -42,32 +53,56 @@ class Bench:
     def __init__(
         self,
         path: Path,
-        settings: LoadSettings,
+        settings: BenchSettings,
         log: NativeLog,
         stop: StopFlag,
         on_progress: Callable[[float], None],
     ) -> None:
         self._settings, self._log, self._stop = settings, log, stop
         started = time.perf_counter()
-        self._model = load_weights(path, settings, log, stop, on_progress)
+        use = WeightsUse(settings.load_mode, settings.experts_layers_on_cpu)
+        self._model = load_weights(path, settings, log, stop, on_progress, use)
         self._load_ms = (time.perf_counter() - started) * 1000
         self._vocabulary = llama.llama_vocab_n_tokens(llama.llama_model_get_vocab(self._model))
 
-    def run(self, tests: Sequence[BenchTest], on_sample: Callable[[int, int], None]) -> BenchReport:
-        """Run tests one after the other; `on_sample` gets (number of the test, nanoseconds)."""
+    def run(self, tests: Sequence[BenchTest], send: Send) -> None:
+        """Run tests one after the other; one that the settings do not allow is left out.
+
+        Raises:
+            EngineError: The model does not say how many tokens it knows.
+            Cancelled: `stop` was set.
+        """
         if self._vocabulary < 1:
             raise EngineError(text("This file does not say how many tokens its model knows."))
+        send("opened", report=to_record(self._report()))
         for number, test in enumerate(tests):
-            tokens = test.depth + test.prompt_tokens + test.generated_tokens
-            settings = dataclasses.replace(self._settings, context_length=tokens)
-            run = _Run(self, open_context(self._model, settings, self._log, self._stop))
+            send("started", test=number)
             try:
-                run.warm_up(test)
-                for _ in range(test.repetitions):
-                    on_sample(number, run.repeat(test))
-            finally:
-                run.close()
-        return self._report()
+                self._run(number, test, send)
+            except EngineError as error:
+                send("refused", test=number, error=error_to_record(error))
+
+    def _run(self, number: int, test: BenchTest, send: Send) -> None:
+        forget_peak()
+        run = _Run(self, test, self._open(test))
+        try:
+            buffers = read_buffers(self._model, run.context, self._log)
+            run.warm_up()
+            for _ in range(test.repetitions):
+                send("sample", test=number, nanoseconds=run.repeat())
+        finally:
+            run.close()
+        send("ended", test=number, buffers=[to_record(one) for one in buffers], peak_memory=read_peak())
+
+    def _open(self, test: BenchTest) -> Any:
+        each = test.depth + test.prompt_tokens + test.generated_tokens
+        settings = dataclasses.replace(self._settings, context_length=each * test.sequences)
+        use = ContextUse(
+            outputs=test.sequences,
+            sequences=test.sequences,
+            require_flash_attention=self._settings.require_flash_attention,
+        )
+        return open_context(self._model, settings, self._log, self._stop, use)
 
     def _report(self) -> BenchReport:
         buffer = ctypes.create_string_buffer(128)
@@ -104,53 +139,85 @@ class Bench:
 class _Run:
     """One test on a context of its own."""
 
-    def __init__(self, bench: Bench, context: Any) -> None:
-        self._bench, self._context = bench, context
+    def __init__(self, bench: Bench, test: BenchTest, context: Any) -> None:
+        self._bench, self._test, self.context = bench, test, context
         self._memory = llama.llama_get_memory(context)
+        self._batch = llama.llama_batch_init(max(bench.batch, test.sequences), 0, 1)
         self._filled = 0
 
-    def warm_up(self, test: BenchTest) -> None:
-        if test.prompt_tokens:
-            self._read(test.prompt_tokens)
-        if test.generated_tokens:
+    def warm_up(self) -> None:
+        if self._test.prompt_tokens:
+            self._read(self._test.prompt_tokens)
+        if self._test.generated_tokens:
             self._generate(1)
         self._clear()
 
-    def repeat(self, test: BenchTest) -> int:
+    def repeat(self) -> int:
         """Return the nanoseconds of one repetition."""
+        test = self._test
         self._fill(test.depth)
         started = time.perf_counter_ns()
         if test.prompt_tokens:
-            self._read(test.prompt_tokens)
+            self._read(test.prompt_tokens, test.depth)
         if test.generated_tokens:
-            self._generate(test.generated_tokens)
+            self._generate(test.generated_tokens, test.depth + test.prompt_tokens)
         return time.perf_counter_ns() - started
 
     def _fill(self, depth: int) -> None:
         """Leave `depth` tokens in the cache; those of the repetition before are used again."""
-        if not (self._filled == depth > 0 and llama.llama_memory_seq_rm(self._memory, 0, depth, -1)):
+        kept = self._filled == depth > 0
+        if not (kept and all(self._cut(sequence, depth) for sequence in range(self._test.sequences))):
             self._clear()
             self._read(depth)
             self._filled = depth
 
+    def _cut(self, sequence: int, depth: int) -> bool:
+        return bool(llama.llama_memory_seq_rm(self._memory, sequence, depth, -1))
+
     def _clear(self) -> None:
         llama.llama_memory_clear(self._memory, False)  # noqa: FBT003 - C signature
 
-    def _read(self, count: int) -> None:
+    def _read(self, count: int, position: int = 0) -> None:
         tokens = self._bench.random_tokens(count)
-        for start in range(0, count, self._bench.batch):
-            self._decode(tokens[start : start + self._bench.batch])
-        llama.llama_synchronize(self._context)
+        for sequence in range(self._test.sequences):
+            for start in range(0, count, self._bench.batch):
+                self._decode(tokens[start : start + self._bench.batch], position + start, sequence)
+        llama.llama_synchronize(self.context)
 
-    def _generate(self, count: int) -> None:
-        for token in self._bench.random_tokens(count):
-            self._decode((token,))
-            llama.llama_synchronize(self._context)
+    def _generate(self, count: int, position: int = 0) -> None:
+        for number, token in enumerate(self._bench.random_tokens(count), position):
+            if self._test.sequences == 1:
+                self._decode((token,), number)
+            else:
+                self._decode_together(token, number)
+            llama.llama_synchronize(self.context)
 
-    def _decode(self, tokens: Sequence[int]) -> None:
-        array = (ctypes.c_int32 * len(tokens))(*tokens)  # kept alive: the batch holds only its address
-        code = llama.llama_decode(self._context, llama.llama_batch_get_one(array, len(tokens)))
-        self._bench.check(code)
+    def _decode(self, tokens: Sequence[int], position: int, sequence: int = 0) -> None:
+        if self._test.sequences == 1:
+            array = (ctypes.c_int32 * len(tokens))(*tokens)  # kept alive: the batch holds only its address
+            code = llama.llama_decode(self.context, llama.llama_batch_get_one(array, len(tokens)))
+            self._bench.check(code)
+            return
+        for index, token in enumerate(tokens):
+            self._put(index, token, position + index, sequence, wanted=index == len(tokens) - 1)
+        self._send(len(tokens))
+
+    def _decode_together(self, token: int, position: int) -> None:
+        """Give every sequence its next token."""
+        for sequence in range(self._test.sequences):
+            self._put(sequence, token, position, sequence, wanted=True)
+        self._send(self._test.sequences)
+
+    def _put(self, index: int, token: int, position: int, sequence: int, *, wanted: bool) -> None:
+        batch = self._batch
+        batch.token[index], batch.pos[index] = token, position
+        batch.n_seq_id[index], batch.seq_id[index][0] = 1, sequence
+        batch.logits[index] = wanted
+
+    def _send(self, count: int) -> None:
+        self._batch.n_tokens = count
+        self._bench.check(llama.llama_decode(self.context, self._batch))
 
     def close(self) -> None:
-        llama.llama_free(self._context)
+        llama.llama_batch_free(self._batch)
+        llama.llama_free(self.context)

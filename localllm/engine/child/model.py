@@ -243,14 +243,36 @@ def require_vocabulary(vocab: Any, path: Path) -> None:
         )
 
 
+@dataclass(frozen=True)
+class WeightsUse:
+    """How weights are read and placed beyond what `LoadSettings` says.
+
+    Attributes:
+        load_mode: llama.cpp's name of it.
+        experts_layers: Layers, from the first, whose experts stay in main memory.
+    """
+
+    load_mode: str = "auto"
+    experts_layers: int = 0
+
+
 def load_weights(
     path: Path,
     settings: LoadSettings,
     log: NativeLog,
     stop: StopFlag,
     on_progress: Callable[[float], None],
+    use: WeightsUse | None = None,
 ) -> Any:
     """Return llama.cpp's handle of a loaded model.
+
+    Args:
+        path: Of the file.
+        settings: How it is loaded.
+        log: Says why it was refused.
+        stop: Ends it.
+        on_progress: Gets fractions from 0 to 1.
+        use: As llama.cpp has it by itself if None.
 
     Raises:
         EngineError, BadModelFile: llama.cpp refused the file.
@@ -259,6 +281,8 @@ def load_weights(
     parameters = llama.llama_model_default_params()
     parameters.n_gpu_layers = settings.gpu_layers
     parameters.use_extra_bufts = settings.extra_buffers
+    use = use or WeightsUse()
+    parameters.load_mode = llama.llama_load_mode_from_str(use.load_mode.encode())
 
     def report(fraction: float, _data: object) -> bool:
         on_progress(fraction)
@@ -266,8 +290,8 @@ def load_weights(
 
     callback = llama.llama_progress_callback(report)
     parameters.progress_callback = callback
-    overrides = experts_override() if settings.experts_on_cpu else None
-    if overrides is not None:
+    overrides = experts_override(0 if settings.experts_on_cpu else use.experts_layers)
+    if settings.experts_on_cpu or use.experts_layers:
         parameters.tensor_buft_overrides = ctypes.cast(overrides, ctypes.c_void_p)
     log.clear()
     model = llama.llama_model_load_from_file(str(path).encode(), parameters)
@@ -286,11 +310,13 @@ class ContextUse:
         outputs: Tokens of a batch with logits: only the last one's saves ubatch × vocabulary × 4 bytes.
         sequences: They share the context length.
         observer: Callback for what the graph computes; must stay referenced.
+        require_flash_attention: Refuse where it cannot be had.
     """
 
     outputs: int = 1
     sequences: int = 1
     observer: Any = None
+    require_flash_attention: bool = False
 
 
 def open_context(
@@ -325,6 +351,8 @@ def open_context(
     parameters.flash_attn_type = (
         llama.LLAMA_FLASH_ATTN_TYPE_AUTO if settings.flash_attention else llama.LLAMA_FLASH_ATTN_TYPE_DISABLED
     )
+    if use.require_flash_attention:
+        parameters.flash_attn_type = llama.LLAMA_FLASH_ATTN_TYPE_ENABLED
     parameters.swa_full = False
     parameters.type_k = KV_TYPE_NUMBERS[settings.kv_type_k]
     parameters.type_v = KV_TYPE_NUMBERS[settings.kv_type_v]
@@ -343,10 +371,14 @@ class _BufferOverride(ctypes.Structure):
     _fields_ = (("pattern", ctypes.c_char_p), ("buffer_type", ctypes.c_void_p))
 
 
-def experts_override() -> Any:
-    """Return the table that keeps the experts' tensors in main memory (llama.cpp's --cpu-moe)."""
+def experts_override(layers: int = 0) -> Any:
+    """Return the table that keeps the experts' tensors in main memory (llama.cpp's --cpu-moe, --n-cpu-moe).
+
+    Of the first `layers` layers; 0 means all.
+    """
     cpu = ggml_function("ggml_backend_cpu_buffer_type", ctypes.c_void_p)
-    return (_BufferOverride * 2)(_BufferOverride(_EXPERTS, cpu()))
+    patterns = [rb"blk\.%d%s" % (layer, _EXPERTS) for layer in range(layers)] or [_EXPERTS]
+    return (_BufferOverride * (len(patterns) + 1))(*(_BufferOverride(name, cpu()) for name in patterns))
 
 
 def load_error(path: Path, lines: list[str]) -> EngineError | BadModelFile:
