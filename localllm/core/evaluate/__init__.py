@@ -2,6 +2,7 @@
 
 from localllm.core.evaluate.chart import Chart, ChartPoint, make_charts
 from localllm.core.evaluate.figures import Divergence, Estimated, Figures
+from localllm.core.evaluate.groups import Group, Row, group_results
 from localllm.core.evaluate.meaning import Meaning, explain_figures
 from localllm.core.evaluate.references import References
 from localllm.core.evaluate.results import Evaluation, Results
@@ -16,10 +17,13 @@ __all__ = [
     "Evaluation",
     "EvaluationWish",
     "Figures",
+    "Group",
     "Meaning",
     "References",
     "Results",
+    "Row",
     "evaluate",
     "explain_figures",
+    "group_results",
     "make_charts",
 ]

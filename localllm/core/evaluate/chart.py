@@ -59,10 +59,10 @@ def make_charts(results: Iterable[Evaluation]) -> list[Chart]:
 
 def pareto_front(points: Sequence[ChartPoint]) -> list[ChartPoint]:
     """Return the points with those marked that no other one beats."""
-    return [replace(point, on_front=not any(_beats(other, point) for other in points)) for point in points]
+    return [replace(point, on_front=not any(beats(other, point) for other in points)) for point in points]
 
 
-def _beats(one: ChartPoint, other: ChartPoint) -> bool:
+def beats(one: ChartPoint, other: ChartPoint) -> bool:
     """Tell whether one is nowhere worse and somewhere better; unknown speed is not compared."""
     pairs = [(-one.size, -other.size), (-one.divergence, -other.divergence)]
     if one.speed is not None and other.speed is not None:

@@ -24,6 +24,11 @@ _KEPT_FREE = 10**9  # bytes of the disk
 _HASH_DIGITS = 24
 
 
+def bytes_needed(chunks: int, chunk_tokens: int, vocabulary: int) -> int:
+    """Return what so many chunks take on the disk, rounded up."""
+    return int(chunks * (chunk_tokens // 2) * vocabulary * 2 * SHARE)
+
+
 @dataclass(frozen=True)
 class References:
     """The folder with all that is kept; each model, text and chunk length has one below it."""
@@ -49,7 +54,7 @@ class References:
         Raises:
             UsageError: The disk has no room for them.
         """
-        need = int(chunks * (chunk_tokens // 2) * vocabulary * 2 * SHARE)
+        need = bytes_needed(chunks, chunk_tokens, vocabulary)
         place.mkdir(parents=True, exist_ok=True)
         self._trim(self.limit - need, place)
         free = free_bytes(self.folder)
