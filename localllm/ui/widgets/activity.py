@@ -32,6 +32,11 @@ class ActivityLine(QWidget):
         self._bar.setAccessibleName(words)
         self.show()
 
+    def show_waiting(self, words: str) -> None:
+        """Show that something goes on of which nobody knows how long it takes."""
+        self.show_activity(words, 0.0)
+        self._bar.setRange(0, 0)
+
     def show_loading(self, fraction: float) -> None:
         """Show how much of the model is loaded, 0 to 1."""
         self.show_activity(

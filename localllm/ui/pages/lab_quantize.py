@@ -1,0 +1,177 @@
+"""The Lab's Quantize panel: what is wanted at the left, the plan of it beside, before anything is written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtWidgets import QVBoxLayout, QWidget
+
+from localllm.errors import LocalLLMError
+from localllm.ui.jobs import Job, Reactions
+from localllm.ui.pages.lab_plan import PlanPanel
+from localllm.ui.pages.lab_quantize_form import QuantizeForm
+from localllm.ui.pages.lab_quantize_jobs import Foreseen, foresee_all, orders_of_types, quantize_task
+from localllm.ui.widgets.basics import PageBody, ScrollArea, make_card
+from localllm.ui.widgets.two_parts import TwoParts
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from PySide6.QtGui import QHideEvent, QShowEvent
+
+    from localllm.core.library import LibraryModel
+    from localllm.core.quantize.order import Order
+    from localllm.ui.services import Services
+
+_TURN_AT = 700  # pixels
+
+
+class QuantizePanel(QWidget):
+    """Asks for plans as the choice changes, and starts the work."""
+
+    def __init__(self, services: Services) -> None:
+        super().__init__()
+        self._services = services
+        self._listing: Job | None = None
+        self._planning: Job | None = None
+        self._asked: Order | None = None
+        self._known: dict[Order, Foreseen] = {}
+        self._wanted: Path | None = None
+        self.form = QuantizeForm()
+        self.plan = PlanPanel()
+        self._build()
+        self.form.changed.connect(self.refresh)
+        self.form.model_chosen.connect(self._on_model_chosen)
+        self.plan.start_asked.connect(self.start)
+        self.plan.imatrix_asked.connect(self.form.choose_imatrix)
+        self.plan.again_asked.connect(self.form.allow_again)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Read the library again; it may have changed since."""
+        super().showEvent(event)
+        self.list_models()
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        """Give up the plans of types that nobody has asked for."""
+        super().hideEvent(event)
+        self._stop_planning()
+
+    def setFocus(self) -> None:
+        """Let the person choose a model."""
+        self.form.model_box.setFocus()
+
+    def open_model(self, path: Path) -> None:
+        """Choose a model."""
+        self._wanted = path
+        self.list_models()
+
+    def list_models(self) -> None:
+        """Offer the models that are on this disk now."""
+        library, wanted = self._services.library, self._wanted
+        reactions = Reactions(succeeded=self._on_listed, failed=self.plan.show_problem)
+
+        def work(_progress: object) -> tuple[list[LibraryModel], Path | None]:
+            models = [model for model in library.models() if model.problem is None]
+            if wanted is not None and all(model.path != wanted for model in models):
+                models.insert(0, library.find(str(wanted)))
+            return models, wanted
+
+        self._listing = self._services.jobs.run(work, reactions)
+
+    def refresh(self) -> None:
+        """Make the plan of what is wanted now."""
+        model = self.form.model
+        if model is None or not self.isVisible():
+            return
+        try:
+            order = self.form.order(model)
+        except LocalLLMError as error:
+            self._stop_planning()
+            self.plan.show_problem(error)
+            return
+        context = self.form.context if self.form.aim == "context" else None
+        known = self._known.get(order) if context is None else None
+        self._asked = order
+        if known is not None:
+            self.plan.show_foreseen(known)
+        else:
+            self.plan.show_waiting()
+        self._start_planning(order, context)
+
+    def start(self) -> None:
+        """Put what was planned on the list of work."""
+        foreseen, model = self.plan.foreseen, self.form.model
+        if foreseen is not None and model is not None:
+            self._services.lab.start(quantize_task(self._services, model.name, foreseen.order))
+
+    def _build(self) -> None:
+        body = PageBody()
+        inside = QVBoxLayout(body)
+        inside.setContentsMargins(0, 0, 0, 0)
+        inside.addWidget(self.form)
+        card, foot = make_card(), PageBody()
+        below = QVBoxLayout(foot)
+        below.setContentsMargins(0, 0, 0, 0)
+        below.addWidget(self.plan)
+        edge = QVBoxLayout(card)
+        edge.setContentsMargins(1, 1, 1, 1)
+        edge.addWidget(ScrollArea(self.tr("The plan"), foot))
+        form = ScrollArea(self.tr("What is wanted"), body)
+        form.setMinimumWidth(380)
+        card.setMinimumWidth(250)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(TwoParts(form, card, turn_at=_TURN_AT, shares=(3, 2)))
+
+    def _start_planning(self, order: Order, context: int | None) -> None:
+        self._stop_planning()
+        services = self._services
+        orders = orders_of_types(order) if self.form.aim == "type" else [order]
+        missing = [one for one in orders if context is not None or one not in self._known]
+        if missing:
+            reactions = Reactions(yielded=self._on_foreseen, failed=self._on_not_foreseen)
+            self._planning = services.jobs.run(
+                lambda progress: foresee_all(services, missing, context, progress), reactions
+            )
+        for one in orders:
+            if one in self._known:
+                self._show_size(self._known[one])
+
+    def _stop_planning(self) -> None:
+        if self._planning is not None:
+            self._planning.cancel()
+            self._planning = None
+
+    def _on_model_chosen(self, _model: LibraryModel | None) -> None:
+        self._stop_planning()
+        self._known.clear()
+        self._asked = None
+        self.plan.show_nothing("")
+
+    def _on_listed(self, listed: tuple[list[LibraryModel], Path | None]) -> None:
+        if self.sender() is not self._listing:
+            return
+        models, wanted = listed
+        self._wanted = None
+        self.form.show_models(models, wanted)
+        if not models:
+            self.plan.show_nothing(self.tr("Choose a model and what it is to become."))
+        self.refresh()
+
+    def _on_foreseen(self, foreseen: Foreseen) -> None:
+        if self.sender() is not self._planning:
+            return
+        if self.form.aim == "type":
+            self._known[foreseen.asked] = foreseen
+            self._show_size(foreseen)
+        if foreseen.asked == self._asked:
+            self.plan.show_foreseen(foreseen)
+
+    def _on_not_foreseen(self, error: Exception) -> None:
+        if self.sender() is self._planning:
+            self._planning = None
+            self.plan.show_problem(error)
+
+    def _show_size(self, foreseen: Foreseen) -> None:
+        kind, plan, error = foreseen.asked.wish.type, foreseen.plan, foreseen.error
+        self.form.types.show_planned(kind.name, plan.size if plan else 0, error.message if error else None)

@@ -1,0 +1,121 @@
+"""What the Lab does in jobs to quantize: plans of every type first, then the file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from localllm.core.downloads.space import free_bytes
+from localllm.core.quantize.fit_to_size import FittedPlan
+from localllm.core.quantize.job import Quantizer
+from localllm.core.quantize.order import carry_out, foresee
+from localllm.core.quantize.pruning import WARNING
+from localllm.core.quantize.source import open_source
+from localllm.core.quantize.types import TYPES
+from localllm.core.time_left import duration
+from localllm.errors import LocalLLMError
+from localllm.texts import Bytes, Number, text
+from localllm.ui.lab_work import Outcome, Task
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from localllm.core.quantize.order import Order
+    from localllm.core.quantize.plan import QuantizePlan
+    from localllm.progress import Progress
+    from localllm.ui.services import Services
+
+
+@dataclass(frozen=True)
+class Foreseen:
+    """What an order would give.
+
+    Attributes:
+        asked: The order as it was asked; `order` has its budget.
+        plan: None if it is not possible; `error` says why.
+        fitted: The same where a budget was given.
+        free: Bytes on the disk of the models folder.
+    """
+
+    asked: Order
+    order: Order
+    plan: QuantizePlan | None = None
+    fitted: FittedPlan | None = None
+    error: LocalLLMError | None = None
+    free: int = 0
+
+
+def foresee_all(
+    services: Services, orders: Sequence[Order], context: int | None, progress: Progress
+) -> Iterator[Foreseen]:
+    """Yield a plan for each order, all of one model.
+
+    Args:
+        services: Know this computer.
+        orders: The one that matters first.
+        context: Tokens with which the result is to run here; None if that is not what is wanted.
+        progress: Cancels.
+
+    Raises:
+        LocalLLMError: The model cannot be read.
+    """
+    source = open_source(orders[0].model, progress)
+    free = free_bytes(services.paths.models)
+    with Quantizer(source) as quantizer:
+        for asked in orders:
+            progress.raise_if_cancelled()
+            order = asked
+            try:
+                if context is not None:
+                    order = replace(asked, budget=_budget_here(services, quantizer, context))
+                planned = foresee(order, quantizer, progress)
+            except LocalLLMError as error:
+                yield Foreseen(asked, order, error=error, free=free)
+                continue
+            fitted = planned if isinstance(planned, FittedPlan) else None
+            plan = planned.plan if isinstance(planned, FittedPlan) else planned
+            yield Foreseen(asked, order, plan, fitted, free=free)
+
+
+def orders_of_types(order: Order) -> list[Order]:
+    """Return the same order for every type, its own first."""
+    kinds = sorted(TYPES.values(), key=lambda kind: kind != order.wish.type)
+    return [replace(order, wish=replace(order.wish, type=kind)) for kind in kinds]
+
+
+def quantize_task(services: Services, name: str, order: Order) -> Task:
+    """Return the task that carries an order out."""
+    if order.budget is not None:
+        title = text("{name} to fit into {size}", name=name, size=Bytes(order.budget))
+    else:
+        title = text("{name} to {type}", name=name, type=order.wish.type.name)
+    return Task(title, lambda progress: _quantize(services, order, progress))
+
+
+def _budget_here(services: Services, quantizer: Quantizer, context: int) -> int:
+    from localllm.core.fit import FitSettings
+    from localllm.core.quantize.device_budget import device_budget
+
+    machine = services.session.probe_without_model()
+    return device_budget(machine, quantizer.source, FitSettings(context))
+
+
+def _quantize(services: Services, order: Order, progress: Progress) -> Outcome:
+    from localllm.core.engine_work import EngineWork
+
+    work = EngineWork.here(services.paths)
+    made = carry_out(order, services.paths.models, work, services.library, progress)
+    sentences = [
+        text(
+            "{name}: {size}, {bits} bits per weight, made in {time}.",
+            name=made.result.path.name,
+            size=Bytes(made.result.size),
+            bits=Number(made.result.bits_per_weight, 2),
+            time=duration(made.result.seconds),
+        )
+    ]
+    if made.plan.wish.prune_layers:
+        layers = ", ".join(map(str, made.plan.wish.prune_layers))
+        count = made.plan.source.layers
+        sentences += [text("Left out: layers {layers} of {count}.", layers=layers, count=count), WARNING]
+    return Outcome(tuple(sentences), made.model)
