@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from localllm.cli.model_flags import add_engine_flags, add_sampling_flags, load_settings, sampling
@@ -13,7 +13,7 @@ from localllm.core.chat import alternate, fit_history, prompt_budget
 from localllm.core.estimate import Estimator
 from localllm.core.hardware import probe
 from localllm.core.library import Library, LoadProfile
-from localllm.core.library.adapters import with_adapters_found
+from localllm.core.library.adapters import find_adapters
 from localllm.core.session import ModelSession
 from localllm.engine.protocol import (
     ChatMessage,
@@ -74,7 +74,8 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     if model is None:
         raise UsageError(text("There is no model on this disk."), hint=text("Name a GGUF file."))
     profile = _profile(library, model, arguments.profile, context)
-    settings = with_adapters_found(library, load_settings(arguments, profile.load))
+    settings = load_settings(arguments, profile.load)
+    settings = replace(settings, adapters=find_adapters(library, settings.adapters))
     paths = context.paths
     session = ModelSession(
         lambda: probe(paths.models, measurements=paths.measurements_file), Estimator.for_paths(paths)

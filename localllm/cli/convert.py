@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from localllm.cli.convert_adapter import convert_adapter
 from localllm.core.downloads.words import progress_words
 from localllm.core.hub.tokens import Tokens
 from localllm.core.library import Library
@@ -30,7 +31,9 @@ def add_parser(subparsers: Any) -> None:
     """Describe the command."""
     parser = subparsers.add_parser("convert", help="make a GGUF file from a Hugging Face checkpoint")
     parser.add_argument(
-        "source", metavar="SOURCE", help="a folder with config.json, or a repository: owner/name"
+        "source",
+        metavar="SOURCE",
+        help="a folder with config.json or adapter_config.json, or a repository: owner/name",
     )
     parser.add_argument(
         "--outtype",
@@ -43,6 +46,11 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--keep", action="store_true", help="do not delete downloaded weights as soon as they were read"
     )
+    parser.add_argument(
+        "--base",
+        metavar="BASE",
+        help="of a LoRA adapter: the model it was made for, a folder with config.json or owner/name",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON lines: progress, then what was made")
     parser.set_defaults(run=run)
 
@@ -52,12 +60,16 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     from localllm.core.convert.place import open_source
     from localllm.core.convert.source import HubSource
     from localllm.core.hub.client import Hub
+    from localllm.core.lora.place import Places
     from localllm.core.quantize.types import find_type
 
     kinds = [find_type(name) for name in filter(None, arguments.quant.split(","))]
     hub = Hub(token=Tokens().get, offline=context.settings.network == "off")
-    shown = _Shown(context, as_json=arguments.json)
+    shown = Shown(context, as_json=arguments.json)
     models = context.paths.models
+    places = Places(hub, models)
+    if adapter := places.find_adapter(arguments.source, shown.progress):
+        return convert_adapter(adapter, places, arguments, context, shown)
     source = open_source(arguments.source, hub, models, shown.progress, keep=arguments.keep)
     if isinstance(source, HubSource):
         shown.coming(source)
@@ -77,7 +89,7 @@ class _Conversion:
     """One checkpoint on its way."""
 
     def __init__(
-        self, source: FolderSource | HubSource, arguments: argparse.Namespace, context: Context, shown: _Shown
+        self, source: FolderSource | HubSource, arguments: argparse.Namespace, context: Context, shown: Shown
     ) -> None:
         self._source = source
         self._arguments = arguments
@@ -125,7 +137,7 @@ class _Conversion:
         self._shown.made(made.path, kind.name, made.size, made.seconds)
 
 
-class _Shown:
+class Shown:
     """What a person, or a program, sees of it."""
 
     def __init__(self, context: Context, *, as_json: bool) -> None:

@@ -38,6 +38,7 @@ _COMMANDS = {
     "recommend": "recommend",
     "catalog": "catalog",
     "convert": "convert",
+    "merge": "merge",
     "quantize": "quantize",
     "evaluate": "evaluate",
     "imatrix": "imatrix",

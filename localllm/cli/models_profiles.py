@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from localllm.cli.model_flags import add_engine_flags, add_sampling_flags, load_settings, sampling
 from localllm.cli.models_files import add_json, choose
 from localllm.cli.output import Column
-from localllm.core.library.adapters import with_adapters_found
+from localllm.core.library.adapters import find_adapters
 from localllm.core.library.library import Library
 from localllm.core.library.model import LoadProfile
 from localllm.core.library.profiles import describe_profile
@@ -81,7 +82,8 @@ def run_save(arguments: argparse.Namespace, context: Context) -> int:
     library = Library(context.paths, context.settings)
     model = choose(library, arguments.model)
     usual = LoadSettings(context.settings.context_length, context.settings.threads)
-    load = with_adapters_found(library, load_settings(arguments, usual))
+    load = load_settings(arguments, usual)
+    load = replace(load, adapters=find_adapters(library, load.adapters))
     sampled = sampling(arguments, None)
     wanted = LoadProfile(arguments.name, load, sampled, arguments.system)
     profile = library.save_profile(model.path, wanted)

@@ -28,7 +28,7 @@ from localllm.errors import (
     NotEnoughMemory,
 )
 from localllm.gguf import check_header, read_header
-from localllm.gguf.adapters import check_adapter, check_match
+from localllm.gguf.adapters import check_adapter, check_layable
 from localllm.texts import Bytes, text
 
 if TYPE_CHECKING:
@@ -351,7 +351,7 @@ def _check(model: LibraryModel, settings: LoadSettings) -> None:
     for adapter in settings.adapters:
         other = read_header(Path(adapter.path))
         check_adapter(other)
-        check_match(other, header)
+        check_layable(other, header)
 
 
 def _bytes_of(adapters: tuple[Adapter, ...]) -> int:

@@ -92,14 +92,7 @@ def check_match(adapter: GgufHeader, base: GgufHeader) -> None:
         )
     weights = {tensor.name: tensor for tensor in base.tensors}
     whole = (base.metadata.get("split.count") or 1) == 1
-    pairs = pairs_of(adapter)
-    if whole and EMBEDDING in pairs and "output.weight" not in weights:
-        raise AdapterRefused(  # llama.cpp multiplies with the wrong one of the pair and ends
-            text("“{name}” changes the embedding, which this model also uses for its output.", name=name),
-            safe=text("The model stays as it was."),
-            hint=text("The engine cannot do that while it runs: merge the adapter into the model instead."),
-        )
-    for weight, pair in pairs.items():
+    for weight, pair in pairs_of(adapter).items():
         if weight not in weights:
             if whole:
                 raise _other_model(
@@ -119,6 +112,27 @@ def check_match(adapter: GgufHeader, base: GgufHeader) -> None:
                     own=_written(weights[weight].shape),
                 )
             )
+
+
+def check_layable(adapter: GgufHeader, base: GgufHeader) -> None:
+    """Refuse an adapter that matches a model, and that the engine cannot lay over it while it runs.
+
+    Raises:
+        AdapterRefused: It changes an embedding that is the output too: llama.cpp multiplies the wrong one of
+            the pair there, and ends.
+    """
+    check_match(adapter, base)
+    names = {tensor.name for tensor in base.tensors}
+    whole = (base.metadata.get("split.count") or 1) == 1
+    if whole and EMBEDDING in pairs_of(adapter) and "output.weight" not in names:
+        raise AdapterRefused(
+            text(
+                "“{name}” changes the embedding, which this model also uses for its output.",
+                name=adapter.path.name,
+            ),
+            safe=text("The model stays as it was."),
+            hint=text("The engine cannot do that while it runs: merge the adapter into the model instead."),
+        )
 
 
 def _other_model(message: Text) -> AdapterRefused:

@@ -13,9 +13,11 @@ from localllm.progress import Progress
 from localllm.texts import text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from localllm.core.library.library import Library
     from localllm.core.library.model import Source
-    from localllm.engine.protocol import LoadSettings
+    from localllm.engine.protocol import Adapter
 
 _LISTED = """
     SELECT name, path, size, architecture, parameters, source FROM models
@@ -87,16 +89,13 @@ def take_adapter(library: Library, path: Path, progress: Progress) -> LibraryAda
     return LibraryAdapter(path.stem, path, facts.file_size, facts.architecture, facts.parameters)
 
 
-def with_adapters_found(library: Library, settings: LoadSettings) -> LoadSettings:
-    """Return settings whose adapters, named by a path or as the library calls them, are paths.
+def find_adapters(library: Library, adapters: Sequence[Adapter]) -> tuple[Adapter, ...]:
+    """Return adapters that are named by a path or as the library calls them with their paths.
 
     Raises:
         ModelNotFound: There is no such adapter, or there are several.
     """
-    found = [
-        replace(adapter, path=str(_find(library, adapter.path).absolute())) for adapter in settings.adapters
-    ]
-    return replace(settings, adapters=tuple(found))
+    return tuple(replace(one, path=str(_find(library, one.path).absolute())) for one in adapters)
 
 
 def _find(library: Library, name_or_path: str) -> Path:

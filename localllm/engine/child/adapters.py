@@ -11,7 +11,7 @@ from localllm.engine.child.model import memory_error
 from localllm.engine.child.native import llama
 from localllm.errors import AdapterRefused
 from localllm.gguf import read_header
-from localllm.gguf.adapters import check_adapter, check_match
+from localllm.gguf.adapters import check_adapter, check_layable
 from localllm.texts import text
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class LaidAdapters:
     def _open(self, path: Path) -> Any:
         header = read_header(path)
         check_adapter(header)
-        check_match(header, self._base)
+        check_layable(header, self._base)
         self._log.clear()
         handle = llama.llama_adapter_lora_init(self._model.handle, str(path).encode())
         if handle:
