@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 import shutil
@@ -124,18 +125,19 @@ def _make(
         left = TimeLeft()
         total = 0
         for event in engine.collect_imatrix(load.path, settings, wanted, temporary, used.name, progress):
+            done = 0
             if isinstance(event, ChunkDone):
                 done = event.number + 1
-                note = text("Chunk {done} of {total}", done=done, total=total)
-                progress.update(done, total, left.after(done, total, note))
             else:
-                total = event.chunks
+                total, left = event.chunks, TimeLeft()
+            note = text("Chunk {done} of {total}", done=done, total=total)
+            progress.update(done, total, left.after(done, total, note))
 
     try:
         work.run(load, collect, progress)
         move_into_place(temporary, target)
     finally:
-        temporary.unlink(missing_ok=True)
+        _remove(temporary)
 
 
 def _plan(work: EngineWork, wish: ImatrixWish) -> tuple[Load, int]:
@@ -184,4 +186,9 @@ def _copy(source: Path, target: Path) -> None:
             hint=text("Name another file."),
         ) from error
     finally:
+        _remove(temporary)
+
+
+def _remove(temporary: Path) -> None:
+    with contextlib.suppress(OSError):
         temporary.unlink(missing_ok=True)
