@@ -6,7 +6,7 @@ import importlib
 import math
 from typing import TYPE_CHECKING, Any, Literal
 
-from PySide6.QtCore import QEvent, QPointF, QSize, Qt, Signal
+from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QFocusEvent, QHelpEvent, QKeyEvent, QMouseEvent
 from PySide6.QtWidgets import QFrame, QToolTip, QVBoxLayout
 
@@ -27,6 +27,7 @@ _SMALLEST_DOT, _LARGEST_DOT = 9.0, 19.0  # pixels
 _NEAR = 14.0  # pixels within which the pointer is at a dot
 _STEPS = (1.0, 2.0, 5.0, 10.0)
 _HEIGHT = 250
+_SIDES = ((False, 0.9), (False, 0.1), (True, 0.9), (True, 0.1), (False, 1.5), (True, -0.5))  # left?, how high
 _KEYS = {Qt.Key.Key_Left: -1, Qt.Key.Key_Up: -1, Qt.Key.Key_Right: 1, Qt.Key.Key_Down: 1}
 
 
@@ -52,6 +53,7 @@ class QualityChart(QFrame):
         self._tip: Callable[[ChartPoint], str] = lambda point: point.name
         self._current: ChartPoint | None = None
         self._places: list[tuple[float, float]] = []
+        self._names: list[Any] = []
         self.setProperty("chart", True)  # noqa: FBT003 - Qt's own signature
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setMouseTracking(True)
@@ -142,6 +144,7 @@ class QualityChart(QFrame):
         plot.setAccessibleName(self.accessibleName())
         plot.setMouseEnabled(x=False, y=False)
         plot.hideButtons()
+        plot.plotItem.vb.sigResized.connect(self._place_names)
         self._waiting.hide()
         self._plot = plot
         layout = self.layout()
@@ -174,7 +177,7 @@ class QualityChart(QFrame):
         item = self._plot.plotItem
         item.clear()
         self._plot.setBackground(self._theme.token("surface"))
-        self._places = []
+        self._places, self._names = [], []
         if not self._points:
             return
         floor = _floor([point.divergence for point in self._points])
@@ -259,19 +262,35 @@ class QualityChart(QFrame):
         self._plot.plotItem.addItem(pg.ScatterPlotItem(spots=spots, antialias=True))
 
     def _draw_names(self) -> None:
-        low, high = self._plot.plotItem.viewRange()[0]
-        for number, (point, (x, y)) in enumerate(zip(self._points, self._places, strict=True)):
-            right = (x - low) / (high - low) > 0.8
-            below = number % 2 == 1 and not point.is_base
+        self._names = []
+        for point in self._points:
             token = "text" if point.on_front else "muted"
-            label = self._pg.TextItem(
-                point.quant or point.name,
-                color=self._theme.token(token),
-                anchor=(1.1 if right else -0.1, -0.05 if below else 1.05),
-            )
-            label.setFont(self.font())
-            label.setPos(x, y)
-            self._plot.plotItem.addItem(label)
+            name = self._pg.TextItem(point.quant or point.name, color=self._theme.token(token))
+            name.setFont(self.font())
+            self._plot.plotItem.addItem(name)
+            self._names.append(name)
+        self._place_names()
+
+    def _place_names(self) -> None:
+        """Put each name at the side of its dot where it covers least of what is there already."""
+        if self._plot is None or len(self._names) != len(self._places):
+            return
+        view = self._plot.plotItem.vb
+        spots = [view.mapViewToScene(QPointF(x, y)) for x, y in self._places]
+        taken = [QRectF(spot.x() - 9, spot.y() - 9, 18, 18) for spot in spots]
+        inside = view.sceneBoundingRect()
+        metrics = self.fontMetrics()
+        for name, spot, (x, y) in zip(self._names, spots, self._places, strict=True):
+            width, height = metrics.horizontalAdvance(name.toPlainText()) + 6, metrics.height()
+            areas = [
+                QRectF(spot.x() - (width + 8 if left else -8), spot.y() - up * height, width, height)
+                for left, up in _SIDES
+            ]
+            best = min(range(len(_SIDES)), key=lambda n: (_covered(areas[n], taken, inside), n))
+            taken.append(areas[best])
+            left, up = _SIDES[best]
+            name.setAnchor(self._pg.Point(1 + 8 / width if left else -8 / width, up))
+            name.setPos(x, y)
 
 
 def _array(values: list[float]) -> Any:
@@ -292,6 +311,16 @@ def _floor(divergences: Sequence[float]) -> float:
     """Return where the reference is drawn, for whose 0 a scale of powers has no place."""
     above = [value for value in divergences if value > 0]
     return min(above) / 3 if above else 1e-4
+
+
+def _covered(area: QRectF, taken: Sequence[QRectF], inside: QRectF) -> float:
+    """Return how many square pixels of an area are taken, those outside the plot too."""
+    covered = sum(_size(area.intersected(other)) for other in taken)
+    return covered + _size(area) - _size(area.intersected(inside))
+
+
+def _size(area: QRectF) -> float:
+    return max(0.0, area.width()) * max(0.0, area.height())
 
 
 def _dot_sizes(points: Sequence[ChartPoint], across: Across) -> list[float]:

@@ -1,0 +1,202 @@
+"""The Lab's Quality tab: measures what a quantization costs, and shows what was measured."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
+
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QVBoxLayout, QWidget
+
+from localllm.errors import LocalLLMError, NotEnoughMemory
+from localllm.texts import Bytes, text
+from localllm.ui.errors import sentences_of
+from localllm.ui.jobs import Job, Reactions
+from localllm.ui.lab_work import Entry, LabWork, Outcome, Task
+from localllm.ui.pages.lab_quality_form import QualityForm, Wanted
+from localllm.ui.pages.lab_quality_queries import (
+    Asked,
+    Findings,
+    clear_references,
+    find_models,
+    find_results,
+    key_of_result,
+    measure,
+    sentence_of_result,
+)
+from localllm.ui.pages.lab_report import QualityReport
+from localllm.ui.translation import say
+from localllm.ui.widgets.banner import Action, Banner
+from localllm.ui.widgets.basics import PageBody, ScrollArea
+
+if TYPE_CHECKING:
+    from PySide6.QtGui import QShowEvent
+
+    from localllm.core.evaluate import Evaluation
+    from localllm.core.library import LibraryModel
+    from localllm.progress import Progress
+    from localllm.ui.services import Services
+
+
+class QualityPanel(QWidget):
+    """A form above, results below.
+
+    Signals:
+        chat_asked: A model is to be used. arg: `LibraryModel`.
+        said: arg: a passing sentence.
+    """
+
+    chat_asked = Signal(object)
+    said = Signal(str)
+
+    def __init__(self, services: Services, work: LabWork) -> None:
+        super().__init__()
+        self._services, self._work = services, work
+        self._listing: Job | None = None
+        self._reading: Job | None = None
+        self._mine: dict[Entry, Asked] = {}
+        self._newest: Evaluation | None = None
+        self._wanted_model: LibraryModel | None = None
+        self.setAccessibleName(self.tr("Quality"))
+        self.banner = Banner(services.theme)
+        self.form = QualityForm(services)
+        self.report = QualityReport(services.theme, services.jobs)
+        self._build()
+        self._connect()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Read models and results."""
+        super().showEvent(event)
+        self.refresh()
+
+    def setFocus(self) -> None:
+        """Begin where models are chosen."""
+        self.form.search.setFocus()
+
+    def open_model(self, model: LibraryModel) -> None:
+        """Propose to measure a model against what it was made from."""
+        self._wanted_model = model
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Read the models and the results again."""
+        library, paths = self._services.library, self._services.paths
+        listed = Reactions(succeeded=self._on_listed, failed=self._on_failed)
+        self._listing = self._services.jobs.run(lambda _progress: find_models(library), listed)
+        read = Reactions(succeeded=self._on_read, failed=self._on_failed)
+        self._reading = self._services.jobs.run(lambda _progress: find_results(paths), read)
+
+    def _build(self) -> None:
+        body = PageBody()
+        inside = QVBoxLayout(body)
+        inside.setContentsMargins(0, 0, 8, 0)
+        inside.setSpacing(14)
+        inside.addWidget(self.banner)
+        inside.addWidget(self.form)
+        inside.addWidget(self.report)
+        inside.addStretch(1)
+        self.area = ScrollArea(self.tr("Quality"), body)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.area)
+
+    def _connect(self) -> None:
+        self.form.measure_asked.connect(self._on_measure_asked)
+        self.form.failed.connect(self._show_error)
+        self.report.use_asked.connect(self._on_use_asked)
+        self.report.clear_asked.connect(self._on_clear_asked)
+        self.report.said.connect(self.said)
+        self.report.chart.failed.connect(self._on_failed)
+        self._work.progressed.connect(self._on_progressed)
+        self._work.changed.connect(self._on_changed)
+
+    def _on_listed(self, models: list[LibraryModel]) -> None:
+        if self.sender() is not self._listing:
+            return
+        wanted, self._wanted_model = self._wanted_model, None
+        self.form.show_models(models)
+        if wanted is not None:
+            self.form.choose(wanted)
+            self.area.verticalScrollBar().setValue(0)
+
+    def _on_read(self, findings: Findings) -> None:
+        if self.sender() is not self._reading:
+            return
+        newest, self._newest = self._newest, None
+        if newest is None:
+            self.report.show_findings(findings)
+        else:
+            self.report.show_findings(findings, key_of_result(newest), newest.model.path)
+
+    def _on_failed(self, error: Exception) -> None:
+        self.banner.show_notice(sentences_of(error), "error", ((self.tr("Try again"), self.refresh),))
+
+    def _show_error(self, error: Exception) -> None:
+        self.banner.show_notice(sentences_of(error), "error")
+
+    def _on_measure_asked(self, wanted: Wanted) -> None:
+        self.banner.hide()
+        for model in wanted.models:
+            self._start(
+                Asked(model, wanted.base, wanted.text, wanted.chunks, wanted.kv_type_k, wanted.kv_type_v)
+            )
+
+    def _start(self, asked: Asked) -> None:
+        paths, threads = self._services.paths, self._services.preferences.settings.threads
+
+        def work(progress: Progress) -> Outcome:
+            result = measure(paths, threads, asked, progress)
+            return Outcome((sentence_of_result(result),), result=result)
+
+        task = Task(text("Quality of {model}", model=asked.model.name), work)
+        entry = self._work.start(task)
+        self._mine[entry] = asked
+        self._show_running()
+
+    def _on_progressed(self, entry: Entry) -> None:
+        if entry in self._mine and entry.how_far is not None and entry.how_far.note is not None:
+            self.form.show_running(say(entry.how_far.note), entry.how_far)
+
+    def _on_changed(self, entry: Entry) -> None:
+        if entry not in self._mine:
+            return
+        if entry.state == "done" and entry.outcome is not None:
+            self._newest = cast("Evaluation", entry.outcome.result)
+            self.refresh()
+        elif entry.state == "failed" and isinstance(entry.error, LocalLLMError):
+            self._on_refused(entry.error, self._mine[entry])
+        self._show_running()
+
+    def _show_running(self) -> None:
+        running = [entry for entry in self._mine if entry.active]
+        if not running:
+            self.form.show_idle()
+        elif all(entry.how_far is None for entry in running):
+            self.form.show_running(self.tr("It begins as soon as the engine is free…"), None)
+
+    def _on_refused(self, error: LocalLLMError, asked: Asked) -> None:
+        actions: list[Action] = []
+        if isinstance(error, NotEnoughMemory):
+            actions.append((self.tr("Measure anyway"), lambda: self._start(replace(asked, anyway=True))))
+            if self._services.model.loaded is not None:
+                words = self.tr("Unload the chat's model and measure")
+                actions.append((words, lambda: self._unload_for(asked)))
+        self.banner.show_notice(sentences_of(error), "error", actions)
+
+    def _unload_for(self, asked: Asked) -> None:
+        self._services.model.eject()
+        self._start(asked)
+
+    def _on_use_asked(self, path: str) -> None:
+        library = self._services.library
+        reactions = Reactions(succeeded=self.chat_asked.emit, failed=self._on_failed)
+        self._services.jobs.run(lambda _progress: library.find(path), reactions)
+
+    def _on_clear_asked(self) -> None:
+        paths = self._services.paths
+        reactions = Reactions(succeeded=self._on_cleared, failed=self._on_failed)
+        self._services.jobs.run(lambda _progress: clear_references(paths), reactions)
+
+    def _on_cleared(self, freed: int) -> None:
+        self.said.emit(say(text("{size} are free again.", size=Bytes(freed))))
+        self.refresh()
