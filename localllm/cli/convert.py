@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -131,7 +130,7 @@ class _Conversion:
         progress = self._shown.progress
         model = open_source(path, progress)
         with Quantizer(model, smoke_test) as quantizer:
-            plan = quantizer.plan(Wish(kind, threads=os.cpu_count() or 1), progress)
+            plan = quantizer.plan(Wish(kind), progress)
             made = quantizer.write(plan, path.parent / result_name(model, kind), progress)
         register(self._library, plan, made, progress)
         self._shown.made(made.path, kind.name, made.size, made.seconds)

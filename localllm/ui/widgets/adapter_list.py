@@ -99,7 +99,7 @@ class AdapterList(QWidget):
             )
             action = menu.addAction(say(sentence).replace("&", "&&"))
             action.setEnabled(not architecture or adapter.architecture == architecture)
-            action.triggered.connect(lambda _checked, path=adapter.path: self.take(path))
+            action.triggered.connect(lambda _checked=False, path=adapter.path: self.take(path))
         if not adapters:
             menu.addAction(self.tr("There are no adapters in the library.")).setEnabled(False)
         menu.addSeparator()
@@ -164,9 +164,12 @@ class AdapterRow(QWidget):
             control.setToolTip(self.tr("0 is the model alone, 1 as the adapter was trained."))
         self.number.setValue(adapter.strength)
         self._follow(adapter.strength)
-        self.slider.valueChanged.connect(lambda place: self.number.setValue(place / _STEPS))
+        self.slider.valueChanged.connect(self._on_slider)
         self.number.valueChanged.connect(self._on_number)
         self._lay_out(label)
+
+    def _on_slider(self, place: int) -> None:
+        self.number.setValue(place / _STEPS)
 
     def _lay_out(self, label: ElidedLabel) -> None:
         head, foot = QHBoxLayout(), QHBoxLayout()
