@@ -12,8 +12,8 @@ from localllm.cli import recommend_json as as_json
 from localllm.cli.output import Column
 from localllm.cli.this_machine import this_machine
 from localllm.cli.verdicts import VERDICT_WORDS
-from localllm.core.catalogue import Catalogue
 from localllm.core.machine import Machine
+from localllm.core.measured import catalogue_here
 from localllm.core.quality import USES
 from localllm.core.recommend import (
     KV_WISHES,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     import argparse
 
     from localllm.cli.output import Context
-    from localllm.core.catalogue import CatalogueModel
+    from localllm.core.catalogue import Catalogue, CatalogueModel
     from localllm.core.hardware.gpu_table import GpuTable
     from localllm.core.quality import Use
     from localllm.core.recommend import Choice, KvWish, Needs, Recommendation, Why
@@ -124,7 +124,7 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     if arguments.gpu or arguments.ram:
         machine = hypothetical_machine(WhatIf(arguments.gpu, arguments.gpus, arguments.ram), table, machine)
         fits = None if arguments.gpu else fits
-    catalogue = Catalogue.for_user(context.paths)
+    catalogue = catalogue_here(context.paths)
     scene = Scene(Situation.of(machine, catalogue, wish, fits), table)
     if arguments.model:
         return _run_model(arguments, scene, context)

@@ -9,11 +9,11 @@ import dataclasses
 import json
 import logging
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
-from localllm.core.quality import EMBEDDING_ANCHOR, USES, Evaluation, Quality, QualityScale, Use
+from localllm.core.quality import EMBEDDING_ANCHOR, USES, Evaluation, Quality, QualityScale, QuantLoss, Use
 from localllm.core.quants import QuantTable
 from localllm.core.shape import COVERED, ModelShape
 from localllm.errors import UsageError
@@ -111,12 +111,14 @@ class Catalogue:
     Attributes:
         compiled: Day of the shipped facts: "2026-11-21".
         refreshed: Day on which the Hub was asked, "" = never since then.
+        measured: What was measured on this computer (core.measured), by model id and quantization.
     """
 
     models: tuple[CatalogueModel, ...]
     quants: QuantTable
     compiled: str = ""
     refreshed: str = ""
+    measured: Mapping[tuple[str, str], QuantLoss] = field(default_factory=dict[tuple[str, str], QuantLoss])
 
     @classmethod
     def for_user(cls, paths: Paths) -> Catalogue:
@@ -160,6 +162,12 @@ class Catalogue:
         """Return how good one of the models is at a use, unquantized."""
         scale = self._embedding_scale if "embedding" in model.uses else self.scale
         return scale.quality(model, use)
+
+    def loss(self, model: CatalogueModel, quant: str) -> QuantLoss | None:
+        """Return what a quantization does to a model: as measured here, else as published; None = unknown."""
+        here = self.measured.get((model.id, quant))
+        published = self.quants.get(quant)
+        return here or (QuantLoss(published.divergence, published.source) if published else None)
 
     def model(self, model_id: str) -> CatalogueModel | None:
         """Return the model of an id."""

@@ -21,8 +21,10 @@ Embedding models have a scale of their own, in points of MTEB (Multilingual), ma
 A model without any figure has its prior alone, and says so. Quantization takes away a share of the points
 that grows with the published Kullback-Leibler divergence: points · (1 - exp(-0.45 · KLD)). The divergence
 was measured on an 8B model; it is scaled by the root of (8 billion / size), between a quarter and three
-times, for small models lose more and large ones less. 0.45 is our own figure: it takes about 1 % for Q4_K_M
-and 14 % for Q2_K on 8B models, in line with the losses in accuracy that are reported for them.
+times, for small models lose more and large ones less. Where a divergence was measured on this computer with
+the very model, that one is taken as it is, and the published ones of its other files are scaled to it. 0.45
+is our own figure: it takes about 1 % for Q4_K_M and 14 % for Q2_K on 8B models, in line with the losses in
+accuracy that are reported for them.
 """
 
 from __future__ import annotations
@@ -115,6 +117,33 @@ class Quality:
 
 
 @dataclass(frozen=True)
+class QuantLoss:
+    """What a quantization does to a model.
+
+    Attributes:
+        divergence: Mean Kullback-Leibler divergence from full precision, nats per token.
+        source: Where that is from.
+        basis: "published" for an 8B model; "measured" on this computer with this model; "scaled": published,
+            in proportion to what was measured of the model's other files.
+    """
+
+    divergence: float
+    source: str
+    basis: Literal["published", "measured", "scaled"] = "published"
+
+    def leaves(self, score: float, parameters: int) -> float:
+        """Return what is left of an unquantized model's score."""
+        return score * math.exp(-DAMAGE * self.expected(parameters))
+
+    def expected(self, parameters: int) -> float:
+        """Return the divergence that a model of this size will have."""
+        published = self.basis == "published"
+        return self.divergence * (
+            min(3.0, max(0.25, math.sqrt(8e9 / max(1, parameters)))) if published else 1.0
+        )
+
+
+@dataclass(frozen=True)
 class _Line:
     """A benchmark's value as a line over ability; `spread` is the scatter in points of ability."""
 
@@ -200,12 +229,6 @@ class QualityScale:
         self._makers = {
             maker: (sum(values) - UNKNOWN_MAKER) / (len(values) + 1) for maker, values in residuals.items()
         }
-
-
-def after_quantization(score: float, divergence: float, parameters: int) -> float:
-    """Return the score that is left of an unquantized model's."""
-    scale = min(3.0, max(0.25, math.sqrt(8e9 / max(1, parameters))))
-    return score * math.exp(-DAMAGE * divergence * scale)
 
 
 def _doublings(model: Rated) -> float:

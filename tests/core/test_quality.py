@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from localllm.core.quality import Evaluation, QualityScale, after_quantization
+from localllm.core.quality import Evaluation, QualityScale, QuantLoss
 
 
 def ranking(models, use="chat"):
@@ -97,7 +97,7 @@ def test_figures_of_a_use_count_for_that_use(catalogue):
 
 def test_quantization_costs_more_in_a_small_model(catalogue):
     q4, q2 = (catalogue.quants.get(name).divergence for name in ("Q4_K_M", "Q2_K"))
-    assert after_quantization(70, q4, 8 * 10**9) > 69
-    assert after_quantization(70, q2, 8 * 10**9) < 62
-    assert after_quantization(70, q4, 5 * 10**8) < after_quantization(70, q4, 70 * 10**9) < 70
-    assert after_quantization(70, 0, 10**9) == 70
+    assert QuantLoss(q4, "").leaves(70, 8 * 10**9) > 69
+    assert QuantLoss(q2, "").leaves(70, 8 * 10**9) < 62
+    assert QuantLoss(q4, "").leaves(70, 5 * 10**8) < QuantLoss(q4, "").leaves(70, 70 * 10**9) < 70
+    assert QuantLoss(0, "").leaves(70, 10**9) == 70

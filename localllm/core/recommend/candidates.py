@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from localllm.core.fit import FITS_NOW, FitSettings, budgets_of, place_within, with_cache
-from localllm.core.quality import Quality, after_quantization
 from localllm.core.speed import SpeedEstimate, predict_speed
 
 if TYPE_CHECKING:
     from localllm.core.catalogue import Catalogue, CatalogueModel, QuantFile
     from localllm.core.fit import Budgets, MemoryEstimate, Placement, Verdict
     from localllm.core.machine import Machine
+    from localllm.core.quality import Quality
     from localllm.core.recommend.wish import Wish
     from localllm.core.shape import ModelShape
     from localllm.core.speed import SpeedFits
@@ -91,8 +91,8 @@ def candidate_of(situation: Situation, model: CatalogueModel, file: QuantFile, q
     size = file.size + projector
     fit, placed = _placed(situation, shape, size)
     placement, memory, verdict = placed
-    quant = situation.catalogue.quants.get(file.name)
-    score = after_quantization(quality.score, quant.divergence if quant else 0.0, model.parameters)
+    loss = situation.catalogue.loss(model, file.name)
+    score = loss.leaves(quality.score, model.parameters) if loss else quality.score
     pace = wish.pace
     crowded = _is_crowded(situation.budgets, placement)
     candidate = Candidate(

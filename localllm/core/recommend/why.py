@@ -16,7 +16,7 @@ from localllm.core.speed import BASES
 from localllm.texts import Bytes, Number, Text, text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from localllm.core.catalogue import Catalogue
     from localllm.core.hardware.gpu_table import GpuTable
@@ -123,22 +123,45 @@ def _quality(catalogue: Catalogue, choice: Choice, wish: Wish) -> list[Text]:
             source=unpacked.source,
         )
     ]
-    quant = catalogue.quants.get(choice.quant)
-    if quant:
-        found.append(
-            text(
-                "{quant} costs {points}: it diverges by {divergence} from 16 bits on an 8B model ({source}).",
-                quant=choice.quant,
-                points=Number(unpacked.score - choice.quality.score, 1),
-                divergence=Number(quant.divergence, 3),
-                source=quant.source,
-            )
-        )
+    loss = catalogue.loss(choice.model, choice.quant)
+    if loss:
+        values = {
+            "quant": choice.quant,
+            "points": Number(unpacked.score - choice.quality.score, 1),
+            "divergence": Number(loss.divergence, 3),
+            "source": loss.source,
+        }
+        found.append(_LOSSES[loss.basis](values))
     if choice.settings.kv_type_k == "q4_0":
         found.append(
             text("What a 4-bit cache costs is not in these points: nobody has published it for this model.")
         )
     return found
+
+
+def _published_loss(values: Mapping[str, object]) -> Text:
+    return text(
+        "{quant} costs {points}: it diverges by {divergence} from 16 bits on an 8B model ({source}).",
+        **values,
+    )
+
+
+def _measured_loss(values: Mapping[str, object]) -> Text:
+    return text(
+        "{quant} costs {points}: it diverges by {divergence} from 16 bits, measured here ({source}).",
+        **values,
+    )
+
+
+def _scaled_loss(values: Mapping[str, object]) -> Text:
+    return text(
+        "{quant} costs {points}: it should diverge by about {divergence} from 16 bits, judging by what was "
+        "measured here of this model's other files, and by an 8B model ({source}).",
+        **values,
+    )
+
+
+_LOSSES = {"published": _published_loss, "measured": _measured_loss, "scaled": _scaled_loss}
 
 
 def _speed(choice: Choice) -> Text:

@@ -136,12 +136,12 @@ class Advisor(QObject):
             self.explained.emit(explained)
 
     def _read(self) -> _Facts:
-        from localllm.core.catalogue import Catalogue
         from localllm.core.hardware.gpu_table import GpuTable
+        from localllm.core.measured import catalogue_here
 
         with self._lock:
             if self._facts is None:
-                self._facts = _Facts(Catalogue.for_user(self._services.paths), GpuTable.load())
+                self._facts = _Facts(catalogue_here(self._services.paths), GpuTable.load())
             return self._facts
 
     def _advise(self, machine: Machine, wish: Wish, what_if: WhatIf | None, progress: Progress) -> Advised:

@@ -14,6 +14,7 @@ from localllm.core.hub.cards import readable_card
 from localllm.core.hub.offers import Offers, chosen, offers_of
 from localllm.core.hub.records import RemoteFile, Repository
 from localllm.core.library.upstream import UpstreamFile, compare_upstream
+from localllm.core.measured import catalogue_here
 from localllm.core.recommend import Wish, recommend
 from localllm.errors import BadModelFile, EngineError, HubError, HubOffline, NeedsHeader, StoreError
 from localllm.ui.itemmodels.found import Found, found_of_choice, found_of_hit, found_of_model
@@ -140,7 +141,7 @@ def look_up(services: Services, query: Query, progress: Progress) -> Address | L
 
 def recommended_here(services: Services, wanted: Wanted, machine: Machine | None) -> Listing:
     """Return the catalogue's models, those that run well on this computer first."""
-    catalogue = Catalogue.for_user(services.paths)
+    catalogue = catalogue_here(services.paths)
     known = {model.id for model in search_catalogue(catalogue, wanted)}
     if machine is None:
         rows = [found_of_model(model) for model in catalogue.models if model.id in known]
