@@ -124,7 +124,7 @@ class MeasuredTable(RecordTable["Row"]):
 def name_of(row: Row) -> Text | str:
     """Return what a row is called: the model, with its cache where that is not f16."""
     if row.result is None:
-        return text("{model} (reference)", model=row.model.name)
+        return text("Reference: {model}", model=row.model.name)
     if row.cache == "f16/f16":
         return row.model.name
     return text("{model}, {cache} cache", model=row.model.name, cache=cache_of(row))

@@ -12,7 +12,7 @@ from localllm.errors import LocalLLMError, NotEnoughMemory
 from localllm.texts import Bytes, text
 from localllm.ui.errors import sentences_of
 from localllm.ui.jobs import Job, Reactions
-from localllm.ui.lab_work import Entry, LabWork, Outcome, Task
+from localllm.ui.lab_work import Entry, Outcome, Task
 from localllm.ui.pages.lab_quality_form import QualityForm, Wanted
 from localllm.ui.pages.lab_quality_queries import (
     Asked,
@@ -32,7 +32,7 @@ from localllm.ui.widgets.basics import PageBody, ScrollArea
 if TYPE_CHECKING:
     from PySide6.QtGui import QShowEvent
 
-    from localllm.core.evaluate import Evaluation
+    from localllm.core.evaluate import Evaluation, Row
     from localllm.core.library import LibraryModel
     from localllm.progress import Progress
     from localllm.ui.services import Services
@@ -49,9 +49,9 @@ class QualityPanel(QWidget):
     chat_asked = Signal(object)
     said = Signal(str)
 
-    def __init__(self, services: Services, work: LabWork) -> None:
+    def __init__(self, services: Services) -> None:
         super().__init__()
-        self._services, self._work = services, work
+        self._services, self._work = services, services.lab
         self._listing: Job | None = None
         self._reading: Job | None = None
         self._mine: dict[Entry, Asked] = {}
@@ -187,10 +187,22 @@ class QualityPanel(QWidget):
         self._services.model.eject()
         self._start(asked)
 
-    def _on_use_asked(self, path: str) -> None:
+    def _on_use_asked(self, row: Row) -> None:
         library = self._services.library
-        reactions = Reactions(succeeded=self.chat_asked.emit, failed=self._on_failed)
-        self._services.jobs.run(lambda _progress: library.find(path), reactions)
+        reactions = Reactions(succeeded=self._on_found, failed=self._on_failed)
+        self._services.jobs.run(lambda _progress: (library.find(row.model.path), row.cache), reactions)
+
+    def _on_found(self, found: tuple[LibraryModel, str]) -> None:
+        """Chat with a model; one whose cache was measured is loaded with that cache."""
+        model, cache = found
+        keys, _, values = cache.partition("/")
+        if keys == values == "f16":
+            self.chat_asked.emit(model)
+            return
+        settings = self._services.preferences.load_settings()
+        self._services.model.load(model, replace(settings, kv_type_k=keys, kv_type_v=values))
+        words = text("{model} is being loaded with a {cache} cache.", model=model.name, cache=cache)
+        self.said.emit(say(words))
 
     def _on_clear_asked(self) -> None:
         paths = self._services.paths

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from localllm.ui.pages.lab_quality_queries import Findings
     from localllm.ui.theme import Theme
 
-_BESIDE = 900  # pixels from which the table has room beside the chart
+_BESIDE = 1040  # pixels from which the table has room beside the chart
 _ROWS_SHOWN = 9
 
 
@@ -63,12 +63,12 @@ class QualityReport(QWidget):
     """Shows groups of results, one at a time.
 
     Signals:
-        use_asked: A model is to be loaded. arg: its path.
+        use_asked: A measured model is to be used. arg: `Row`.
         clear_asked: The predictions that are kept of references are to go.
         said: arg: a passing sentence.
     """
 
-    use_asked = Signal(str)
+    use_asked = Signal(object)
     clear_asked = Signal()
     said = Signal(str)
 
@@ -199,7 +199,7 @@ class QualityReport(QWidget):
         column.addWidget(self.chart, 1)
         column.addWidget(self._legend)
         self._parts.addWidget(charted, 4)
-        self._parts.addWidget(self._build_table(), 5)
+        self._parts.addWidget(self._build_table(), 5, Qt.AlignmentFlag.AlignTop)
         self.chart.chosen.connect(self._on_point)
         return panel
 
@@ -282,8 +282,8 @@ class QualityReport(QWidget):
             words = [say(column.title) + "  ", *(say(column.shown(row)) for row in table.records)]
             header.resizeSection(number, max(metrics.horizontalAdvance(one) for one in words) + 26)
         line = self.table.verticalHeader().defaultSectionSize()
-        shown = min(_ROWS_SHOWN, max(3, len(table.records)))
-        self.table.setMinimumHeight(header.sizeHint().height() + line * shown + 6)
+        shown = min(_ROWS_SHOWN, max(2, len(table.records)))
+        self.table.setFixedHeight(header.sizeHint().height() + line * shown + 6)
 
     def _show_chart(self) -> None:
         group = self._group
@@ -394,4 +394,4 @@ class QualityReport(QWidget):
     def _on_use(self) -> None:
         row = self.row
         if row is not None and self._findings is not None and row.model.path in self._findings.here:
-            self.use_asked.emit(row.model.path)
+            self.use_asked.emit(row)

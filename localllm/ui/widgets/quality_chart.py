@@ -27,7 +27,15 @@ _SMALLEST_DOT, _LARGEST_DOT = 9.0, 19.0  # pixels
 _NEAR = 14.0  # pixels within which the pointer is at a dot
 _STEPS = (1.0, 2.0, 5.0, 10.0)
 _HEIGHT = 250
-_SIDES = ((False, 0.9), (False, 0.1), (True, 0.9), (True, 0.1), (False, 1.5), (True, -0.5))  # left?, how high
+_APART = 7.0  # pixels between the middle of a dot and its name
+_SIDES = (
+    (False, 0.95),
+    (False, 0.05),
+    (True, 0.95),
+    (True, 0.05),
+    (False, 0.5),
+    (True, 0.5),
+)  # left?, how high
 _KEYS = {Qt.Key.Key_Left: -1, Qt.Key.Key_Up: -1, Qt.Key.Key_Right: 1, Qt.Key.Key_Down: 1}
 
 
@@ -267,6 +275,7 @@ class QualityChart(QFrame):
             token = "text" if point.on_front else "muted"
             name = self._pg.TextItem(point.quant or point.name, color=self._theme.token(token))
             name.setFont(self.font())
+            name.textItem.document().setDocumentMargin(1)
             self._plot.plotItem.addItem(name)
             self._names.append(name)
         self._place_names()
@@ -279,17 +288,19 @@ class QualityChart(QFrame):
         spots = [view.mapViewToScene(QPointF(x, y)) for x, y in self._places]
         taken = [QRectF(spot.x() - 9, spot.y() - 9, 18, 18) for spot in spots]
         inside = view.sceneBoundingRect()
-        metrics = self.fontMetrics()
         for name, spot, (x, y) in zip(self._names, spots, self._places, strict=True):
-            width, height = metrics.horizontalAdvance(name.toPlainText()) + 6, metrics.height()
+            words = name.textItem.boundingRect()
+            width, height = words.width(), words.height()
             areas = [
-                QRectF(spot.x() - (width + 8 if left else -8), spot.y() - up * height, width, height)
+                QRectF(
+                    spot.x() - (width + _APART if left else -_APART), spot.y() - up * height, width, height
+                )
                 for left, up in _SIDES
             ]
             best = min(range(len(_SIDES)), key=lambda n: (_covered(areas[n], taken, inside), n))
             taken.append(areas[best])
             left, up = _SIDES[best]
-            name.setAnchor(self._pg.Point(1 + 8 / width if left else -8 / width, up))
+            name.setAnchor(self._pg.Point(1 + _APART / width if left else -_APART / width, up))
             name.setPos(x, y)
 
 
