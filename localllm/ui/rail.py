@@ -57,6 +57,7 @@ class Rail(QWidget):
             "chat": _PageButton(theme, "chat", self.tr("Chat"), "Ctrl+2"),
             "discover": _PageButton(theme, "discover", self.tr("Discover"), "Ctrl+3"),
             "library": _PageButton(theme, "library", self.tr("Library"), "Ctrl+4"),
+            "lab": _PageButton(theme, "lab", self.tr("Lab"), "Ctrl+5"),
             "settings": _PageButton(theme, "settings", self.tr("Settings"), "Ctrl+,"),
         }
         column = QVBoxLayout(self)

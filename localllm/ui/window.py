@@ -19,19 +19,22 @@ from localllm.ui.loader_details import comparison_of
 from localllm.ui.pages.chat import ChatPage
 from localllm.ui.pages.discover import DiscoverPage
 from localllm.ui.pages.home import HomePage
+from localllm.ui.pages.lab import LabPage
 from localllm.ui.pages.library import LibraryPage
 from localllm.ui.pages.settings import SettingsPage
 from localllm.ui.rail import Rail
 from localllm.ui.translation import say
 from localllm.ui.widgets.basics import ElidedLabel, make_button, make_label
+from localllm.ui.widgets.close_dialog import CloseDialog
 
 if TYPE_CHECKING:
     from localllm.core.downloads.records import Download
     from localllm.core.library import LibraryModel, LoadProfile
     from localllm.engine.protocol import LoadSettings
+    from localllm.ui.lab_work import Entry
     from localllm.ui.services import Services
 
-_PAGES = ("home", "chat", "discover", "library", "settings")
+_PAGES = ("home", "chat", "discover", "library", "lab", "settings")
 _STATUS_MS = 6000
 _SMALLEST = QSize(860, 560)
 _FIRST_SIZE = QSize(1280, 800)
@@ -58,7 +61,7 @@ class Window(QWidget):
         self._page = ""
         self._used = ""
         self._loader: ModelLoader | None = None
-        self._closed = False
+        self._closed = self._agreed = False
         self.setWindowTitle("LocalLLM")
         self.setMinimumSize(_SMALLEST)
         self._rail = Rail(services.theme)
@@ -102,6 +105,16 @@ class Window(QWidget):
         """The Discover page, made when first asked for."""
         return cast("DiscoverPage", self._page_widget("discover"))
 
+    @property
+    def library_page(self) -> LibraryPage:
+        """The Library page, made when first asked for."""
+        return cast("LibraryPage", self._page_widget("library"))
+
+    @property
+    def lab_page(self) -> LabPage:
+        """The Lab page, made when first asked for."""
+        return cast("LabPage", self._page_widget("lab"))
+
     def open_loader(self) -> None:
         """Show the model loader."""
         if self._loader is None:
@@ -120,7 +133,11 @@ class Window(QWidget):
         self._status_timer.start()
 
     def closeEvent(self, event: QCloseEvent) -> None:
-        """Keep what is being written, stop every job and the engine, and close."""
+        """Keep what is being written, stop every job and the engine, and close; ask if the Lab works."""
+        if self._services.lab.active and not self._agreed:
+            event.ignore()
+            self._ask_to_close()
+            return
         event.accept()
         if not self._closed:
             self._closed = True
@@ -130,6 +147,18 @@ class Window(QWidget):
             finally:
                 self.hide()
                 self._end_everything()
+
+    def _ask_to_close(self) -> None:
+        """Ask once whether the Lab's work is to be given up."""
+        if self.findChild(CloseDialog) is None:
+            dialog = CloseDialog([entry.task.title for entry in self._services.lab.active], self)
+            dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+            dialog.agreed.connect(self._on_close_agreed)
+            dialog.open()
+
+    def _on_close_agreed(self) -> None:
+        self._agreed = True
+        self.close()
 
     def _end_everything(self) -> None:
         """Take every step, the last one of the list first, even if one before it fails."""
@@ -198,6 +227,7 @@ class Window(QWidget):
             "Ctrl+2": lambda: self.show_page("chat"),
             "Ctrl+3": lambda: self.show_page("discover"),
             "Ctrl+4": lambda: self.show_page("library"),
+            "Ctrl+5": lambda: self.show_page("lab"),
             "Ctrl+,": lambda: self.show_page("settings"),
             "Ctrl+J": self.downloads_panel.toggle,
             "Ctrl+L": self.open_loader,
@@ -218,6 +248,7 @@ class Window(QWidget):
         downloads.added.connect(self._on_download_added)
         downloads.arrived.connect(self._on_arrived)
         downloads.failed.connect(self._on_downloads_failed)
+        self._services.lab.succeeded.connect(self._on_lab_succeeded)
 
     def _page_widget(self, name: str) -> QWidget:
         if name not in self._pages:
@@ -244,13 +275,20 @@ class Window(QWidget):
             discover.chat_asked.connect(self._on_model_chat_asked)
             discover.downloads_asked.connect(self.downloads_panel.open)
             discover.library_asked.connect(self._on_library_asked)
+            discover.convert_asked.connect(self._on_convert_asked)
             discover.said.connect(self.say_status)
             return discover
         if name == "library":
             library = LibraryPage(self._services)
             library.chat_asked.connect(self._on_profile_chat_asked)
             library.said.connect(self.say_status)
+            library.quantize_asked.connect(self._on_quantize_asked)
             return library
+        if name == "lab":
+            lab = LabPage(self._services)
+            lab.chat_asked.connect(self._on_model_chat_asked)
+            lab.library_asked.connect(self._on_library_model_asked)
+            return lab
         return SettingsPage(self._services)
 
     def _show_model(self, fraction: float = 0.0) -> None:
@@ -292,6 +330,24 @@ class Window(QWidget):
 
     def _on_library_asked(self) -> None:
         self.show_page("library")
+
+    def _on_library_model_asked(self, model: LibraryModel) -> None:
+        self.show_page("library")
+        self.library_page.open_model(model.path)
+
+    def _on_quantize_asked(self, model: LibraryModel) -> None:
+        self.show_page("lab")
+        self.lab_page.open_quantize(model)
+
+    def _on_convert_asked(self, repository: str) -> None:
+        self.show_page("lab")
+        self.lab_page.open_convert(repository)
+
+    def _on_lab_succeeded(self, entry: Entry) -> None:
+        self.say_status(say(text("{title}: done.", title=entry.task.title)))
+        library = self._pages.get("library")
+        if isinstance(library, LibraryPage):
+            library.refresh()
 
     def _on_discover_asked(self, repository: str) -> None:
         self.show_page("discover")

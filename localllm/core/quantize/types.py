@@ -7,7 +7,7 @@ divide by 256, measured with dry runs; what a certain model gets, only its own p
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from localllm.errors import UsageError
@@ -43,7 +43,7 @@ class QuantType:
     number: int
     bits: float
     imatrix: ImatrixRule
-    description: Text
+    description: Text = field(hash=False)
     copies: bool = False
 
 

@@ -51,12 +51,14 @@ class DiscoverPage(QWidget):
         chat_asked: A model on this disk is wanted. arg: `LibraryModel`.
         downloads_asked: The downloads are to be shown.
         library_asked: Models are to be deleted, to make room.
+        convert_asked: GGUF is to be made of a repository. arg: its name.
         said: Something happened that is worth a word. arg: a sentence.
     """
 
     chat_asked = Signal(object)
     downloads_asked = Signal()
     library_asked = Signal()
+    convert_asked = Signal(str)
     said = Signal(str)
 
     def __init__(self, services: Services) -> None:
@@ -148,6 +150,7 @@ class DiscoverPage(QWidget):
         self.view.selectionModel().currentChanged.connect(self._on_current_changed)
         detail.page_asked.connect(self._open_page)
         detail.link_asked.connect(self._ask_link)
+        detail.convert_asked.connect(self._on_convert)
         detail.offers.download_asked.connect(self._on_download)
         detail.offers.chat_asked.connect(self.chat_asked)
         detail.offers.downloads_asked.connect(self.downloads_asked)
@@ -349,6 +352,10 @@ class DiscoverPage(QWidget):
             place = Place(self._services.paths.models, replace=older)
             request = request_of(opened.repository, opened.offers, offer, place)
             self._services.downloads.add(request, self._on_not_added)
+
+    def _on_convert(self) -> None:
+        if self.detail.opened is not None:
+            self.convert_asked.emit(self.detail.opened.repository.id)
 
     def _on_not_added(self, error: Exception) -> None:
         if isinstance(error, NotEnoughDisk):

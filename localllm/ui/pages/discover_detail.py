@@ -16,6 +16,7 @@ from localllm.ui.widgets.basics import (
     ElidedLabel,
     PageBody,
     ScrollArea,
+    make_button,
     make_label,
     make_link,
     make_pill,
@@ -41,10 +42,12 @@ class DiscoverDetail(QWidget):
     Signals:
         page_asked: A page is to be opened in the browser. arg: its address.
         link_asked: A link of the card was clicked. arg: its address.
+        convert_asked: GGUF is to be made of its checkpoint.
     """
 
     page_asked = Signal(str)
     link_asked = Signal(str)
+    convert_asked = Signal()
 
     def __init__(self, theme: Theme, downloads: Downloads) -> None:
         super().__init__()
@@ -160,7 +163,9 @@ class DiscoverDetail(QWidget):
         self._empty = make_label(role="muted", wrap=True)
         self._no_card = make_label(role="muted", wrap=True)
         names = (self.tr("Files"), self.tr("Model card"))
-        parts = ((self._empty, self.offers), (self._no_card, self.card))
+        self._convert = make_button(self.tr("Convert…"), primary=True)
+        self._convert.clicked.connect(self.convert_asked)
+        parts = ((self._empty, self._convert, self.offers), (self._no_card, self.card))
         self._areas = tuple(self._area(name, widgets) for name, widgets in zip(names, parts, strict=True))
         for area in self._areas:
             self._stack.addWidget(area)
@@ -209,7 +214,14 @@ class DiscoverDetail(QWidget):
 
     def _show_obstacle(self, opened: Opened) -> None:
         words = ""
-        if not opened.offers.models:
+        convertible = not opened.offers.models and _is_checkpoint(opened.repository)
+        self._convert.setVisible(convertible)
+        if convertible:
+            words = self.tr(
+                "This repository has no GGUF model, but a checkpoint that GGUF can be made of here, if its "
+                "architecture is known."
+            )
+        elif not opened.offers.models:
             words = self.tr("This repository has no GGUF model.")
         elif opened.model is not None:
             words = self.tr(
@@ -288,3 +300,10 @@ class DiscoverDetail(QWidget):
             path = address.removeprefix("./").lstrip("/")
             address = f"{repository.page}/blob/{repository.commit}/{path}"
         self.link_asked.emit(address)
+
+
+def _is_checkpoint(repository: Repository) -> bool:
+    """Whether a repository holds a model, or an adapter, in Hugging Face format."""
+    names = {file.name for file in repository.files}
+    configured = "config.json" in names or "adapter_config.json" in names
+    return configured and any(name.endswith(".safetensors") for name in names)

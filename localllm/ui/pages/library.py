@@ -48,10 +48,12 @@ class LibraryPage(QWidget):
 
     Signals:
         chat_asked: args: `LibraryModel`, `LoadProfile` or None.
+        quantize_asked: A smaller copy of a model is wanted. arg: `LibraryModel`.
         said: arg: a passing sentence.
     """
 
     chat_asked = Signal(object, object)
+    quantize_asked = Signal(object)
     said = Signal(str)
 
     def __init__(self, services: Services) -> None:
@@ -106,6 +108,11 @@ class LibraryPage(QWidget):
         library = self._services.library
         reactions = Reactions(succeeded=self._on_measured, failed=self._on_failed)
         self._measuring = self._services.jobs.run(lambda _progress: measure(library), reactions)
+
+    def open_model(self, path: Path) -> None:
+        """Choose a model in the list."""
+        self.show_list()
+        self.list.select(str(path))
 
     def offer_import(self, files: list[Path]) -> None:
         """Ask how files are to be taken in; folders are looked through where they are."""
@@ -221,6 +228,7 @@ class LibraryPage(QWidget):
     def _connect_detail(self) -> None:
         detail, profiles = self.detail, self.detail.profiles
         detail.chat_asked.connect(lambda: self._chat(None))
+        detail.quantize_asked.connect(lambda: self._with_model(self.quantize_asked.emit))
         detail.verify_asked.connect(lambda: self._with_model(self.acts.verify))
         detail.source_asked.connect(lambda: self._with_model(self.acts.check_source))
         detail.remove_asked.connect(self._on_remove_asked)

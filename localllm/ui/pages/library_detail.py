@@ -36,12 +36,13 @@ class LibraryDetail(QWidget):
     """Shows one model; the page does the work.
 
     Signals:
-        chat_asked, verify_asked, folder_asked, source_asked, export_asked, remove_asked: of the model that
-            is shown.
+        chat_asked, quantize_asked, verify_asked, folder_asked, source_asked, export_asked, remove_asked: of
+            the model that is shown.
         favourite_asked: arg: whether it is to be one.
     """
 
     chat_asked = Signal()
+    quantize_asked = Signal()
     verify_asked = Signal()
     folder_asked = Signal()
     source_asked = Signal()
@@ -89,6 +90,7 @@ class LibraryDetail(QWidget):
         self._star.set_name(self.tr("No longer a favourite") if favourite else self.tr("Make it a favourite"))
         usable = model.problem is None
         self._chat.setEnabled(usable)
+        self._quantize_action.setEnabled(usable)
         self._reason.setVisible(not usable)
         self._reason.setText(say(model.problem) if model.problem is not None else "")
         self._remove_action.setEnabled(not model.starter)
@@ -123,6 +125,7 @@ class LibraryDetail(QWidget):
         usable = self.model is not None and self.model.problem is None
         menu.addAction(self.tr("Chat"), self.chat_asked.emit).setEnabled(usable)
         menu.addAction(self._star.accessibleName(), self._on_star)
+        menu.addAction(self.tr("Quantize…"), self.quantize_asked.emit).setEnabled(usable)
         menu.addAction(self.tr("Verify"), self.verify_asked.emit)
         menu.addAction(self.tr("Show in folder"), self.folder_asked.emit)
         comparing = menu.addAction(self.tr("Compare with its source"), self.source_asked.emit)
@@ -190,6 +193,7 @@ class LibraryDetail(QWidget):
         more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         more.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         menu = QMenu(more)
+        self._quantize_action = menu.addAction(self.tr("Quantize…"), self.quantize_asked.emit)
         menu.addAction(self.tr("Export Modelfile…"), self.export_asked.emit)
         self._source_action = menu.addAction(self.tr("Compare with its source"), self.source_asked.emit)
         self._remove_action = menu.addAction(self.tr("Remove…"), self.remove_asked.emit)

@@ -1,0 +1,133 @@
+"""The Lab page: convert checkpoints, quantize models, measure what it cost; beside it the list of work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QTabBar, QVBoxLayout, QWidget
+
+from localllm.ui.pages.lab_convert import ConvertPanel
+from localllm.ui.pages.lab_quantize import QuantizePanel
+from localllm.ui.pages.lab_work import WorkPanel
+from localllm.ui.widgets.basics import make_card, make_label
+from localllm.ui.widgets.two_parts import TwoParts
+
+if TYPE_CHECKING:
+    from PySide6.QtGui import QDragEnterEvent, QDropEvent
+
+    from localllm.core.library import LibraryModel
+    from localllm.ui.services import Services
+
+CONVERT, QUANTIZE, QUALITY = range(3)
+_TURN_AT = 860  # pixels from which the work is beside the panel
+_WORK_WIDTH = 300
+
+
+class LabPage(QWidget):
+    """A tab for each kind of work.
+
+    Signals:
+        chat_asked: A model that was made is wanted. arg: `LibraryModel`.
+        library_asked: It is to be shown in the library. arg: `LibraryModel`.
+    """
+
+    chat_asked = Signal(object)
+    library_asked = Signal(object)
+
+    def __init__(self, services: Services) -> None:
+        super().__init__()
+        self._services = services
+        self.setAcceptDrops(True)
+        self.setAccessibleName(self.tr("Lab"))
+        self.convert = ConvertPanel(services)
+        self.quantize = QuantizePanel(services)
+        self.work = WorkPanel(services.theme, services.lab, quality=False)
+        self._build()
+        self.tabs.currentChanged.connect(self._stack.setCurrentIndex)
+        self.work.chat_asked.connect(self.chat_asked)
+        self.work.library_asked.connect(self.library_asked)
+        self.work.quantize_asked.connect(self.open_quantize)
+        services.lab.succeeded.connect(self._on_succeeded)
+
+    def setFocus(self) -> None:
+        """Let the person go on in the panel that is shown."""
+        panel = self._stack.currentWidget()
+        if panel is not None:
+            panel.setFocus()
+
+    def open_quantize(self, model: LibraryModel) -> None:
+        """Let a model be quantized."""
+        self.tabs.setCurrentIndex(QUANTIZE)
+        self.quantize.open_model(model.path)
+        self.quantize.setFocus()
+
+    def open_convert(self, words: str) -> None:
+        """Look over a checkpoint: a folder or a repository."""
+        self.tabs.setCurrentIndex(CONVERT)
+        self.convert.open_source(words)
+        self.convert.setFocus()
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """Take a checkpoint's folder, or a GGUF file."""
+        if _dropped(event) is not None:
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        """Look over a folder, or offer to quantize a file."""
+        path = _dropped(event)
+        if path is None:
+            return
+        event.acceptProposedAction()
+        if path.is_dir():
+            self.open_convert(str(path))
+        else:
+            self.tabs.setCurrentIndex(QUANTIZE)
+            self.quantize.open_model(path)
+
+    def _build(self) -> None:
+        head = QHBoxLayout()
+        head.setSpacing(16)
+        head.addWidget(make_label(self.tr("Lab"), "title"))
+        head.addWidget(self._build_tabs(), 0, Qt.AlignmentFlag.AlignBottom)
+        head.addStretch(1)
+        self._stack = QStackedWidget()
+        self._stack.addWidget(self.convert)
+        self._stack.addWidget(self.quantize)
+        card = make_card()
+        inside = QVBoxLayout(card)
+        inside.setContentsMargins(14, 12, 8, 12)
+        inside.addWidget(self.work)
+        card.setMinimumWidth(260)
+        card.setMinimumHeight(120)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(20, 14, 20, 14)
+        column.setSpacing(10)
+        column.addLayout(head)
+        parts = TwoParts(self._stack, card, turn_at=_TURN_AT, shares=(5, 2), beside=_WORK_WIDTH)
+        column.addWidget(parts, 1)
+
+    def _build_tabs(self) -> QTabBar:
+        self.tabs = QTabBar()
+        self.tabs.setAccessibleName(self.tr("What the Lab can do"))
+        self.tabs.setDrawBase(False)
+        self.tabs.setExpanding(False)
+        for words, tip in (
+            (self.tr("Convert"), self.tr("Make GGUF from a checkpoint in Hugging Face format")),
+            (self.tr("Quantize"), self.tr("Make a model smaller, with fewer bits for each weight")),
+        ):
+            self.tabs.setTabToolTip(self.tabs.addTab(words), tip)
+        return self.tabs
+
+    def _on_succeeded(self) -> None:
+        if self.quantize.isVisible():
+            self.quantize.list_models()
+
+
+def _dropped(event: QDropEvent) -> Path | None:
+    """Return what is dropped, if it is one folder or one GGUF file."""
+    paths = [Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile()]
+    if len(paths) == 1 and (paths[0].is_dir() or paths[0].suffix.lower() == ".gguf"):
+        return paths[0]
+    return None

@@ -1,0 +1,425 @@
+"""The Lab's Convert panel: a checkpoint from a folder or the Hub, looked over first, then made into GGUF."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QFileDialog,
+    QGridLayout,
+    QHBoxLayout,
+    QLineEdit,
+    QVBoxLayout,
+    QWidget,
+)
+
+from localllm.core.quantize.types import TYPES
+from localllm.texts import Bytes, Text, plural, text
+from localllm.ui.errors import sentences_of
+from localllm.ui.jobs import Job, Reactions
+from localllm.ui.pages.lab_convert_jobs import (
+    AdapterFound,
+    Checkpoint,
+    adapter_task,
+    convert_task,
+    look_over,
+)
+from localllm.ui.translation import say
+from localllm.ui.widgets.action_rows import ActionRow, ActionRows
+from localllm.ui.widgets.activity import ActivityLine
+from localllm.ui.widgets.basics import PageBody, ScrollArea, make_button, make_card, make_label
+from localllm.ui.widgets.patient import PatientComboBox
+from localllm.ui.widgets.two_parts import TwoParts
+
+if TYPE_CHECKING:
+    from localllm.core.convert.plan import OutputType
+    from localllm.core.lora.conversion import AdapterType
+    from localllm.core.quantize.types import QuantType
+    from localllm.ui.services import Services
+
+_TURN_AT = 700  # pixels
+_QUANTIZED = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "IQ4_XS", "Q3_K_M")
+_SPARE_DISK = 512 << 20  # bytes that stay free, as the converter has it
+
+
+class ConvertPanel(QWidget):
+    """Looks over what is named, and starts the work."""
+
+    def __init__(self, services: Services) -> None:
+        super().__init__()
+        self._services = services
+        self._looking: Job | None = None
+        self._asked: tuple[str, str] = ("", "")
+        self.form = ConvertForm()
+        self.plan = ConvertPlan()
+        self._build()
+        self.form.look_asked.connect(self.look)
+        self.form.words.textEdited.connect(self._on_edited)
+        self.form.types.currentIndexChanged.connect(self._on_type_changed)
+        self.plan.start_asked.connect(self.start)
+
+    def setFocus(self) -> None:
+        """Let the person name a checkpoint."""
+        self.form.words.setFocus()
+
+    def open_source(self, words: str) -> None:
+        """Look over a folder or a repository."""
+        self.form.words.setText(words)
+        self.look()
+
+    def look(self) -> None:
+        """Look over what is named."""
+        words, wanted, services = self.form.source, self.form.output_type, self._services
+        if self._looking is not None:
+            self._looking.cancel()
+            self._looking = None
+        if not words:
+            self.plan.show_nothing()
+            return
+        self._asked = (words, wanted)
+        self.plan.show_waiting()
+        reactions = Reactions(succeeded=self._on_found, failed=self._on_refused)
+        self._looking = services.jobs.run(
+            lambda progress: look_over(services, words, wanted, progress), reactions
+        )
+
+    def start(self) -> None:
+        """Put what was looked over on the list of work."""
+        found = self.plan.found
+        if isinstance(found, Checkpoint):
+            self._services.lab.start(convert_task(self._services, found, self.form.kinds))
+        elif found is not None:
+            wanted = self.form.output_type
+            kind: AdapterType = wanted if wanted in ("f16", "bf16", "q8_0") else "f32"
+            self._services.lab.start(adapter_task(self._services, found, self.plan.base.text().strip(), kind))
+
+    def _build(self) -> None:
+        body = PageBody()
+        inside = QVBoxLayout(body)
+        inside.setContentsMargins(0, 0, 0, 0)
+        inside.addWidget(self.form)
+        card, foot = make_card(), PageBody()
+        below = QVBoxLayout(foot)
+        below.setContentsMargins(0, 0, 0, 0)
+        below.addWidget(self.plan)
+        edge = QVBoxLayout(card)
+        edge.setContentsMargins(1, 1, 1, 1)
+        edge.addWidget(ScrollArea(self.tr("What it will give"), foot))
+        form = ScrollArea(self.tr("What is to be converted"), body)
+        form.setMinimumWidth(380)
+        card.setMinimumWidth(250)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(TwoParts(form, card, turn_at=_TURN_AT, shares=(3, 2)))
+
+    def _on_found(self, found: Checkpoint | AdapterFound) -> None:
+        if self.sender() is self._looking:
+            self._looking = None
+            self.form.show_adapter(adapter=isinstance(found, AdapterFound))
+            self.plan.show_found(found)
+
+    def _on_refused(self, error: Exception) -> None:
+        if self.sender() is self._looking:
+            self._looking = None
+            self.plan.show_problem(error)
+
+    def _on_edited(self) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
+            self._looking = None
+        self.plan.show_nothing()
+
+    def _on_type_changed(self) -> None:
+        if self._asked == (self.form.source, self.form.output_type) or not self._asked[0]:
+            return
+        if not isinstance(self.plan.found, AdapterFound):
+            self.look()
+
+
+class ConvertForm(QWidget):
+    """What a person chooses.
+
+    Signals:
+        look_asked: What is named is to be looked over.
+    """
+
+    look_asked = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 8, 0)
+        column.setSpacing(8)
+        column.addWidget(make_label(self.tr("Checkpoint"), "caption"))
+        column.addLayout(self._build_source())
+        column.addSpacing(4)
+        column.addWidget(make_label(self.tr("Weights become"), "caption"))
+        column.addWidget(self._build_types())
+        self._explained = make_label(
+            self.tr(
+                "“As they are” is right nearly always: nothing is lost, and everything smaller can be made "
+                "from it."
+            ),
+            "small",
+            wrap=True,
+        )
+        column.addWidget(self._explained)
+        column.addSpacing(4)
+        self._then = QWidget()
+        inside = QVBoxLayout(self._then)
+        inside.setContentsMargins(0, 0, 0, 0)
+        inside.setSpacing(8)
+        inside.addWidget(make_label(self.tr("Then quantize it to"), "caption"))
+        inside.addLayout(self._build_kinds())
+        inside.addWidget(
+            make_label(
+                self.tr("For other types and importance matrices use Quantize, when it is converted."),
+                "small",
+                wrap=True,
+            )
+        )
+        column.addWidget(self._then)
+        column.addStretch(1)
+
+    @property
+    def source(self) -> str:
+        """What is named: a folder or a repository."""
+        return self.words.text().strip()
+
+    @property
+    def output_type(self) -> OutputType:
+        """What most weights become."""
+        return cast("OutputType", self.types.currentData())
+
+    @property
+    def kinds(self) -> list[QuantType]:
+        """What the result is to be quantized to."""
+        return [TYPES[name] for name, box in self._kinds.items() if box.isChecked()]
+
+    def choose_kind(self, name: str) -> None:
+        """Have the result quantized to a type."""
+        self._kinds[name].setChecked(True)
+
+    def show_adapter(self, *, adapter: bool) -> None:
+        """Offer only what there is for an adapter, or all."""
+        self._then.setVisible(not adapter)
+
+    def _build_source(self) -> QVBoxLayout:
+        self.words = QLineEdit()
+        self.words.setPlaceholderText(self.tr("A folder, “owner/name” on the Hub, or an address"))
+        self.words.setAccessibleName(self.tr("A folder, “owner/name” on the Hub, or an address"))
+        self.words.setClearButtonEnabled(True)
+        self.words.setMaxLength(2000)
+        self.words.setMinimumHeight(self.words.fontMetrics().lineSpacing() + 12)
+        self.words.returnPressed.connect(self.look_asked)
+        self.choose = make_button(self.tr("Choose folder…"))
+        self.choose.clicked.connect(self._choose_folder)
+        self.look = make_button(self.tr("Look it over"))
+        self.look.clicked.connect(self.look_asked)
+        row = QHBoxLayout()
+        row.addWidget(self.choose)
+        row.addWidget(self.look)
+        row.addStretch(1)
+        column = QVBoxLayout()
+        column.setSpacing(6)
+        column.addWidget(self.words)
+        column.addLayout(row)
+        column.addWidget(
+            make_label(
+                self.tr(
+                    "A model in Hugging Face format: safetensors, config.json and a tokenizer; or a LoRA "
+                    "adapter of PEFT. A folder can be dropped here, too."
+                ),
+                "small",
+                wrap=True,
+            )
+        )
+        return column
+
+    def _build_types(self) -> PatientComboBox:
+        self.types = PatientComboBox()
+        self.types.setAccessibleName(self.tr("Weights become"))
+        for words, kind in (
+            (self.tr("As they are (BF16 or F16)"), "auto"),
+            ("BF16", "bf16"),
+            ("F16", "f16"),
+            (self.tr("F32: twice as large, for further work"), "f32"),
+            (self.tr("Q8_0: half as large, nearly as good"), "q8_0"),
+            (self.tr("TQ1_0: BitNet models only"), "tq1_0"),
+            (self.tr("TQ2_0: BitNet models only, faster"), "tq2_0"),
+        ):
+            self.types.addItem(words, kind)
+        return self.types
+
+    def _build_kinds(self) -> QGridLayout:
+        self._kinds: dict[str, QCheckBox] = {}
+        grid = QGridLayout()
+        for place, name in enumerate(_QUANTIZED):
+            box = self._kinds[name] = QCheckBox(name)
+            box.setAccessibleName(say(text("Then quantize it to {type}", type=name)))
+            box.setToolTip(say(TYPES[name].description))
+            grid.addWidget(box, place // 3, place % 3)
+        grid.setColumnStretch(3, 1)
+        return grid
+
+    def _choose_folder(self) -> None:
+        dialog = QFileDialog(self, self.tr("Choose a checkpoint's folder"))
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.setFileMode(QFileDialog.FileMode.Directory)
+        dialog.setOption(QFileDialog.Option.ShowDirsOnly)
+        dialog.fileSelected.connect(self._on_folder_chosen)
+        dialog.open()
+
+    def _on_folder_chosen(self, path: str) -> None:
+        self.words.setText(str(Path(path)))
+        self.look_asked.emit()
+
+
+class ConvertPlan(QWidget):
+    """What a conversion will give, and the button that starts it.
+
+    Signals:
+        start_asked: It is to be done.
+    """
+
+    start_asked = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: Checkpoint | AdapterFound | None = None
+        self._title = make_label(role="heading", wrap=True)
+        self._words = make_label(wrap=True)
+        self._waiting = ActivityLine()
+        self.rows = ActionRows(self.tr("What is to be known of the checkpoint"))
+        self.base = QLineEdit()
+        self.base.setPlaceholderText(self.tr("The model's folder, or “owner/name”"))
+        self.base.setAccessibleName(self.tr("The model that the adapter was made for"))
+        self.base.setMinimumHeight(self.base.fontMetrics().lineSpacing() + 12)
+        self._base_words = make_label(
+            self.tr("The model that it was made for; only its config.json is needed."), "small", wrap=True
+        )
+        self.start = make_button(self.tr("Convert"), primary=True)
+        self.start.clicked.connect(self.start_asked)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(16, 14, 16, 14)
+        column.setSpacing(8)
+        column.addWidget(make_label(self.tr("What it will give"), "caption"))
+        for widget in (self._title, self._words, self._waiting, self._base_words, self.base, self.rows):
+            column.addWidget(widget)
+        column.addWidget(self.start)
+        column.addStretch(1)
+        self.show_nothing()
+
+    @property
+    def words(self) -> str:
+        """What it says."""
+        rows = (row.sentence for row in self.rows.rows)
+        return " ".join([self._title.text(), self._words.text(), *rows])
+
+    def show_nothing(self) -> None:
+        """Say how it goes."""
+        self._clear()
+        self._words.setText(
+            self.tr(
+                "Name a checkpoint. You will see what it becomes and the room it takes, before anything is "
+                "written or downloaded. No program of a repository is ever run."
+            )
+        )
+        self._words.show()
+
+    def show_waiting(self) -> None:
+        """Say that it is being looked over."""
+        self._clear()
+        self._waiting.show_waiting(self.tr("Looking it over…"))
+
+    def show_problem(self, error: Exception) -> None:
+        """Say why it cannot be converted."""
+        self._clear()
+        sentences = sentences_of(error)
+        self._title.setText(sentences[0])
+        self._words.setText(" ".join(sentences[1:]))
+        self._title.show()
+        self._words.setVisible(len(sentences) > 1)
+
+    def show_found(self, found: Checkpoint | AdapterFound) -> None:
+        """Show what was found."""
+        self._clear()
+        self.found = found
+        self.start.setEnabled(True)
+        if isinstance(found, AdapterFound):
+            self._title.setText(say(text("{name}: a LoRA adapter", name=found.name)))
+            self._words.setText(
+                self.tr("It becomes a GGUF adapter, which changes how its model answers in a chat.")
+            )
+            self.base.setText(found.base)
+            self.base.show()
+            self._base_words.show()
+        else:
+            self._show_checkpoint(found)
+        for widget in (self._title, self._words, self.start):
+            widget.show()
+
+    def _show_checkpoint(self, found: Checkpoint) -> None:
+        made = found.preview
+        need = made.size + found.room
+        self._title.setText(found.target.name)
+        lines = [
+            text(
+                "{size} as {type}, {count} tensors",
+                size=Bytes(made.size),
+                type=made.output_type,
+                count=made.tensors,
+            ),
+            text("Architecture: {name} ({class_name})", name=made.architecture, class_name=made.model_class),
+            text("Disk: {need} needed, {free} free", need=Bytes(need), free=Bytes(found.free)),
+        ]
+        if found.download:
+            lines.insert(
+                2,
+                text(
+                    "{size} will be downloaded; at most {room} of it lie on the disk at once.",
+                    size=Bytes(found.download),
+                    room=Bytes(found.room),
+                ),
+            )
+        self._words.setText("\n".join(say(line) for line in lines))
+        rows = [ActionRow(say(sentence)) for sentence in _remarks(found)]
+        if found.free < need + _SPARE_DISK:
+            rows.append(ActionRow(self.tr("There is not enough room on the disk for it.")))
+            self.start.setEnabled(False)
+        if found.target.exists():
+            rows.append(ActionRow(self.tr("A file of this name is there already: it was converted before.")))
+            self.start.setEnabled(False)
+        self.rows.show_rows(rows)
+
+    def _clear(self) -> None:
+        self.found = None
+        self._waiting.hide()
+        self.rows.show_rows(())
+        for widget in (self._title, self._words, self._base_words, self.base, self.start):
+            widget.hide()
+
+
+def _remarks(found: Checkpoint) -> list[Text]:
+    made = found.preview
+    said: list[Text] = []
+    if made.quantization:
+        said.append(
+            text("The weights are quantized ({method}); they will be restored.", method=made.quantization)
+        )
+    if made.code:
+        names = ", ".join(made.code[:3])
+        said.append(text("The repository's own program ({file}) is not needed and not run.", file=names))
+    if made.fallbacks:
+        said.append(
+            plural(
+                len(made.fallbacks),
+                "{count} tensor is stored as F16: its rows do not divide into blocks of {type}.",
+                "{count} tensors are stored as F16: their rows do not divide into blocks of {type}.",
+                type=made.output_type,
+            )
+        )
+    return said
