@@ -53,7 +53,7 @@ def explain_figures(figures: Figures) -> tuple[Meaning, ...]:
         Meaning(
             text("Perplexity"),
             with_error(figures.ppl, 4),
-            text("among about so many tokens it wavers at each; to be compared on this very text only"),
+            text("as unsure as if it chose among so many tokens each time; comparable on this text only"),
         )
     ]
     if figures.comparison:
@@ -145,7 +145,7 @@ def _ratio_meaning(ratio: Estimated) -> Text:
         return text("no difference beyond its error")
     if ratio.value < 0:
         return text("lower than the reference's")
-    return text("about {percent} % more wavering", percent=Number(100 * ratio.value, 2))
+    return text("about {percent} % higher", percent=Number(100 * ratio.value, 2))
 
 
 def _step(steps: tuple[tuple[float, Text], ...], value: float) -> Text:
