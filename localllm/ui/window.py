@@ -283,11 +283,13 @@ class Window(QWidget):
             library.chat_asked.connect(self._on_profile_chat_asked)
             library.said.connect(self.say_status)
             library.quantize_asked.connect(self._on_quantize_asked)
+            library.quality_asked.connect(self._on_quality_asked)
             return library
         if name == "lab":
             lab = LabPage(self._services)
             lab.chat_asked.connect(self._on_model_chat_asked)
             lab.library_asked.connect(self._on_library_model_asked)
+            lab.said.connect(self.say_status)
             return lab
         return SettingsPage(self._services)
 
@@ -338,6 +340,10 @@ class Window(QWidget):
     def _on_quantize_asked(self, model: LibraryModel) -> None:
         self.show_page("lab")
         self.lab_page.open_quantize(model)
+
+    def _on_quality_asked(self, model: LibraryModel) -> None:
+        self.show_page("lab")
+        self.lab_page.open_quality(model)
 
     def _on_convert_asked(self, repository: str) -> None:
         self.show_page("lab")

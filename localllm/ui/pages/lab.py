@@ -9,6 +9,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QTabBar, QVBoxLayout, QWidget
 
 from localllm.ui.pages.lab_convert import ConvertPanel
+from localllm.ui.pages.lab_quality import QualityPanel
 from localllm.ui.pages.lab_quantize import QuantizePanel
 from localllm.ui.pages.lab_work import WorkPanel
 from localllm.ui.widgets.basics import make_card, make_label
@@ -31,10 +32,12 @@ class LabPage(QWidget):
     Signals:
         chat_asked: A model that was made is wanted. arg: `LibraryModel`.
         library_asked: It is to be shown in the library. arg: `LibraryModel`.
+        said: arg: a passing sentence.
     """
 
     chat_asked = Signal(object)
     library_asked = Signal(object)
+    said = Signal(str)
 
     def __init__(self, services: Services) -> None:
         super().__init__()
@@ -43,13 +46,25 @@ class LabPage(QWidget):
         self.setAccessibleName(self.tr("Lab"))
         self.convert = ConvertPanel(services)
         self.quantize = QuantizePanel(services)
-        self.work = WorkPanel(services.theme, services.lab, quality=False)
+        self._quality: QualityPanel | None = None
+        self.work = WorkPanel(services)
         self._build()
-        self.tabs.currentChanged.connect(self._stack.setCurrentIndex)
+        self.tabs.currentChanged.connect(self._on_tab_changed)
         self.work.chat_asked.connect(self.chat_asked)
         self.work.library_asked.connect(self.library_asked)
         self.work.quantize_asked.connect(self.open_quantize)
+        self.work.quality_asked.connect(self.open_quality)
         services.lab.succeeded.connect(self._on_succeeded)
+
+    @property
+    def quality(self) -> QualityPanel:
+        """The Quality panel, made when first asked for."""
+        if self._quality is None:
+            self._quality = QualityPanel(self._services)
+            self._quality.chat_asked.connect(self.chat_asked)
+            self._quality.said.connect(self.said)
+            self._stack.addWidget(self._quality)
+        return self._quality
 
     def setFocus(self) -> None:
         """Let the person go on in the panel that is shown."""
@@ -62,6 +77,12 @@ class LabPage(QWidget):
         self.tabs.setCurrentIndex(QUANTIZE)
         self.quantize.open_model(model.path)
         self.quantize.setFocus()
+
+    def open_quality(self, model: LibraryModel) -> None:
+        """Let it be measured what a model lost."""
+        self.tabs.setCurrentIndex(QUALITY)
+        self.quality.open_model(model)
+        self.quality.setFocus()
 
     def open_convert(self, words: str) -> None:
         """Look over a checkpoint: a folder or a repository."""
@@ -90,8 +111,7 @@ class LabPage(QWidget):
         head = QHBoxLayout()
         head.setSpacing(16)
         head.addWidget(make_label(self.tr("Lab"), "title"))
-        head.addWidget(self._build_tabs(), 0, Qt.AlignmentFlag.AlignBottom)
-        head.addStretch(1)
+        head.addWidget(self._build_tabs(), 1, Qt.AlignmentFlag.AlignBottom)
         self._stack = QStackedWidget()
         self._stack.addWidget(self.convert)
         self._stack.addWidget(self.quantize)
@@ -113,12 +133,18 @@ class LabPage(QWidget):
         self.tabs.setAccessibleName(self.tr("What the Lab can do"))
         self.tabs.setDrawBase(False)
         self.tabs.setExpanding(False)
+        self.tabs.setUsesScrollButtons(False)  # there is room for all of them
         for words, tip in (
             (self.tr("Convert"), self.tr("Make GGUF from a checkpoint in Hugging Face format")),
             (self.tr("Quantize"), self.tr("Make a model smaller, with fewer bits for each weight")),
+            (self.tr("Quality"), self.tr("Measure what a model lost against the one it was made from")),
         ):
             self.tabs.setTabToolTip(self.tabs.addTab(words), tip)
         return self.tabs
+
+    def _on_tab_changed(self, tab: int) -> None:
+        panels = {CONVERT: self.convert, QUANTIZE: self.quantize}
+        self._stack.setCurrentWidget(panels.get(tab) or self.quality)
 
     def _on_succeeded(self) -> None:
         if self.quantize.isVisible():

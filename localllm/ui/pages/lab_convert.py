@@ -89,6 +89,7 @@ class ConvertPanel(QWidget):
     def start(self) -> None:
         """Put what was looked over on the list of work."""
         found = self.plan.found
+        self.plan.start.setEnabled(False)  # until something else is named
         if isinstance(found, Checkpoint):
             self._services.lab.start(convert_task(self._services, found, self.form.kinds))
         elif found is not None:
@@ -252,6 +253,7 @@ class ConvertForm(QWidget):
             (self.tr("TQ2_0: BitNet models only, faster"), "tq2_0"),
         ):
             self.types.addItem(words, kind)
+        self.types.setMinimumHeight(self.types.fontMetrics().lineSpacing() + 12)
         return self.types
 
     def _build_kinds(self) -> QGridLayout:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
-from localllm.core.quantize.naming import result_name
 from localllm.core.quantize.remarks import remarks
 from localllm.texts import Bytes, Number, text
 from localllm.ui.errors import sentences_of
@@ -89,14 +88,14 @@ class PlanPanel(QWidget):
     def show_foreseen(self, foreseen: Foreseen) -> None:
         """Show what would be made."""
         plan = foreseen.plan
-        if plan is None:
+        if plan is None or foreseen.target is None:
             if foreseen.error is not None:
                 self.show_problem(foreseen.error)
             return
         self._clear()
         self.foreseen = foreseen
         source = sum(header.file_size for header in plan.source.headers)
-        self._title.setText(result_name(plan.source, plan.wish.type, len(plan.wish.prune_layers)))
+        self._title.setText(foreseen.target.name)
         size = text(
             "{size}, {bits} bits per weight; now {source}",
             size=Bytes(plan.size),

@@ -103,6 +103,7 @@ class QuantizePanel(QWidget):
         foreseen, model = self.plan.foreseen, self.form.model
         if foreseen is not None and model is not None:
             self._services.lab.start(quantize_task(self._services, model.name, foreseen.order))
+            self.plan.start.setEnabled(False)  # until something else is wanted
 
     def _build(self) -> None:
         body = PageBody()
@@ -164,7 +165,7 @@ class QuantizePanel(QWidget):
         if self.form.aim == "type":
             self._known[foreseen.asked] = foreseen
             self._show_size(foreseen)
-        if foreseen.asked == self._asked:
+        if foreseen.asked == self._asked and self.plan.foreseen != foreseen:
             self.plan.show_foreseen(foreseen)
 
     def _on_not_foreseen(self, error: Exception) -> None:

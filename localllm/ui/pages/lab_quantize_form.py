@@ -162,6 +162,8 @@ class QuantizeForm(QWidget):
         column.addWidget(Disclosure(self.tr("Single tensors"), self._build_tensors()))
         column.addWidget(Disclosure(self.tr("Leave layers out"), self._build_pruning()))
         column.addStretch(1)
+        for control in (self.model_box, self.imatrix, self.budget, self.tokens, self.leave_out, self.layers):
+            control.setMinimumHeight(control.fontMetrics().lineSpacing() + 12)
 
     def _build_model(self) -> QWidget:
         self.model_box = PatientComboBox()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from localllm.core.downloads.space import free_bytes
 from localllm.core.quantize.fit_to_size import FittedPlan
 from localllm.core.quantize.job import Quantizer
+from localllm.core.quantize.naming import free_name, result_name
 from localllm.core.quantize.order import carry_out, foresee
 from localllm.core.quantize.pruning import WARNING
 from localllm.core.quantize.source import open_source
@@ -19,6 +20,7 @@ from localllm.ui.lab_work import Outcome, Task
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from localllm.core.quantize.order import Order
     from localllm.core.quantize.plan import QuantizePlan
@@ -34,6 +36,7 @@ class Foreseen:
         asked: The order as it was asked; `order` has its budget.
         plan: None if it is not possible; `error` says why.
         fitted: The same where a budget was given.
+        target: The file that would be written.
         free: Bytes on the disk of the models folder.
     """
 
@@ -42,6 +45,7 @@ class Foreseen:
     plan: QuantizePlan | None = None
     fitted: FittedPlan | None = None
     error: LocalLLMError | None = None
+    target: Path | None = None
     free: int = 0
 
 
@@ -60,7 +64,8 @@ def foresee_all(
         LocalLLMError: The model cannot be read.
     """
     source = open_source(orders[0].model, progress)
-    free = free_bytes(services.paths.models)
+    folder = services.paths.models
+    free = free_bytes(folder)
     with Quantizer(source) as quantizer:
         for asked in orders:
             progress.raise_if_cancelled()
@@ -74,7 +79,8 @@ def foresee_all(
                 continue
             fitted = planned if isinstance(planned, FittedPlan) else None
             plan = planned.plan if isinstance(planned, FittedPlan) else planned
-            yield Foreseen(asked, order, plan, fitted, free=free)
+            name = result_name(source, plan.wish.type, len(plan.wish.prune_layers))
+            yield Foreseen(asked, order, plan, fitted, target=free_name(folder, name), free=free)
 
 
 def orders_of_types(order: Order) -> list[Order]:

@@ -11,8 +11,8 @@ from localllm.ui.widgets.basics import PageBody, ScrollArea, make_label, make_li
 from localllm.ui.widgets.lab_rows import LabRow
 
 if TYPE_CHECKING:
-    from localllm.ui.lab_work import Entry, LabWork
-    from localllm.ui.theme import Theme
+    from localllm.ui.lab_work import Entry
+    from localllm.ui.services import Services
 
 
 class WorkPanel(QWidget):
@@ -28,9 +28,10 @@ class WorkPanel(QWidget):
     quantize_asked = Signal(object)
     quality_asked = Signal(object)
 
-    def __init__(self, theme: Theme, work: LabWork, *, quality: bool) -> None:
+    def __init__(self, services: Services) -> None:
         super().__init__()
-        self._theme, self._work, self._quality = theme, work, quality
+        self._services = services
+        work = self._work = services.lab
         self.rows: dict[Entry, LabRow] = {}
         self._build()
         work.added.connect(self._on_added)
@@ -69,10 +70,11 @@ class WorkPanel(QWidget):
         column.addWidget(ScrollArea(self.tr("Work"), body), 1)
 
     def _on_added(self, entry: Entry) -> None:
-        row = LabRow(self._theme, entry, quality=self._quality)
+        row = LabRow(self._services.theme, entry)
         row.cancel_asked.connect(lambda: self._work.cancel(entry))
         row.again_asked.connect(lambda: self._work.again(entry))
         row.forget_asked.connect(lambda: self._work.forget(entry))
+        row.unload_asked.connect(lambda: self._unload_for(entry))
         for signal, asked in (
             (row.chat_asked, self.chat_asked),
             (row.library_asked, self.library_asked),
@@ -85,7 +87,7 @@ class WorkPanel(QWidget):
         self._show_state()
 
     def _on_changed(self, entry: Entry) -> None:
-        self.rows[entry].show_state()
+        self.rows[entry].show_state(may_unload=self._services.model.loaded is not None)
         self._show_state()
 
     def _on_progressed(self, entry: Entry) -> None:
@@ -97,6 +99,10 @@ class WorkPanel(QWidget):
         row.hide()
         row.deleteLater()
         self._show_state()
+
+    def _unload_for(self, entry: Entry) -> None:
+        self._services.model.eject()
+        self._work.again(entry)
 
     def _on_clear(self) -> None:
         for entry in list(self.rows):

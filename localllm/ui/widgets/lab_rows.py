@@ -9,6 +9,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QAccessible, QAccessibleAnnouncementEvent
 from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout
 
+from localllm.errors import NotEnoughMemory
 from localllm.texts import text
 from localllm.ui.errors import sentences_of
 from localllm.ui.translation import say
@@ -26,21 +27,23 @@ class LabRow(QFrame):
 
     Signals:
         cancel_asked, again_asked, forget_asked: Of this task.
+        unload_asked: The chat's model is to be unloaded, so that there is memory for it.
         chat_asked, library_asked, quantize_asked, quality_asked: Of the model that was made.
     """
 
     cancel_asked = Signal()
     again_asked = Signal()
     forget_asked = Signal()
+    unload_asked = Signal()
     chat_asked = Signal()
     library_asked = Signal()
     quantize_asked = Signal()
     quality_asked = Signal()
 
-    def __init__(self, theme: Theme, entry: Entry, *, quality: bool) -> None:
+    def __init__(self, theme: Theme, entry: Entry) -> None:
         super().__init__()
         self.entry = entry
-        self._quality, self._shown, self._state = quality, 0.0, ""
+        self._shown, self._state = 0.0, ""
         self.setProperty("row", "plain")
         title = say(entry.task.title)
         self._title = make_label(title, "strong", wrap=True)
@@ -52,6 +55,7 @@ class LabRow(QFrame):
         self.cancel = self._button(self.tr("Cancel"))
         self.forget = IconButton(theme, "close", self._named(self.tr("Take off the list")))
         self.again = self._button(self.tr("Try again"))
+        self.unload = self._button(self.tr("Unload the chat's model and try again"))
         self.chat = self._button(self.tr("Chat"), primary=True)
         self.library = self._button(self.tr("Show in Library"))
         self.quantize = self._button(self.tr("Quantize it"))
@@ -65,8 +69,8 @@ class LabRow(QFrame):
         """What it says of itself."""
         return " ".join(filter(None, (self._note.text(), self._words.text())))
 
-    def show_state(self) -> None:
-        """Show how it stands now."""
+    def show_state(self, *, may_unload: bool = False) -> None:
+        """Show how it stands now; `may_unload` says that a chat's model takes memory."""
         entry, state = self.entry, self.entry.state
         outcome = entry.outcome if state == "done" else None
         made = outcome is not None and outcome.model is not None
@@ -80,9 +84,9 @@ class LabRow(QFrame):
         self.cancel.setVisible(entry.active)
         self.forget.setVisible(not entry.active)
         self.again.setVisible(state in ("failed", "cancelled"))
-        for button in (self.chat, self.quantize):
+        self.unload.setVisible(isinstance(entry.error, NotEnoughMemory) and may_unload)
+        for button in (self.chat, self.quantize, self.quality):
             button.setVisible(whole)
-        self.quality.setVisible(whole and self._quality)
         self.library.setVisible(made)
         set_style_property(self, "row", "failed" if state == "failed" else "plain")
         self.setAccessibleName(f"{self._title.text()}: {self.words}")
@@ -138,7 +142,8 @@ class LabRow(QFrame):
         column.addWidget(self.bar)
         column.addLayout(foot)
         column.addWidget(self._words)
-        column.addWidget(self.again, 0, Qt.AlignmentFlag.AlignLeft)
+        for button in (self.again, self.unload):
+            column.addWidget(button, 0, Qt.AlignmentFlag.AlignLeft)
         column.addLayout(buttons)
 
     def _connect(self) -> None:
@@ -146,6 +151,7 @@ class LabRow(QFrame):
             (self.cancel, self.cancel_asked),
             (self.again, self.again_asked),
             (self.forget, self.forget_asked),
+            (self.unload, self.unload_asked),
             (self.chat, self.chat_asked),
             (self.library, self.library_asked),
             (self.quantize, self.quantize_asked),
