@@ -277,7 +277,8 @@ class ParentLink:
         """Read the parent's messages in a thread of their own, so that reading never waits for computing."""
 
         def read() -> None:
-            for line in sys.stdin.buffer:
+            # not sys.stdin: Python ends it when the program ends, and aborts while somebody reads from it
+            for line in os.fdopen(0, "rb", closefd=False):
                 try:
                     on_message(cast("Message", json.loads(line)))
                 except ValueError:

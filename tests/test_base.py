@@ -231,3 +231,14 @@ def test_the_last_lines_of_a_child_are_kept():
     assert messages == [{"a": 1}]
     assert death[0].last_lines == ("it was too hot",)
     assert not death[0].asked
+
+
+def test_a_child_that_ends_by_itself_while_it_listens_to_its_parent_ends_well():
+    """Python aborts a program that ends while one of its threads reads sys.stdin."""
+    _, messages, ended, death = child(
+        "import time; from localllm.processes import ParentLink; link = ParentLink()\n"
+        "link.serve_parent(print, lambda: None); time.sleep(0.2); link.send({'done': True})"
+    )
+    assert ended.wait(20)
+    assert messages == [{"done": True}]
+    assert (death[0].code, death[0].last_lines) == (0, ())
