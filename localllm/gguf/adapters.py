@@ -196,5 +196,9 @@ def _broken_pair(weight: str, pair: Pair) -> Iterator[Text]:
     dimensions = 3 if "_exps." in weight else 2
     fit = len(a) == len(b) == dimensions and a[2:] == b[2:]
     if not fit or (a[0] if weight == EMBEDDING else a[1]) != pair.rank:
-        sentence = "the factors for “{name}” have the shapes {one} and {other}"
-        yield text(sentence, name=weight[:100], one=_written(a), other=_written(b))
+        yield text(
+            "the factors for “{name}” have the shapes {one} and {other}",
+            name=weight[:100],
+            one=_written(a),
+            other=_written(b),
+        )

@@ -105,9 +105,12 @@ def _find(library: Library, name_or_path: str) -> Path:
     adapters = look_for_adapters(library, Progress())
     matches = [one for one in adapters if one.name.lower() == name_or_path.lower()]
     if len(matches) != 1:
-        message = "Several adapters are called “{name}”." if matches else "No adapter is called “{name}”."
         names = ", ".join(str(one.path) if matches else one.name for one in (matches or adapters)[:8])
         raise ModelNotFound(
-            text(message, name=name_or_path), hint=text("Choose one of: {names}.", names=names or "–")
+            text(
+                "Several adapters are called “{name}”." if matches else "No adapter is called “{name}”.",
+                name=name_or_path,
+            ),
+            hint=text("Choose one of: {names}.", names=names or "–"),
         )
     return matches[0].path
