@@ -181,12 +181,13 @@ def _may_be_parent(other: LibraryModel, model: LibraryModel) -> bool:
 
 
 def _alike(one: LibraryModel, other: LibraryModel) -> bool:
-    """Tell whether two names begin with the same two words: "Qwen3-8B"."""
-    return _first_words(one.name) == _first_words(other.name)
+    """Tell whether two names begin with the same two words, or as many as there are: "Qwen3-8B"."""
+    return all(a == b for a, b in zip(_first_words(one), _first_words(other), strict=False))
 
 
-def _first_words(name: str) -> list[str]:
-    return name.lower().replace("_", "-").split("-")[:2]
+def _first_words(model: LibraryModel) -> list[str]:
+    name = model.name.lower().replace(model.quant.lower(), "") if model.quant else model.name.lower()
+    return name.replace("_", "-").replace(".", "-").strip("-").split("-")[:2]
 
 
 def _rank(other: LibraryModel, model: LibraryModel) -> tuple[bool, bool, float, str]:

@@ -147,7 +147,8 @@ class QualityChart(QFrame):
         self._pg = module
         plot = module.PlotWidget(self, enableMenu=False)
         plot.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
-        plot.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        for part in (plot, plot.viewport()):
+            part.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         plot.setFrameShape(QFrame.Shape.NoFrame)
         plot.setAccessibleName(self.accessibleName())
         plot.setMouseEnabled(x=False, y=False)
