@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from localllm.ui.services import Services
 
 CONVERT, QUANTIZE, QUALITY = range(3)
-_TURN_AT = 860  # pixels from which the work is beside the panel
-_WORK_WIDTH = 300
+_TURN_AT = 1000  # pixels from which the work is beside the panel
 
 
 class LabPage(QWidget):
@@ -120,12 +119,12 @@ class LabPage(QWidget):
         inside.setContentsMargins(14, 12, 8, 12)
         inside.addWidget(self.work)
         card.setMinimumWidth(260)
-        card.setMinimumHeight(120)
+        card.setMinimumHeight(96)
         column = QVBoxLayout(self)
         column.setContentsMargins(20, 14, 20, 14)
         column.setSpacing(10)
         column.addLayout(head)
-        parts = TwoParts(self._stack, card, turn_at=_TURN_AT, shares=(5, 2), beside=_WORK_WIDTH)
+        parts = TwoParts(self._stack, card, turn_at=_TURN_AT, share=0.27, share_below=0.24)
         column.addWidget(parts, 1)
 
     def _build_tabs(self) -> QTabBar:

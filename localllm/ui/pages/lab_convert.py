@@ -18,7 +18,6 @@ from PySide6.QtWidgets import (
 
 from localllm.core.quantize.types import TYPES
 from localllm.texts import Bytes, Text, plural, text
-from localllm.ui.errors import sentences_of
 from localllm.ui.jobs import Job, Reactions
 from localllm.ui.pages.lab_convert_jobs import (
     AdapterFound,
@@ -28,10 +27,10 @@ from localllm.ui.pages.lab_convert_jobs import (
     look_over,
 )
 from localllm.ui.translation import say
-from localllm.ui.widgets.action_rows import ActionRow, ActionRows
-from localllm.ui.widgets.activity import ActivityLine
-from localllm.ui.widgets.basics import PageBody, ScrollArea, make_button, make_card, make_label
+from localllm.ui.widgets.action_rows import ActionRow
+from localllm.ui.widgets.basics import PageBody, ScrollArea, make_button, make_label
 from localllm.ui.widgets.patient import PatientComboBox
+from localllm.ui.widgets.plan_card import PlanCard
 from localllm.ui.widgets.two_parts import TwoParts
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ class ConvertPanel(QWidget):
         self._looking: Job | None = None
         self._asked: tuple[str, str] = ("", "")
         self.form = ConvertForm()
-        self.plan = ConvertPlan()
+        self.plan = ConvertPlanCard()
         self._build()
         self.form.look_asked.connect(self.look)
         self.form.words.textEdited.connect(self._on_edited)
@@ -80,7 +79,7 @@ class ConvertPanel(QWidget):
             self.plan.show_nothing()
             return
         self._asked = (words, wanted)
-        self.plan.show_waiting()
+        self.plan.show_looking()
         reactions = Reactions(succeeded=self._on_found, failed=self._on_refused)
         self._looking = services.jobs.run(
             lambda progress: look_over(services, words, wanted, progress), reactions
@@ -102,19 +101,11 @@ class ConvertPanel(QWidget):
         inside = QVBoxLayout(body)
         inside.setContentsMargins(0, 0, 0, 0)
         inside.addWidget(self.form)
-        card, foot = make_card(), PageBody()
-        below = QVBoxLayout(foot)
-        below.setContentsMargins(0, 0, 0, 0)
-        below.addWidget(self.plan)
-        edge = QVBoxLayout(card)
-        edge.setContentsMargins(1, 1, 1, 1)
-        edge.addWidget(ScrollArea(self.tr("What it will give"), foot))
         form = ScrollArea(self.tr("What is to be converted"), body)
         form.setMinimumWidth(380)
-        card.setMinimumWidth(250)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(TwoParts(form, card, turn_at=_TURN_AT, shares=(3, 2)))
+        column.addWidget(TwoParts(form, self.plan, turn_at=_TURN_AT, share=0.4, share_below=0.45))
 
     def _on_found(self, found: Checkpoint | AdapterFound) -> None:
         if self.sender() is self._looking:
@@ -280,129 +271,81 @@ class ConvertForm(QWidget):
         self.look_asked.emit()
 
 
-class ConvertPlan(QWidget):
-    """What a conversion will give, and the button that starts it.
-
-    Signals:
-        start_asked: It is to be done.
-    """
-
-    start_asked = Signal()
+class ConvertPlanCard(PlanCard):
+    """What a conversion will give; of an adapter it asks for the model that it was made for."""
 
     def __init__(self) -> None:
-        super().__init__()
         self.found: Checkpoint | AdapterFound | None = None
-        self._title = make_label(role="heading", wrap=True)
-        self._words = make_label(wrap=True)
-        self._waiting = ActivityLine()
-        self.rows = ActionRows(self.tr("What is to be known of the checkpoint"))
         self.base = QLineEdit()
+        self._base_words = make_label(role="small", wrap=True)
+        super().__init__(say(text("What it will give")), say(text("Convert")), self._base_words, self.base)
+        self._base_words.setText(self.tr("The model that it was made for; only its config.json is needed."))
         self.base.setPlaceholderText(self.tr("The model's folder, or “owner/name”"))
         self.base.setAccessibleName(self.tr("The model that the adapter was made for"))
         self.base.setMinimumHeight(self.base.fontMetrics().lineSpacing() + 12)
-        self._base_words = make_label(
-            self.tr("The model that it was made for; only its config.json is needed."), "small", wrap=True
-        )
-        self.start = make_button(self.tr("Convert"), primary=True)
-        self.start.clicked.connect(self.start_asked)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(16, 14, 16, 14)
-        column.setSpacing(8)
-        column.addWidget(make_label(self.tr("What it will give"), "caption"))
-        for widget in (self._title, self._words, self._waiting, self._base_words, self.base, self.rows):
-            column.addWidget(widget)
-        column.addWidget(self.start)
-        column.addStretch(1)
         self.show_nothing()
 
-    @property
-    def words(self) -> str:
-        """What it says."""
-        rows = (row.sentence for row in self.rows.rows)
-        return " ".join([self._title.text(), self._words.text(), *rows])
+    def clear(self) -> None:
+        """Show nothing."""
+        self.found = None
+        super().clear()
 
     def show_nothing(self) -> None:
         """Say how it goes."""
-        self._clear()
-        self._words.setText(
+        self.show_sentence(
             self.tr(
                 "Name a checkpoint. You will see what it becomes and the room it takes, before anything is "
                 "written or downloaded. No program of a repository is ever run."
             )
         )
-        self._words.show()
 
-    def show_waiting(self) -> None:
+    def show_looking(self) -> None:
         """Say that it is being looked over."""
-        self._clear()
-        self._waiting.show_waiting(self.tr("Looking it over…"))
-
-    def show_problem(self, error: Exception) -> None:
-        """Say why it cannot be converted."""
-        self._clear()
-        sentences = sentences_of(error)
-        self._title.setText(sentences[0])
-        self._words.setText(" ".join(sentences[1:]))
-        self._title.show()
-        self._words.setVisible(len(sentences) > 1)
+        self.show_waiting(self.tr("Looking it over…"))
 
     def show_found(self, found: Checkpoint | AdapterFound) -> None:
         """Show what was found."""
-        self._clear()
-        self.found = found
-        self.start.setEnabled(True)
-        if isinstance(found, AdapterFound):
-            self._title.setText(say(text("{name}: a LoRA adapter", name=found.name)))
-            self._words.setText(
-                self.tr("It becomes a GGUF adapter, which changes how its model answers in a chat.")
-            )
+        if isinstance(found, Checkpoint):
+            self._show_checkpoint(found)
+        else:
+            title = say(text("{name}: a LoRA adapter", name=found.name))
+            words = self.tr("It becomes a GGUF adapter, which changes how its model answers in a chat.")
+            self.show_plan(title, "", words, "", (), "")
             self.base.setText(found.base)
             self.base.show()
             self._base_words.show()
-        else:
-            self._show_checkpoint(found)
-        for widget in (self._title, self._words, self.start):
-            widget.show()
+        self.found = found
 
     def _show_checkpoint(self, found: Checkpoint) -> None:
         made = found.preview
         need = made.size + found.room
-        self._title.setText(found.target.name)
+        size = text(
+            "{size} as {type}, {count} tensors",
+            size=Bytes(made.size),
+            type=made.output_type,
+            count=made.tensors,
+        )
         lines = [
-            text(
-                "{size} as {type}, {count} tensors",
-                size=Bytes(made.size),
-                type=made.output_type,
-                count=made.tensors,
-            ),
-            text("Architecture: {name} ({class_name})", name=made.architecture, class_name=made.model_class),
-            text("Disk: {need} needed, {free} free", need=Bytes(need), free=Bytes(found.free)),
+            text("Architecture: {name} ({class_name})", name=made.architecture, class_name=made.model_class)
         ]
         if found.download:
-            lines.insert(
-                2,
+            lines.append(
                 text(
                     "{size} will be downloaded; at most {room} of it lie on the disk at once.",
                     size=Bytes(found.download),
                     room=Bytes(found.room),
-                ),
+                )
             )
-        self._words.setText("\n".join(say(line) for line in lines))
         rows = [ActionRow(say(sentence)) for sentence in _remarks(found)]
-        if found.free < need + _SPARE_DISK:
+        full, there = found.free < need + _SPARE_DISK, found.target.exists()
+        if full:
             rows.append(ActionRow(self.tr("There is not enough room on the disk for it.")))
-            self.start.setEnabled(False)
-        if found.target.exists():
+        if there:
             rows.append(ActionRow(self.tr("A file of this name is there already: it was converted before.")))
-            self.start.setEnabled(False)
-        self.rows.show_rows(rows)
-
-    def _clear(self) -> None:
-        self.found = None
-        self._waiting.hide()
-        self.rows.show_rows(())
-        for widget in (self._title, self._words, self._base_words, self.base, self.start):
-            widget.hide()
+        room = say(text("Disk: {need} needed, {free} free", need=Bytes(need), free=Bytes(found.free)))
+        words = "\n".join(say(line) for line in lines)
+        self.show_plan(found.target.name, say(size), "", words, rows, room)
+        self.start.setEnabled(not full and not there)
 
 
 def _remarks(found: Checkpoint) -> list[Text]:

@@ -8,10 +8,10 @@ from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from localllm.errors import LocalLLMError
 from localllm.ui.jobs import Job, Reactions
-from localllm.ui.pages.lab_plan import PlanPanel
+from localllm.ui.pages.lab_plan import QuantizePlanCard
 from localllm.ui.pages.lab_quantize_form import QuantizeForm
 from localllm.ui.pages.lab_quantize_jobs import Foreseen, foresee_all, orders_of_types, quantize_task
-from localllm.ui.widgets.basics import PageBody, ScrollArea, make_card
+from localllm.ui.widgets.basics import PageBody, ScrollArea
 from localllm.ui.widgets.two_parts import TwoParts
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class QuantizePanel(QWidget):
         self._known: dict[Order, Foreseen] = {}
         self._wanted: Path | None = None
         self.form = QuantizeForm()
-        self.plan = PlanPanel()
+        self.plan = QuantizePlanCard()
         self._build()
         self.form.changed.connect(self.refresh)
         self.form.model_chosen.connect(self._on_model_chosen)
@@ -95,7 +95,7 @@ class QuantizePanel(QWidget):
         if known is not None:
             self.plan.show_foreseen(known)
         else:
-            self.plan.show_waiting()
+            self.plan.show_asking()
         self._start_planning(order, context)
 
     def start(self) -> None:
@@ -110,19 +110,11 @@ class QuantizePanel(QWidget):
         inside = QVBoxLayout(body)
         inside.setContentsMargins(0, 0, 0, 0)
         inside.addWidget(self.form)
-        card, foot = make_card(), PageBody()
-        below = QVBoxLayout(foot)
-        below.setContentsMargins(0, 0, 0, 0)
-        below.addWidget(self.plan)
-        edge = QVBoxLayout(card)
-        edge.setContentsMargins(1, 1, 1, 1)
-        edge.addWidget(ScrollArea(self.tr("The plan"), foot))
         form = ScrollArea(self.tr("What is wanted"), body)
         form.setMinimumWidth(380)
-        card.setMinimumWidth(250)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(TwoParts(form, card, turn_at=_TURN_AT, shares=(3, 2)))
+        column.addWidget(TwoParts(form, self.plan, turn_at=_TURN_AT, share=0.4, share_below=0.45))
 
     def _start_planning(self, order: Order, context: int | None) -> None:
         self._stop_planning()
@@ -147,7 +139,7 @@ class QuantizePanel(QWidget):
         self._stop_planning()
         self._known.clear()
         self._asked = None
-        self.plan.show_nothing("")
+        self.plan.clear()
 
     def _on_listed(self, listed: tuple[list[LibraryModel], Path | None]) -> None:
         if self.sender() is not self._listing:
@@ -156,7 +148,7 @@ class QuantizePanel(QWidget):
         self._wanted = None
         self.form.show_models(models, wanted)
         if not models:
-            self.plan.show_nothing(self.tr("Choose a model and what it is to become."))
+            self.plan.show_nothing()
         self.refresh()
 
     def _on_foreseen(self, foreseen: Foreseen) -> None:

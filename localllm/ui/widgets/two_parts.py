@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 
 class TwoParts(QSplitter):
-    """Turns at a width of `turn_at` pixels; `shares` of the room go to the parts."""
+    """Turns at a width of `turn_at` pixels; the second part has `share` of the room, from 0 to 1."""
 
     def __init__(
-        self, first: QWidget, second: QWidget, *, turn_at: int, shares: tuple[int, int], beside: int = 0
+        self, first: QWidget, second: QWidget, *, turn_at: int, share: float, share_below: float
     ) -> None:
         super().__init__(Qt.Orientation.Horizontal)
-        self._turn_at, self._shares, self._beside = turn_at, shares, beside
+        self._turn_at, self._share, self._share_below = turn_at, share, share_below
         self._turned: Qt.Orientation | None = None
         self.setChildrenCollapsible(False)
         self.setHandleWidth(12)
@@ -27,15 +27,14 @@ class TwoParts(QSplitter):
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Turn where there is too little room."""
-        wide = event.size().width() >= self._turn_at
-        wanted = Qt.Orientation.Horizontal if wide else Qt.Orientation.Vertical
+        beside = event.size().width() >= self._turn_at
+        wanted = Qt.Orientation.Horizontal if beside else Qt.Orientation.Vertical
         if wanted != self._turned:
             self._turned = wanted
             self.setOrientation(wanted)
-            room = event.size().width() if wide else event.size().height()
-            first, second = self._shares
-            own = self._beside if wide and self._beside else room * second // (first + second)
-            self.setSizes([room - own, own])
-            self.setStretchFactor(0, first)
-            self.setStretchFactor(1, 0 if wide and self._beside else second)
+            room = event.size().width() if beside else event.size().height()
+            share = self._share if beside else self._share_below
+            self.setSizes([round(room * (1 - share)), round(room * share)])
+            for part, stretch in enumerate((1 - share, share)):
+                self.setStretchFactor(part, round(100 * stretch))
         super().resizeEvent(event)
