@@ -243,7 +243,7 @@ def _no_room(folder: Path, need: int, free: int) -> CheckpointRefused:
             need=Bytes(need),
         ),
         safe=NOTHING_WRITTEN,
-        hint=text("Make room, or choose another place with --out."),
+        hint=text("Make room, then try again."),
     )
 
 

@@ -35,7 +35,7 @@ def device_budget(machine: Machine, source: SourceModel, settings: FitSettings) 
     if subject.shape is None:
         raise NeedsHeader(
             text("For the architecture of “{name}” there is no formula of its memory.", name=source.name),
-            hint=text("Give a size: --target-size 4.5GiB."),
+            hint=text("Give a size instead."),
         )
     budgets = budgets_of(machine)
     weights = _largest(budgets, subject.shape, settings, sum(header.file_size for header in source.headers))

@@ -118,9 +118,9 @@ def _too_small(
 ) -> QuantizationRefused:
     least = smallest.size if smallest else sum(header.file_size for header in source.headers)
     hint = (
-        text("Give an importance matrix (--imatrix auto): smaller types need one.")
+        text("Let an importance matrix be made: smaller types need one.")
         if wish.importance is None
-        else text("Take a smaller model, or leave layers out with --prune-layers.")
+        else text("Take a smaller model, or leave layers out.")
     )
     return QuantizationRefused(
         text(

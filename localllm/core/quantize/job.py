@@ -215,7 +215,7 @@ def _no_room(plan: QuantizePlan, folder: Path) -> QuantizationRefused:
             free=Bytes(free_bytes(folder)),
         ),
         safe=SAFE,
-        hint=text("Make room on the disk, or choose another place with --out."),
+        hint=text("Make room, then try again."),
     )
 
 

@@ -229,6 +229,6 @@ _KNOWN: tuple[tuple[str, Text, Text], ...] = (
     (
         "iostream error",
         text("The file cannot be written: its disk is full, or refuses."),
-        text("Make room on the disk, or choose another place with --out."),
+        text("Make room, then try again."),
     ),
 )

@@ -246,7 +246,7 @@ class QuantizeForm(QWidget):
         self.imatrix = PatientComboBox()
         self.imatrix.setAccessibleName(self.tr("Importance matrix"))
         for words, choice in (
-            (self.tr("None"), "none"),
+            (self.tr("No importance matrix"), "none"),
             (self.tr("Made here, from LocalLLM's texts in English and Spanish"), "both"),
             (self.tr("Made here, from LocalLLM's English text"), "en"),
             (self.tr("Made here, from LocalLLM's Spanish text"), "es"),
@@ -294,7 +294,7 @@ class QuantizeForm(QWidget):
     def _build_pruning(self) -> QWidget:
         self.leave_out = PatientSpinBox()
         self.leave_out.setRange(0, 999)
-        self.leave_out.setSpecialValueText(self.tr("None"))
+        self.leave_out.setSpecialValueText(self.tr("No layer"))
         self.leave_out.setKeyboardTracking(False)
         self.leave_out.setAccessibleName(self.tr("Number of layers to leave out"))
         self.layers = QLineEdit()
