@@ -94,6 +94,8 @@ def test_the_recommendation_goes_by_it_and_says_so(catalogue, model):
         return next(one for one in choices if one.quant == "Q4_K_M")
 
     assert choice(here).quality.score < choice(catalogue).quality.score - 5
+    assert "measured here" in str(choice(here).reason)
+    assert "measured here" not in str(choice(catalogue).reason)
     situation = Situation.of(machines.RTX_4090, here, Wish())
     assert any(
         "measured here (my text)" in str(line) for line in explain_choice(situation, choice(here)).quality

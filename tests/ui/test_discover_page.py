@@ -273,7 +273,11 @@ def test_a_download_ends_checked_in_the_library(page, server, qtbot, monkeypatch
     page.open_repository(SMALL)
     qtbot.waitUntil(lambda: page.detail.opened is not before and page._opening is None, timeout=SLOW)
     row = row_of(page, "Q5_K_M")
-    assert (row.model, row.button.text(), row._older.isVisibleTo(page.detail)) == (None, "Replace yours", True)
+    assert (row.model, row.button.text(), row._older.isVisibleTo(page.detail)) == (
+        None,
+        "Replace yours",
+        True,
+    )
     assert "has replaced “Tiny-1B-Instruct-Q5_K_M.gguf”" in row._older.toolTip()
     model.path.unlink()
     panel.open()

@@ -15,9 +15,11 @@ from PySide6.QtWidgets import QApplication
 from localllm.core.evaluate import Results
 from localllm.core.evaluate.figures import figures_of
 from localllm.core.library import LibraryModel
+from localllm.core.recommend import Wish
 from localllm.errors import NotEnoughMemory
 from localllm.texts import text
 from localllm.ui.pages import lab_quality, lab_quality_queries
+from localllm.ui.pages.advisor import Advisor
 from localllm.ui.pages.lab_quality import QualityPanel
 from localllm.ui.pages.lab_quality_queries import Asked, references_of
 from localllm.ui.translation import InterfaceTranslator
@@ -336,3 +338,22 @@ def test_the_window_starts_without_numpy_and_pyqtgraph():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_what_was_measured_counts_in_the_next_recommendation(services, qtbot):
+    advisor, advised = Advisor(services, services.model), []
+    advisor.advised.connect(advised.append)
+
+    def ask():
+        advisor.ask(Wish(), None)
+        qtbot.waitUntil(lambda: services.jobs.running == 0, timeout=20_000)
+        return advised[-1].recommendation.best
+
+    best = ask()
+    one = worse(result("here", "5" * 64), 9.0)
+    model = dataclasses.replace(one.model, repo=best.model.repo, quant=best.quant)
+    Results(services.paths.evaluations_file).add(dataclasses.replace(one, model=model))
+    ask()
+    again = next(row for row in advised[-1].recommendation.ranked if row.model.id == best.model.id)
+    assert again.quality.score < best.quality.score
+    assert (best.model.id, best.quant) in advised[-1].situation.catalogue.measured

@@ -69,6 +69,9 @@ class Writer:
             memory=Bytes(candidate.memory.total),
             where=where(candidate),
         )
+        loss = self._situation.catalogue.loss(candidate.model, candidate.file.name)
+        if loss and loss.basis == "measured":
+            facts = text("{facts}, the loss of its quantization measured here", facts=facts)
         if self._wish.kv_type == "auto" and candidate.fit.kv_type_k == "q8_0":
             facts = text("{facts}, with the context in 8 bits so that it fits", facts=facts)
         if candidate.verdict == "needs_closing_apps":

@@ -70,6 +70,7 @@ class Explained:
 class _Facts:
     catalogue: Catalogue
     table: GpuTable
+    measured: float  # when something was measured last
 
 
 class Advisor(QObject):
@@ -139,9 +140,11 @@ class Advisor(QObject):
         from localllm.core.hardware.gpu_table import GpuTable
         from localllm.core.measured import catalogue_here
 
+        paths = self._services.paths
         with self._lock:
-            if self._facts is None:
-                self._facts = _Facts(catalogue_here(self._services.paths), GpuTable.load())
+            measured = paths.evaluations_file.stat().st_mtime if paths.evaluations_file.is_file() else 0.0
+            if self._facts is None or self._facts.measured != measured:
+                self._facts = _Facts(catalogue_here(paths), GpuTable.load(), measured)
             return self._facts
 
     def _advise(self, machine: Machine, wish: Wish, what_if: WhatIf | None, progress: Progress) -> Advised:

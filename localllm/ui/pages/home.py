@@ -111,6 +111,7 @@ class HomePage(ScrollArea):
         downloads = self._services.downloads
         downloads.changed.connect(self._show_downloads)
         downloads.arrived.connect(self._on_machine_changed)
+        self._services.lab.succeeded.connect(self._on_machine_changed)
 
     def _build(self) -> None:
         self.setAccessibleName(self.tr("This computer"))

@@ -178,14 +178,7 @@ class QualityPanel(QWidget):
         actions: list[Action] = []
         if isinstance(error, NotEnoughMemory):
             actions.append((self.tr("Measure anyway"), lambda: self._start(replace(asked, anyway=True))))
-            if self._services.model.loaded is not None:
-                words = self.tr("Unload the chat's model and measure")
-                actions.append((words, lambda: self._unload_for(asked)))
         self.banner.show_notice(sentences_of(error), "error", actions)
-
-    def _unload_for(self, asked: Asked) -> None:
-        self._services.model.eject()
-        self._start(asked)
 
     def _on_use_asked(self, row: Row) -> None:
         library = self._services.library

@@ -33,9 +33,7 @@ def test_caches_of_one_model_are_ordered_by_what_they_cost():
     dear = result(base=itself, kv_type_k="q4_0", kv_type_v="q4_0")
     mean = dear.figures.comparison.divergence.mean
     cheap_divergence = replace(dear.figures.comparison.divergence, mean=replace(mean, value=mean.value / 2))
-    figures = replace(
-        dear.figures, comparison=replace(dear.figures.comparison, divergence=cheap_divergence)
-    )
+    figures = replace(dear.figures, comparison=replace(dear.figures.comparison, divergence=cheap_divergence))
     cheap = replace(dear, figures=figures, kv_type_k="q8_0", kv_type_v="q8_0")
     (group,) = group_results([dear, cheap])
     assert group.kind == "caches"
