@@ -91,6 +91,9 @@ class QuantizePanel(QWidget):
             return
         context = self.form.context if self.form.aim == "context" else None
         known = self._known.get(order) if context is None else None
+        if known is not None and known.target is not None and known.target.exists():
+            del self._known[order]  # it was made meanwhile: another copy gets another name
+            known = None
         self._asked = order
         if known is not None:
             self.plan.show_foreseen(known)

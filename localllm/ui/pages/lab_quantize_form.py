@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 Aim = Literal["type", "size", "context"]
 _USUAL = "Q4_K_M"
+_USUAL_CONTEXT = 8192  # tokens
 _REST_MS = 250  # of the keyboard before a plan is made
 _ROWS = 9  # of the table that are seen at once
 
@@ -203,7 +204,7 @@ class QuantizeForm(QWidget):
         self.tokens = PatientSpinBox()
         self.tokens.setRange(256, 1_048_576)
         self.tokens.setSingleStep(1024)
-        self.tokens.setValue(8192)
+        self.tokens.setValue(_USUAL_CONTEXT)
         self.tokens.setSuffix(self.tr(" tokens of context"))
         self.tokens.setKeyboardTracking(False)
         self.tokens.setAccessibleName(self.tr("Context with which it is to run on this computer"))
@@ -337,6 +338,7 @@ class QuantizeForm(QWidget):
             self.budget.setValue(round(max(0.01, 0.5 * model.size / GIB), 2))
             self.leave_out.setMaximum(max(0, (model.layers or 2) // 2))
             self.tokens.setMaximum(max(256, model.trained_context or 1_048_576))
+            self.tokens.setValue(_USUAL_CONTEXT)
         self.model_chosen.emit(model)
         self._soon.start()
 

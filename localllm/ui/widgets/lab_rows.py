@@ -126,12 +126,11 @@ class LabRow(QFrame):
         return say(text("{action}: {model}", action=action, model=say(self.entry.task.title)))
 
     def _build(self) -> None:
-        head, foot, buttons = QHBoxLayout(), QHBoxLayout(), QGridLayout()
+        head, buttons = QHBoxLayout(), QGridLayout()
+        head.setSpacing(8)
         head.addWidget(self._title, 1)
+        head.addWidget(self.cancel, 0, Qt.AlignmentFlag.AlignTop)
         head.addWidget(self.forget, 0, Qt.AlignmentFlag.AlignTop)
-        foot.setSpacing(8)
-        foot.addWidget(self._note, 1)
-        foot.addWidget(self.cancel)
         buttons.setSpacing(6)
         for place, button in enumerate((self.chat, self.library, self.quantize, self.quality)):
             buttons.addWidget(button, place // 2, place % 2)
@@ -140,7 +139,7 @@ class LabRow(QFrame):
         column.setSpacing(6)
         column.addLayout(head)
         column.addWidget(self.bar)
-        column.addLayout(foot)
+        column.addWidget(self._note)
         column.addWidget(self._words)
         for button in (self.again, self.unload):
             column.addWidget(button, 0, Qt.AlignmentFlag.AlignLeft)
