@@ -85,6 +85,11 @@ class Paths:
         return self.data / "speeds.db"
 
     @property
+    def benches_file(self) -> Path:
+        """Every bench on this machine, SQLite."""
+        return self.data / "benches.db"
+
+    @property
     def dry_runs_file(self) -> Path:
         """What dry runs of models answered, SQLite; can be made again."""
         return self.cache / "dry-runs.db"

@@ -42,6 +42,7 @@ _COMMANDS = {
     "quantize": "quantize",
     "evaluate": "evaluate",
     "imatrix": "imatrix",
+    "bench": "bench",
     "hardware": "hardware",
     "calibrate": "calibrate",
     "token": "hub_token",

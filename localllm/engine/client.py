@@ -172,7 +172,7 @@ class Engine:
                     return
 
     def devices(self) -> dict[str, Any]:
-        """Return version, system_info and ggml's device list; a driver that hangs ends the engine."""
+        """Return what ggml says of its build and devices; a driver that hangs ends the engine."""
         with Request(self, "devices") as request:
             return request.next(seconds=START_SECONDS)
 

@@ -16,6 +16,7 @@ from localllm.core.calibration.synthetic import remove_left_over, write_syntheti
 from localllm.core.fit import Placement
 from localllm.core.hardware.bandwidth import RunningBench
 from localllm.core.library import starter_path
+from localllm.core.measuring_lock import measuring_alone
 from localllm.core.shape import shape_from_gguf
 from localllm.core.speed.history import Subject
 from localllm.core.speed.work import TimedModel
@@ -97,7 +98,7 @@ def calibrate(
         computer: Whose load is watched.
 
     Raises:
-        MachineBusy: Other programs use the processors, and `anyway` was not said.
+        MachineBusy: Somebody else measures; or other programs use the processors, and `anyway` was not said.
         ModelNotFound: The starter model is missing.
         EngineError: The engine failed.
         LocalLLMError: The disk has no room for the file that is measured.
@@ -108,7 +109,7 @@ def calibrate(
     progress.update(0, 1, text("Looking whether the computer is idle…"))
     load.check_idle()
     began = time.monotonic()
-    with contextlib.closing(Bencher(machine, paths.engine_limits_file)) as bencher:
+    with measuring_alone(paths), contextlib.closing(Bencher(machine, paths.engine_limits_file)) as bencher:
         run = _Run(paths, machine, history, progress, bencher, load)
         try:
             devices = run.measure_devices(began)

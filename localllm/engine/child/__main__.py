@@ -213,6 +213,8 @@ class EngineChild:
             request,
             "devices",
             version=native.version(),
+            commit=native.commit(),
+            backends=native.backends(),
             system_info=native.system_info(),
             devices=native.list_devices(),
         )

@@ -14,7 +14,14 @@ import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 from localllm.engine.child.buffers import read_buffers
-from localllm.engine.child.model import ContextUse, WeightsUse, context_error, load_weights, open_context
+from localllm.engine.child.model import (
+    MOST_TOKENS,
+    ContextUse,
+    WeightsUse,
+    context_error,
+    load_weights,
+    open_context,
+)
 from localllm.engine.child.native import llama
 from localllm.engine.child.resident import forget_peak, read_peak
 from localllm.engine.protocol import BenchReport, error_to_record, to_record
@@ -95,8 +102,10 @@ class Bench:
         send("ended", test=number, buffers=[to_record(one) for one in buffers], peak_memory=read_peak())
 
     def _open(self, test: BenchTest) -> Any:
-        each = test.depth + test.prompt_tokens + test.generated_tokens
-        settings = dataclasses.replace(self._settings, context_length=each * test.sequences)
+        tokens = (test.depth + test.prompt_tokens + test.generated_tokens) * test.sequences
+        if tokens > MOST_TOKENS:
+            raise EngineError(text("The engine holds {most} tokens at most.", most=MOST_TOKENS))
+        settings = dataclasses.replace(self._settings, context_length=tokens)
         use = ContextUse(
             outputs=test.sequences,
             sequences=test.sequences,
@@ -149,7 +158,7 @@ class _Run:
         if self._test.prompt_tokens:
             self._read(self._test.prompt_tokens)
         if self._test.generated_tokens:
-            self._generate(1)
+            self._generate(1, self._test.prompt_tokens)
         self._clear()
 
     def repeat(self) -> int:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 KV_TYPE_NUMBERS = {
     "f32": 0, "f16": 1, "bf16": 30, "q8_0": 8, "q5_1": 7, "q5_0": 6, "q4_1": 3, "q4_0": 2, "iq4_nl": 20,
 }  # fmt: skip
+MOST_TOKENS = 1 << 24  # of a context
 _WARM_UP_TOKENS = 8
 _NO_VOCABULARY = 0  # LLAMA_VOCAB_TYPE_NONE
 _EXPERTS = rb"\.ffn_(up|down|gate)_(ch|)exps"
@@ -339,7 +340,7 @@ def open_context(
         EngineError: llama.cpp refused the settings.
     """
     parameters = llama.llama_context_default_params()
-    parameters.n_ctx = min(settings.context_length or llama.llama_model_n_ctx_train(model), 1 << 24)
+    parameters.n_ctx = min(settings.context_length or llama.llama_model_n_ctx_train(model), MOST_TOKENS)
     parameters.n_batch = settings.batch
     parameters.n_ubatch = settings.ubatch
     use = use or ContextUse()

@@ -69,6 +69,20 @@ def system_info() -> str:
     return llama.llama_print_system_info().decode()
 
 
+def commit() -> str:
+    """Return the short commit of llama.cpp that the libraries were built from, as the build knew it."""
+    return ggml_function("ggml_commit", ctypes.c_char_p)().decode()
+
+
+def backends() -> str:
+    """Return the backends besides the CPU's as llama-bench names them: "CUDA,BLAS", "CPU" for none."""
+    count = ggml_function("ggml_backend_reg_count", ctypes.c_size_t)
+    get = ggml_function("ggml_backend_reg_get", ctypes.c_void_p, ctypes.c_size_t)
+    name = ggml_function("ggml_backend_reg_name", ctypes.c_char_p, ctypes.c_void_p)
+    names = [name(get(index)).decode() for index in range(count())]
+    return ",".join(found for found in names if found not in ("CPU", "RPC")) or "CPU"
+
+
 def list_devices() -> list[dict[str, Any]]:
     """Return ggml's own device list: name, kind, memory in bytes, PCI id where it has one."""
     count = ggml_function("ggml_backend_dev_count", ctypes.c_size_t)

@@ -1,0 +1,123 @@
+"""How benches are shown: notes beside llama-bench's formats, the history, JSON."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from localllm.cli.output import Column
+from localllm.texts import Bytes, Number, Text, text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from localllm.cli.output import Output
+    from localllm.core.bench import BenchRow, BenchRun
+    from localllm.core.bench.formats import Format
+
+_REASONS = {
+    "load": text("other programs"),
+    "swap": text("memory moved to disk"),
+    "heat": text("a hot processor"),
+    "clock": text("a slower clock"),
+    "battery": text("another power supply or power mode"),
+}
+
+
+def note_run(rows: Sequence[BenchRow], output: Output) -> None:
+    """Say what has failed, what was disturbed, and how long loading took."""
+    for row in rows:
+        if row.failure is not None:
+            output.note(
+                text("{model}, {test}: {reason}", model=_model_of(row), test=row.test, reason=row.failure)
+            )
+    total = sum(len(row.samples) for row in rows)
+    counted = Counter(reason for row in rows for reasons in row.disturbed for reason in reasons)
+    for reason, count in counted.items():
+        output.note(
+            text(
+                "{count} of {total} repetitions were disturbed by {reason}.",
+                count=count,
+                total=total,
+                reason=_REASONS[reason],
+            )
+        )
+    for row in {(row.model_hash, row.load_ms): row for row in rows if row.samples and row.load_ms}.values():
+        output.note(
+            text(
+                "{model}: loaded in {seconds} s, at most {memory} of main and {graphics} of graphics memory.",
+                model=_model_of(row),
+                seconds=Number(row.load_ms / 1000, 2),
+                memory=Bytes(max(one.peak_memory for one in rows if one.load_ms == row.load_ms)),
+                graphics=Bytes(row.graphics_memory),
+            )
+        )
+
+
+def run_to_json(number: int, rows: Sequence[BenchRow]) -> dict[str, Any]:
+    """Return llama-bench's fields of each row and what it does not have."""
+    return {"run": number, "rows": [_row_to_json(row) for row in rows]}
+
+
+def _row_to_json(row: BenchRow) -> dict[str, Any]:
+    return {
+        **row.all_fields(),
+        "samples_ns": list(row.samples),
+        "samples_ts": list(row.speeds),
+        "test": row.test,
+        "failure": None if row.failure is None else str(row.failure),
+        "disturbed": [list(reasons) for reasons in row.disturbed],
+        "sequences": row.sequences,
+        "model_sha256": row.model_hash,
+        "load_ms": row.load_ms,
+        "peak_memory": row.peak_memory,
+        "graphics_memory": row.graphics_memory,
+    }
+
+
+def show_history(runs: Sequence[BenchRun], output: Output, *, as_json: bool) -> None:
+    """List runs, the newest first."""
+    if as_json:
+        output.json([{**_heading(run), "rows": len(run.rows)} for run in runs])
+        return
+    if not runs:
+        output.note(text("Nothing was measured yet."))
+        return
+    columns = [
+        Column(text("Run"), right=True),
+        Column(text("When")),
+        Column(text("Name")),
+        Column(text("Models")),
+        Column(text("Tests")),
+        Column(text("Source")),
+    ]
+    output.table(columns, [_history_row(run) for run in runs])
+
+
+def _history_row(run: BenchRun) -> list[Text | str]:
+    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.created))
+    models = ", ".join(dict.fromkeys(_model_of(row) for row in run.rows))
+    tests = ", ".join(dict.fromkeys(row.test for row in run.rows))
+    source = text("this computer") if run.source == "here" else text("imported")
+    return [str(run.id), when, run.name, models, tests, source]
+
+
+def _heading(run: BenchRun) -> dict[str, Any]:
+    return {"run": run.id, "created": run.created, "source": run.source, "name": run.name, **run.facts}
+
+
+def show_run(run: BenchRun, output: Output, form: Format, *, as_json: bool) -> None:
+    """Show one run in one of llama-bench's formats."""
+    from localllm.core.bench.formats import render
+
+    if as_json:
+        output.json({**_heading(run), **run_to_json(run.id, run.rows)})
+        return
+    output.write(render(run.rows, form))
+    note_run(run.rows, output)
+
+
+def _model_of(row: BenchRow) -> str:
+    return Path(str(row.fields.get("model_filename", ""))).name

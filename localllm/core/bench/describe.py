@@ -1,0 +1,77 @@
+"""llama-bench's fields of a test: the engine's build, the computer's devices, the settings."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from localllm.core.bench.plan import Configuration
+    from localllm.core.bench.rows import Value
+    from localllm.engine.protocol import BenchReport, BenchTest
+
+_FLASH = {"auto": -1, "off": 0, "on": 1}
+
+
+def fields_of(
+    build: dict[str, Any],
+    configuration: Configuration,
+    test: BenchTest,
+    report: BenchReport | None,
+    *,
+    repack: bool,
+) -> dict[str, Value]:
+    """Return the fields in llama-bench's order.
+
+    Args:
+        build: What the engine said of itself.
+        configuration: How the model was loaded.
+        test: What was measured.
+        report: None if the model could not be loaded.
+        repack: Whether weights could be repacked for this processor.
+    """
+    settings = configuration.settings
+    return {
+        "build_commit": str(build["commit"]).removesuffix("-dirty"),
+        "build_number": 0,  # llama.cpp's libraries do not say
+        "cpu_info": _described(build, ("cpu", "accel")),
+        "gpu_info": _described(build, ("gpu", "igpu")),
+        "backends": build["backends"],
+        "model_filename": str(configuration.model.path),
+        "model_type": report.description if report else "",
+        "model_size": report.size if report else 0,
+        "model_n_params": report.parameters if report else 0,
+        "n_batch": settings.batch,
+        "n_ubatch": settings.ubatch,
+        "n_threads": settings.threads,
+        "cpu_mask": "0x0",
+        "cpu_strict": False,
+        "poll": 50,
+        "type_k": settings.kv_type_k,
+        "type_v": settings.kv_type_v,
+        "n_gpu_layers": settings.gpu_layers,
+        "n_cpu_moe": settings.experts_layers_on_cpu,
+        "split_mode": "layer",
+        "main_gpu": 0,
+        "no_kv_offload": False,
+        "flash_attn": _FLASH[configuration.flash],
+        "devices": "auto",
+        "tensor_split": "0.00",
+        "tensor_buft_overrides": "none",
+        "load_mode": settings.load_mode,
+        "lazy_mode": "auto",
+        "embeddings": False,
+        "no_op_offload": 0,
+        "no_host": False,
+        "repack": repack,
+        "fit_target": 0,
+        "fit_min_ctx": 0,
+        "n_prompt": test.prompt_tokens,
+        "n_gen": test.generated_tokens,
+        "n_depth": test.depth,
+        "test_time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def _described(build: dict[str, Any], kinds: tuple[str, ...]) -> str:
+    return ", ".join(device["description"] for device in build["devices"] if device["kind"] in kinds)

@@ -1,0 +1,312 @@
+"""Measures one configuration after the other, each in an engine of its own; a failure is a row too."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from localllm.core.bench.describe import fields_of
+from localllm.core.bench.feed import SpeedFeed
+from localllm.core.bench.guard import Guard
+from localllm.core.bench.rows import BenchRow
+from localllm.core.engine_limits import remember_crash, weight_layout_works
+from localllm.core.engine_work import EngineWork
+from localllm.core.fit import FitSettings
+from localllm.core.hardware.bandwidth import RunningBench
+from localllm.core.measuring_lock import measuring_alone
+from localllm.engine.benches import BenchEnd, BenchRefusal, BenchSettings, BenchStart
+from localllm.engine.client import Engine
+from localllm.engine.protocol import BenchReport, BenchSample
+from localllm.errors import EngineDied, LocalLLMError, NotEnoughMemory
+from localllm.texts import text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from localllm.core.bench.guard import TestWatch
+    from localllm.core.bench.history import BenchHistory
+    from localllm.core.bench.plan import Configuration
+    from localllm.core.calibration.guard import Computer
+    from localllm.core.estimate import Estimator
+    from localllm.core.machine import Machine
+    from localllm.engine.benches import BenchEvent
+    from localllm.engine.protocol import BenchTest
+    from localllm.paths import Paths
+    from localllm.progress import Progress
+    from localllm.texts import Text
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where and on what to measure.
+
+    Attributes:
+        machine: This computer, asked just now.
+        estimator: Says what does not fit, and has the history of speeds.
+        history: Where results go, each as soon as it is there.
+        computer: Whose load is watched.
+        anyway: Measure also beside busy programs, and what does not seem to fit.
+    """
+
+    paths: Paths
+    machine: Machine
+    estimator: Estimator
+    history: BenchHistory
+    computer: Computer = dataclasses.field(default_factory=RunningBench)
+    anyway: bool = False
+
+
+def run_bench(
+    bench: Bench,
+    plan: Sequence[Configuration],
+    on_row: Callable[[BenchRow], None],
+    progress: Progress,
+    *,
+    name: str = "",
+) -> int:
+    """Measure; return the number of the run in the history.
+
+    Args:
+        bench: Where and on what.
+        plan: What; `make_plan` makes it.
+        on_row: Gets each result when it is there.
+        progress: Gets repetitions done and in all; may cancel: what was finished is kept.
+        name: What the run is called in the history.
+
+    Raises:
+        MachineBusy: Somebody else measures, or other programs use the processors.
+        EngineError: The engine does not start.
+        Cancelled: Through `progress`.
+    """
+    with measuring_alone(bench.paths):
+        guard = Guard(bench.computer, bench.machine.cpu.usable_cores)
+        if not bench.anyway:
+            progress.update(0, 1, text("Looking whether the computer is idle…"))
+            guard.require_idle()
+        build = _build(progress)
+        number = bench.history.begin(_facts(bench, build, guard), name=name)
+
+        def keep(row: BenchRow) -> None:
+            bench.history.add(number, row)
+            on_row(row)
+
+        total = sum(test.repetitions for one in plan for test in one.tests)
+        series = _Series(bench, build, guard, _Steps(progress, total), keep)
+        for configuration in plan:
+            series.measure(configuration)
+        return number
+
+
+def _build(progress: Progress) -> dict[str, Any]:
+    engine = Engine()
+    try:
+        engine.wait_until_ready(progress)
+        return engine.devices()
+    finally:
+        engine.kill()
+
+
+def _facts(bench: Bench, build: dict[str, Any], guard: Guard) -> dict[str, Any]:
+    return {
+        "machine": bench.machine.to_json(),
+        "engine": {name: build[name] for name in ("version", "commit", "backends", "system_info")},
+        "conditions": guard.start.to_record(),
+        "foreign_load": round(guard.highest_load, 3),
+        "anyway": bench.anyway,
+    }
+
+
+class _Steps:
+    """Counts repetitions for the progress."""
+
+    def __init__(self, progress: Progress, total: int) -> None:
+        self.progress, self._total, self._done = progress, total, 0
+
+    def tell(self, configuration: Configuration, test: BenchTest, repetition: int) -> None:
+        note = text(
+            "{model}: {test}, repetition {number} of {count}",
+            model=configuration.model.name,
+            test=_name(test),
+            number=min(repetition + 1, test.repetitions),
+            count=test.repetitions,
+        )
+        self.progress.update(self._done + repetition, self._total, note)
+
+    def end(self, test: BenchTest) -> None:
+        self._done += test.repetitions
+
+
+def _name(test: BenchTest) -> str:
+    fields = {"n_prompt": test.prompt_tokens, "n_gen": test.generated_tokens, "n_depth": test.depth}
+    return BenchRow(fields, sequences=test.sequences).test
+
+
+class _Series:
+    """Measures configurations one by one."""
+
+    def __init__(
+        self,
+        bench: Bench,
+        build: dict[str, Any],
+        guard: Guard,
+        steps: _Steps,
+        keep: Callable[[BenchRow], None],
+    ) -> None:
+        self._bench, self._build, self._guard = bench, build, guard
+        self._steps, self._keep = steps, keep
+        self._limits = bench.paths.engine_limits_file
+        self._layout_works = weight_layout_works(self._limits, bench.machine)
+        self._layout_crashed = False
+
+    def measure(self, configuration: Configuration) -> None:
+        """Measure all tests of a configuration, whatever becomes of each."""
+        waiting = list(configuration.tests)
+        while waiting:
+            repack = self._layout_works if configuration.repack is None else configuration.repack
+            attempt = _Attempt(
+                self._bench, self._build, self._guard, self._steps, configuration, repack=repack
+            )
+            before = len(waiting)
+            try:
+                attempt.run(waiting, self._keep)
+            except EngineDied as error:
+                _log.warning("A bench ended its engine: %s", error)
+                if error.crashed and repack and configuration.repack is None:
+                    self._layout_works, self._layout_crashed = False, True
+                    continue
+                self._give_up(attempt, waiting, error.message)
+            except LocalLLMError as error:
+                self._give_up(attempt, waiting, error.message)
+            if self._layout_crashed and len(waiting) < before:
+                self._layout_crashed = False
+                remember_crash(self._limits, self._bench.machine)
+
+    def _give_up(self, attempt: _Attempt, waiting: list[BenchTest], reason: Text) -> None:
+        """Note why the test that ran has no figure; all that wait, if the model could not be loaded."""
+        for test in waiting[:1] if attempt.report else list(waiting):
+            waiting.remove(test)
+            self._steps.end(test)
+            self._keep(attempt.row(test, failure=reason))
+
+
+class _Attempt:
+    """One engine that measures what waits of a configuration."""
+
+    def __init__(
+        self,
+        bench: Bench,
+        build: dict[str, Any],
+        guard: Guard,
+        steps: _Steps,
+        configuration: Configuration,
+        *,
+        repack: bool,
+    ) -> None:
+        self._bench, self._build, self._guard, self._steps = bench, build, guard, steps
+        self._configuration, self._repack = configuration, repack
+        self._settings = dataclasses.replace(configuration.settings, extra_buffers=repack)
+        self._feed = SpeedFeed(bench.estimator.speeds, bench.machine, configuration.model.path)
+        self.report: BenchReport | None = None
+        self._samples: list[int] = []
+        self._watch: TestWatch | None = None
+
+    def run(self, waiting: list[BenchTest], keep: Callable[[BenchRow], None]) -> None:
+        """Measure; every test that is done, or refused, is taken from the list.
+
+        Raises:
+            EngineError, BadModelFile, ModelNotFound: The model cannot be loaded, or the engine ended.
+            Cancelled: Somebody asked to stop.
+        """
+        self._refuse_too_large(waiting, keep)
+        tests = tuple(waiting)
+        if not tests:
+            return
+        engine = Engine()
+        try:
+            engine.wait_until_ready(self._steps.progress)
+            path = self._configuration.model.path
+            for event in engine.bench(path, self._settings, tests, self._steps.progress):
+                self._take(event, tests, engine.pid)
+                if isinstance(event, (BenchEnd, BenchRefusal)):
+                    test = tests[event.test]
+                    waiting.remove(test)
+                    self._steps.end(test)
+                    keep(self._finish(test, event))
+        finally:
+            engine.kill()
+
+    def _take(self, event: BenchEvent, tests: Sequence[BenchTest], engine: int) -> None:
+        match event:
+            case BenchReport():
+                self.report = event
+            case BenchStart():
+                self._samples = []
+                self._watch = self._guard.watch(engine)
+                self._steps.tell(self._configuration, tests[event.test], 0)
+            case BenchSample():
+                self._samples.append(event.nanoseconds)
+                if self._watch:
+                    self._watch.sample()
+                self._steps.tell(self._configuration, tests[event.test], len(self._samples))
+            case _:
+                return
+
+    def _finish(self, test: BenchTest, event: BenchEnd | BenchRefusal) -> BenchRow:
+        if isinstance(event, BenchRefusal):
+            return self.row(test, failure=event.error.message)
+        row = dataclasses.replace(
+            self.row(test),
+            samples=tuple(self._samples),
+            disturbed=self._watch.end() if self._watch else (),
+            peak_memory=event.peak_memory,
+            buffers=event.buffers,
+        )
+        if self.report:
+            self._feed.add(self._settings, test, self.report.layers, row.undisturbed)
+        return row
+
+    def row(self, test: BenchTest, failure: Text | None = None) -> BenchRow:
+        """Return a test's row without samples."""
+        return BenchRow(
+            fields_of(self._build, self._configuration, test, self.report, repack=self._repack),
+            failure=failure,
+            sequences=test.sequences,
+            model_hash=self._configuration.model.hash,
+            load_ms=self.report.load_ms if self.report else 0.0,
+        )
+
+    def _refuse_too_large(self, waiting: list[BenchTest], keep: Callable[[BenchRow], None]) -> None:
+        """Leave out what does not fit: the system might end other programs before it refuses."""
+        if self._bench.anyway:
+            return
+        work = EngineWork(self._bench.paths, self._bench.machine, self._bench.estimator, self._settings)
+        for test in sorted(waiting, key=_context, reverse=True):
+            try:
+                work.plan(self._configuration.model.path, _fit(self._settings, test))
+            except NotEnoughMemory as error:
+                waiting.remove(test)
+                self._steps.end(test)
+                keep(self.row(test, failure=error.message))
+            else:
+                return
+
+
+def _context(test: BenchTest) -> int:
+    return (test.depth + test.prompt_tokens + test.generated_tokens) * test.sequences
+
+
+def _fit(settings: BenchSettings, test: BenchTest) -> FitSettings:
+    return FitSettings(
+        context_length=_context(test),
+        ubatch=settings.ubatch,
+        batch=settings.batch,
+        sequences=test.sequences,
+        flash_attention=settings.flash_attention,
+        outputs_max=test.sequences,
+        kv_type_k=settings.kv_type_k,
+        kv_type_v=settings.kv_type_v,
+    )

@@ -1,0 +1,71 @@
+"""The bench command as a person meets it."""
+
+import json
+
+import pytest
+
+from localllm.cli.main import run
+from localllm.core.bench import BenchHistory
+from localllm.paths import Paths
+from localllm.texts import text
+from tests.core.bench.rows import JSON, MARKDOWN, row
+
+QUICK = ["-t", "1", "-ngl", "0", "-r", "2", "--repack", "0", "--anyway"]
+
+
+@pytest.fixture
+def kept():
+    history = BenchHistory(Paths.for_user().benches_file)
+    number = history.begin({"machine": {}}, name="before")
+    history.add(number, row())
+    history.add(
+        number, row((293852001, 277963401), n_prompt=0, n_gen=4, n_depth=8, disturbed=(("load",), ()))
+    )
+    history.add(number, row((), n_prompt=32, failure=text("It did not fit.")))
+    return number
+
+
+def test_measures_as_llama_bench_does(starter, capsys):
+    assert run(["bench", "-m", str(starter), "-p", "8", "-n", "2", *QUICK, "-o", "json"]) == 0
+    read, written = json.loads(capsys.readouterr().out)
+    assert [read["n_prompt"], written["n_gen"]] == [8, 2]
+    assert list(read) == list(json.loads(JSON)[0]), "the fields, in their order"
+    assert read["model_type"] == "llama 256M Q4_1"
+    assert read["model_n_params"] == 134515008
+    assert len(read["samples_ns"]) == 2
+    assert read["avg_ts"] == pytest.approx(sum(read["samples_ts"]) / 2, rel=1e-4)
+    assert run(["bench", "--history", "1", "--json"]) == 0
+    (one, _) = json.loads(capsys.readouterr().out)["rows"]
+    assert len(one["model_sha256"]) == 64
+    assert one["peak_memory"] > one["model_size"]
+
+
+def test_shows_what_was_measured_before(kept, capsys):
+    assert run(["bench", "--history"]) == 0
+    listed = capsys.readouterr().out
+    assert "before" in listed
+    assert "tg4 @ d8" in listed
+    assert run(["bench", "--history", str(kept)]) == 0
+    shown = capsys.readouterr()
+    assert shown.out == MARKDOWN
+    assert "1 of 4 repetitions were disturbed by other programs." in shown.err
+    assert "SmolLM2.gguf, pp32: It did not fit." in shown.err
+
+
+@pytest.mark.parametrize(
+    "wrong", [["-p", "8-1"], ["-pg", "8"], ["-ctk", "q9"], ["-fa", "maybe"], ["-r", "0"]]
+)
+def test_wrong_arguments_are_explained(wrong, capsys):
+    with pytest.raises(SystemExit) as ended:
+        run(["bench", "-m", "x.gguf", *wrong])
+    assert ended.value.code == 2
+    assert wrong[0] in capsys.readouterr().err
+
+
+def test_what_cannot_be_done_is_one_sentence(starter, capsys):
+    assert run(["bench"]) == 1
+    assert "Which model?" in capsys.readouterr().err
+    assert run(["bench", "-m", str(starter), "-p", "0", "-n", "0"]) == 1
+    assert "nothing to measure" in capsys.readouterr().err
+    assert run(["bench", "--history", "99"]) == 1
+    assert "no run 99" in capsys.readouterr().err
