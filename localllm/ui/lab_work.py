@@ -110,7 +110,7 @@ class LabWork(QObject):
     def again(self, entry: Entry) -> None:
         """Let a task that failed or was cancelled run once more."""
         if not entry.active:
-            entry.state, entry.error, entry.how_far = "waiting", None, None
+            entry.state, entry.outcome, entry.error, entry.how_far = "waiting", None, None, None
             self.changed.emit(entry)
             self._begin_next()
 
@@ -153,20 +153,17 @@ class LabWork(QObject):
         self.progressed.emit(entry)
 
     def _on_succeeded(self, outcome: Any) -> None:
-        entry = self._entry()
-        entry.outcome, entry.state = cast("Outcome", outcome), "done"
+        self._entry().outcome = cast("Outcome", outcome)
 
     def _on_failed(self, error: Exception) -> None:
-        entry = self._entry()
-        entry.error, entry.state = error, "failed"
+        self._entry().error = error
 
     def _on_finished(self) -> None:
         entry = self._entry()
         entry.job = None
-        if entry.state == "running":
-            entry.state = "cancelled"
+        entry.state = "done" if entry.outcome else "failed" if entry.error else "cancelled"
         self.changed.emit(entry)
-        if entry.state == "done" and entry.outcome is not None:
+        if entry.outcome is not None:
             self.succeeded.emit(entry)
             for task in entry.outcome.then if not self._closed else ():
                 self.start(task)

@@ -78,7 +78,8 @@ class LabRow(QFrame):
         self.bar.setVisible(entry.active)
         self.bar.setRange(0, 1 if state == "waiting" else 0)
         self._note.setVisible(entry.active)
-        self._note.set_words(self.tr("Waits for its turn") if state == "waiting" else self.tr("Starting…"))
+        words = {"waiting": self.tr("Waits for its turn"), "running": self.tr("Starting…")}
+        self._note.set_words(words.get(state, ""))
         self._words.setText(self._result())
         self._words.setVisible(not entry.active)
         self.cancel.setVisible(entry.active)
