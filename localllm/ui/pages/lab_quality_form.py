@@ -237,6 +237,8 @@ class QualityForm(QWidget):
     def _build_running(self) -> QWidget:
         self._running = QWidget()
         self._note = make_label(role="strong", wrap=True)
+        self._note.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self._note.setMinimumHeight(2 * self._note.fontMetrics().lineSpacing() + 2)  # it changes all the time
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.bar.setAccessibleName(self.tr("How far the measurement is"))

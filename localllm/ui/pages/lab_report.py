@@ -259,6 +259,7 @@ class QualityReport(QWidget):
         groups = self._findings.groups if self._findings else []
         key = self.groups.currentData()
         self._group = next((group for group in groups if group.key == key), None)
+        self.groups.setToolTip(self.groups.currentText())
         if self._group is None:
             return
         before = self.table.model()

@@ -27,7 +27,7 @@ _SMALLEST_DOT, _LARGEST_DOT = 9.0, 19.0  # pixels
 _NEAR = 14.0  # pixels within which the pointer is at a dot
 _STEPS = (1.0, 2.0, 5.0, 10.0)
 _HEIGHT = 250
-_APART = 7.0  # pixels between the middle of a dot and its name
+_APART = 1.0  # pixels between a dot and its name
 _SIDES = (
     (False, 0.95),
     (False, 0.05),
@@ -61,7 +61,9 @@ class QualityChart(QFrame):
         self._tip: Callable[[ChartPoint], str] = lambda point: point.name
         self._current: ChartPoint | None = None
         self._places: list[tuple[float, float]] = []
+        self._sizes: list[float] = []
         self._names: list[Any] = []
+        self._dots: Any = None
         self.setProperty("chart", True)  # noqa: FBT003 - Qt's own signature
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setMouseTracking(True)
@@ -100,7 +102,8 @@ class QualityChart(QFrame):
         """Draw a ring around one."""
         if point != self._current:
             self._current = point
-            self._draw()
+            if self._dots is not None:
+                self._draw_dots()
 
     def place_of(self, point: ChartPoint) -> QPointF:
         """Return where a dot is, in pixels of this widget."""
@@ -186,7 +189,7 @@ class QualityChart(QFrame):
         item = self._plot.plotItem
         item.clear()
         self._plot.setBackground(self._theme.token("surface"))
-        self._places, self._names = [], []
+        self._places, self._names, self._dots = [], [], None
         if not self._points:
             return
         floor = _floor([point.divergence for point in self._points])
@@ -196,6 +199,9 @@ class QualityChart(QFrame):
         self._show_axes(floor)
         self._draw_front()
         self._draw_errors(floor)
+        self._sizes = _dot_sizes(self._points, self._across)
+        self._dots = self._pg.ScatterPlotItem(antialias=True)
+        item.addItem(self._dots)
         self._draw_dots()
         self._draw_names()
 
@@ -242,21 +248,28 @@ class QualityChart(QFrame):
         return found
 
     def _draw_errors(self, floor: float) -> None:
-        pen = self._pg.mkPen(self._theme.token("muted"), width=1)
-        for point, (x, y) in zip(self._points, self._places, strict=True):
-            if point.error > 0:
-                low = math.log10(max(point.divergence - point.error, floor / 2))
-                high = math.log10(point.divergence + point.error)
-                bar = self._pg.ErrorBarItem(
-                    x=_array([x]), y=_array([y]), top=_array([high - y]), bottom=_array([y - low]), pen=pen
-                )
-                self._plot.plotItem.addItem(bar)
+        known = [
+            (point, *place)
+            for point, place in zip(self._points, self._places, strict=True)
+            if point.error > 0 and point.divergence > 0
+        ]
+        if not known:
+            return
+        bars = self._pg.ErrorBarItem(
+            x=_array([x for _, x, _ in known]),
+            y=_array([y for _, _, y in known]),
+            top=_array([math.log10(point.divergence + point.error) - y for point, _, y in known]),
+            bottom=_array(
+                [y - math.log10(max(point.divergence - point.error, floor / 2)) for point, _, y in known]
+            ),
+            pen=self._pg.mkPen(self._theme.token("muted"), width=1),
+        )
+        self._plot.plotItem.addItem(bars)
 
     def _draw_dots(self) -> None:
         theme, pg = self._theme, self._pg
         spots: list[dict[str, Any]] = []
-        sizes = _dot_sizes(self._points, self._across)
-        for point, place, size in zip(self._points, self._places, sizes, strict=True):
+        for point, place, size in zip(self._points, self._places, self._sizes, strict=True):
             marked = point == self._current
             edge = "text" if marked else ("accent" if point.on_front else "muted")
             spots.append(
@@ -268,7 +281,7 @@ class QualityChart(QFrame):
                     "pen": pg.mkPen(theme.token(edge), width=3 if marked else 1.6),
                 }
             )
-        self._plot.plotItem.addItem(pg.ScatterPlotItem(spots=spots, antialias=True))
+        self._dots.setData(spots=spots)
 
     def _draw_names(self) -> None:
         self._names = []
@@ -287,21 +300,24 @@ class QualityChart(QFrame):
             return
         view = self._plot.plotItem.vb
         spots = [view.mapViewToScene(QPointF(x, y)) for x, y in self._places]
-        taken = [QRectF(spot.x() - 9, spot.y() - 9, 18, 18) for spot in spots]
+        taken = [
+            QRectF(spot.x() - size / 2, spot.y() - size / 2, size, size)
+            for spot, size in zip(spots, self._sizes, strict=True)
+        ]
         inside = view.sceneBoundingRect()
-        for name, spot, (x, y) in zip(self._names, spots, self._places, strict=True):
+        dots = zip(self._names, spots, self._places, self._sizes, strict=True)
+        for name, spot, (x, y), size in dots:
+            apart = size / 2 + _APART
             words = name.textItem.boundingRect()
             width, height = words.width(), words.height()
             areas = [
-                QRectF(
-                    spot.x() - (width + _APART if left else -_APART), spot.y() - up * height, width, height
-                )
+                QRectF(spot.x() - (width + apart if left else -apart), spot.y() - up * height, width, height)
                 for left, up in _SIDES
             ]
             best = min(range(len(_SIDES)), key=lambda n: (_covered(areas[n], taken, inside), n))
             taken.append(areas[best])
             left, up = _SIDES[best]
-            name.setAnchor(self._pg.Point(1 + _APART / width if left else -_APART / width, up))
+            name.setAnchor(self._pg.Point(1 + apart / width if left else -apart / width, up))
             name.setPos(x, y)
 
 
@@ -322,7 +338,7 @@ def _distance(one: QPointF, other: QPointF) -> float:
 def _floor(divergences: Sequence[float]) -> float:
     """Return where the reference is drawn, for whose 0 a scale of powers has no place."""
     above = [value for value in divergences if value > 0]
-    return min(above) / 3 if above else 1e-4
+    return min(above) / 5 if above else 1e-4
 
 
 def _covered(area: QRectF, taken: Sequence[QRectF], inside: QRectF) -> float:
