@@ -90,11 +90,12 @@ class Merge:
         self._changed = {name for header, _ in self._adapters for name in pairs_of(header)}
         self._places = [self._place(name) for name in sorted(self._held, key=str.encode)]
         self._header = header_of_pairs(_pairs(files[0]), self._places)
+        self._begins = [len(self._header) + offset for offset in offsets(self._places)]
 
     @property
     def size(self) -> int:
         """Bytes of the file."""
-        return len(self._header) + offsets(self._places)[-1]
+        return self._begins[-1]
 
     @property
     def changed(self) -> int:
@@ -109,12 +110,11 @@ class Merge:
             Cancelled: Through `progress`.
         """
         encoder, done = Encoder(), 0
-        begins = [len(self._header) + offset for offset in offsets(self._places)]
         with path.open("xb", buffering=0) as file:
             reserve(path, self.size)
             file.truncate(self.size)
             write_all(file, memoryview(self._header))
-            for place, begin in zip(self._places, begins, strict=False):
+            for place, begin in zip(self._places, self._begins, strict=False):
                 file.seek(begin)
                 for written in self._write_one(place, file, encoder):
                     done += written
