@@ -1,0 +1,253 @@
+"""The tables of the Bench page: what was measured, and the runs of the history."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QModelIndex, QObject, Qt
+
+from localllm.core.bench.charts import SETTINGS, differing, value_of
+from localllm.texts import Bytes, Number, Text, plural, text
+from localllm.ui.itemmodels.records import Column, Index, RecordTable
+from localllm.ui.translation import say
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from localllm.core.bench import BenchRow, BenchRun
+    from localllm.core.bench.rows import Value
+
+_MOST_NAMED = 3  # models or tests of a run
+REASONS = {
+    "load": text("other programs"),
+    "swap": text("memory moved to disk"),
+    "heat": text("a hot processor"),
+    "clock": text("a slower clock"),
+    "battery": text("another power supply or power mode"),
+}
+TITLES = {
+    "model_filename": text("Model"),
+    "n_gpu_layers": text("GPU layers"),
+    "n_cpu_moe": text("Experts in memory"),
+    "n_threads": text("Threads"),
+    "n_batch": text("Batch"),
+    "n_ubatch": text("Physical batch"),
+    "type_k": text("Cache: keys"),
+    "type_v": text("Cache: values"),
+    "flash_attn": text("Flash attention"),
+    "load_mode": text("Loading"),
+    "repack": text("Repacked"),
+    "build_commit": text("llama.cpp"),
+    "cpu_info": text("Processor"),
+    "gpu_info": text("Graphics"),
+    "n_prompt": text("Tokens read"),
+    "n_gen": text("Tokens written"),
+    "n_depth": text("Depth"),
+    "sequences": text("Sequences"),
+}
+_FLASH = {-1: text("automatic"), 0: text("off"), 1: text("on")}
+_SHORT = {
+    "n_threads": text("{value} threads"),
+    "n_gpu_layers": text("{value} GPU layers"),
+    "n_cpu_moe": text("{value} layers' experts in memory"),
+    "n_ubatch": text("ubatch {value}"),
+    "n_batch": text("batch {value}"),
+    "n_depth": text("depth {value}"),
+    "sequences": text("{value} at a time"),
+    "flash_attn": text("flash {value}"),
+    "repack": text("repacked: {value}"),
+}
+_SHORTER = {"type_k": "K ", "type_v": "V ", "n_prompt": "pp", "n_gen": "tg"}
+
+
+class ResultTable(RecordTable["BenchRow"]):
+    """One row for each test; what differs between them has a column."""
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(_result_columns(()), parent)
+
+    def show_results(self, rows: Sequence[BenchRow]) -> None:
+        """Show other results."""
+        self.beginResetModel()
+        self.columns = _result_columns(differing(rows))
+        self.records = list(rows)
+        self.endResetModel()
+
+    def add(self, row: BenchRow) -> bool:
+        """Show one more; return whether there are other columns now."""
+        rows = [*self.records, row]
+        columns = _result_columns(differing(rows))
+        if [column.title for column in columns] != [column.title for column in self.columns]:
+            self.show_results(rows)
+            return True
+        place = len(self.records)
+        self.beginInsertRows(QModelIndex(), place, place)
+        self.records = rows
+        self.endInsertRows()
+        return False
+
+    def row_of(self, row: BenchRow) -> int:
+        """Return where a result stands now, -1 if it is not here."""
+        return next((place for place, one in enumerate(self.records) if one is row), -1)
+
+    def data(self, index: Index, role: int = 0) -> object:
+        """Return what a cell shows; its tip says all that is known of the row."""
+        if role == Qt.ItemDataRole.ToolTipRole and index.isValid() and index.row() < len(self.records):
+            return details_of(self.records[index.row()])
+        return super().data(index, role)
+
+
+class RunTable(RecordTable["BenchRun"]):
+    """One row for each run of the history."""
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        columns: tuple[Column[BenchRun], ...] = (
+            Column(text("Run"), lambda run: str(run.id), lambda run: run.id, right=True),
+            Column(text("When"), when_of, lambda run: run.created),
+            Column(text("What"), name_of_run, lambda run: say(name_of_run(run)).lower()),
+        )
+        super().__init__(columns, parent)
+
+
+def when_of(run: BenchRun) -> str:
+    """Return the day and the time of a run."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(run.created))
+
+
+def name_of_run(run: BenchRun) -> Text | str:
+    """Return what a run is called: its name, its models and its tests."""
+    models = _named(model_of(row) for row in run.rows)
+    tests = _named(row.test for row in run.rows)
+    words = text("{models}: {tests}", models=models, tests=tests) if run.rows else text("Nothing measured")
+    if run.name:
+        words = text("{name} · {what}", name=say(run.name), what=words)
+    return text("{what} (imported)", what=words) if run.source == "import" else words
+
+
+def _named(names: Iterable[str]) -> str:
+    every = list(dict.fromkeys(names))
+    return ", ".join(every[:_MOST_NAMED]) + (", …" if len(every) > _MOST_NAMED else "")
+
+
+def model_of(row: BenchRow) -> str:
+    """Return the name of a row's file, without its ending."""
+    return Path(str(row.fields.get("model_filename", ""))).name.removesuffix(".gguf")
+
+
+def setting_of(row: BenchRow, name: str) -> Text | str:
+    """Return the value of a setting as people read it."""
+    return shown_value(name, value_of(row, name))
+
+
+def shown_value(name: str, value: Value) -> Text | str:
+    """Return a value of one of `TITLES` as people read it."""
+    if name == "model_filename":
+        return Path(str(value)).name.removesuffix(".gguf")
+    if name == "flash_attn":
+        return _FLASH.get(int(value), str(value)) if isinstance(value, int) else str(value)
+    if name == "n_gpu_layers" and isinstance(value, int) and value < 0:
+        return text("all")
+    if isinstance(value, bool):
+        return text("yes") if value else text("no")
+    return str(value)
+
+
+def label_of(row: BenchRow, names: Sequence[str]) -> str:
+    """Return what tells a row from the others: "Qwen3 · 4 threads · q8_0"."""
+    return " · ".join(short_setting(name, value_of(row, name)) for name in names)
+
+
+def short_setting(name: str, value: Value) -> str:
+    """Return a setting in a few characters, so that many fit into a chart."""
+    shown = shown_value(name, value)
+    if name in _SHORT:
+        return say(text(_SHORT[name].template, value=shown))
+    return _SHORTER.get(name, "") + say(shown)
+
+
+def speed_of(row: BenchRow) -> Text | str:
+    """Return tokens/s with their deviation, "–" for a row that failed."""
+    if not row.samples:
+        return "–"
+    decimals = decimals_of(row.mean)
+    if len(row.samples) == 1:
+        return text("{speed}", speed=Number(row.mean, decimals))
+    return text("{speed} ± {error}", speed=Number(row.mean, decimals), error=Number(row.deviation, decimals))
+
+
+def decimals_of(speed: float) -> int:
+    """Return how many decimals tell as much as a measurement does."""
+    return 2 if speed < 100 else 1 if speed < 1000 else 0
+
+
+def note_of(row: BenchRow) -> Text | str:
+    """Return why there is no figure, or what disturbed it."""
+    if row.failure is not None:
+        return row.failure
+    disturbed = [why for why in row.disturbed if why]
+    if not disturbed:
+        return ""
+    counted = Counter(reason for why in disturbed for reason in why)
+    return plural(
+        len(disturbed),
+        "1 of {total} repetitions disturbed by {reasons}",
+        "{count} of {total} repetitions disturbed by {reasons}",
+        total=len(row.disturbed),
+        reasons=", ".join(say(REASONS[reason]) for reason, _ in counted.most_common() if reason in REASONS),
+    )
+
+
+def memory_of(row: BenchRow) -> Text | str:
+    """Return the most memory that the engine held, graphics memory beside it."""
+    if not row.peak_memory:
+        return "–"
+    if row.graphics_memory:
+        return text("{main} + {gpu}", main=Bytes(row.peak_memory), gpu=Bytes(row.graphics_memory))
+    return text("{main}", main=Bytes(row.peak_memory))
+
+
+def details_of(row: BenchRow) -> str:
+    """Return everything about a row, a line for each fact."""
+    lines = [f"{model_of(row)} · {row.test}"]
+    if row.samples:
+        each = " · ".join(say(text("{v}", v=Number(one, decimals_of(one)))) for one in row.speeds)
+        lines.append(say(text("{speed} tokens/s", speed=speed_of(row))))
+        lines.append(say(text("Each repetition: {values}", values=each)))
+    if row.peak_memory:
+        lines.append(say(text("Most memory: {memory}", memory=memory_of(row))))
+    if row.load_ms:
+        lines.append(say(text("Loaded in {seconds} s", seconds=Number(row.load_ms / 1000, 2))))
+    known = [name for name in SETTINGS[1:] if value_of(row, name) not in ("", "none")]
+    lines += [f"{say(TITLES[name])}: {say(setting_of(row, name))}" for name in known]
+    note = note_of(row)
+    return "\n".join([*lines, say(note)] if note else lines)
+
+
+def _result_columns(names: Sequence[str]) -> tuple[Column[BenchRow], ...]:
+    settings = tuple(_setting_column(name) for name in names if name != "model_filename")
+    model = Column["BenchRow"](text("Model"), model_of, lambda row: model_of(row).lower())
+    return (
+        *((model,) if "model_filename" in names else ()),
+        Column(text("Test"), lambda row: row.test, _order_of_test),
+        *settings,
+        Column(text("Tokens/s"), speed_of, lambda row: row.mean, right=True),
+        Column(text("Memory"), memory_of, lambda row: row.peak_memory + row.graphics_memory, right=True),
+        Column(text("Remarks"), note_of, lambda row: say(note_of(row))),
+    )
+
+
+def _setting_column(name: str) -> Column[BenchRow]:
+    def key(row: BenchRow) -> str:
+        value = value_of(row, name)
+        return f"{value:012d}" if isinstance(value, int) else str(value)
+
+    return Column(TITLES[name], lambda row: setting_of(row, name), key)
+
+
+def _order_of_test(row: BenchRow) -> str:
+    """Return what sorts tests by depth, then by what they do."""
+    numbers = (row.number(name) for name in ("n_depth", "n_gen", "n_prompt"))
+    return " ".join(f"{number:012d}" for number in numbers)
