@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any, get_args
 
-from localllm.cli.bench_output import note_run, run_to_json, show_history, show_run
+from localllm.cli.bench_history import add_history_flags, asks_history, run_history
+from localllm.cli.bench_output import note_run, run_to_json
 from localllm.engine.benches import LoadMode
 from localllm.engine.protocol import KV_TYPES
 from localllm.errors import UsageError
@@ -18,8 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from localllm.cli.output import Context
-    from localllm.core.bench import BenchedModel, BenchRow, BenchRun, Parameters
+    from localllm.core.bench import BenchRow, Parameters
     from localllm.core.bench.history import BenchHistory
+    from localllm.core.library import LibraryModel
 
 _FORMATS = ("md", "csv", "json", "jsonl", "sql")
 _MOST_REPETITIONS = 1000
@@ -76,8 +79,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--name", default="", help="what the run is called in the history")
     parser.add_argument("--anyway", action="store_true", help="also beside busy programs, or without room")
     parser.add_argument(
-        "--history", nargs="?", const=0, type=int, metavar="RUN", help="show what was measured before"
+        "--preset",
+        type=_preset,
+        metavar="NAME",
+        help="quick, llama-bench, kv-types, threads, offload or depth; other flags change parts of it",
     )
+    add_history_flags(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object with everything")
     parser.set_defaults(run=run)
 
@@ -98,20 +105,18 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     from localllm.core.bench import BenchHistory
 
     history = BenchHistory(context.paths.benches_file)
-    if arguments.history is None:
-        return _measure(arguments, context, history)
-    if arguments.history == 0:
-        show_history(history.runs(), context.output, as_json=arguments.json)
-        return 0
-    show_run(_find_run(history, arguments.history), context.output, arguments.output, as_json=arguments.json)
-    return 0
+    if asks_history(arguments):
+        return run_history(arguments, context, history)
+    return _measure(arguments, context, history)
 
 
 def _measure(arguments: argparse.Namespace, context: Context, history: BenchHistory) -> int:
     from localllm.cli.this_machine import this_machine
-    from localllm.core.bench import Bench, make_plan, run_bench
+    from localllm.core.bench import Bench, BenchedModel, make_plan, run_bench
     from localllm.core.bench.formats import render
+    from localllm.core.bench.presets import preset
     from localllm.core.estimate import Estimator
+    from localllm.core.model_hash import hash_model
 
     output = context.output
 
@@ -121,9 +126,13 @@ def _measure(arguments: argparse.Namespace, context: Context, history: BenchHist
 
     progress = Progress(tell)
     rows: list[BenchRow] = []
-    models = _models(arguments.model or [], context, progress)
+    models = _models(arguments.model or [], context)
     machine = this_machine(context)
-    plan = make_plan(models, _parameters(arguments), machine.cpu.usable_cores)
+    cores = machine.cpu.usable_cores
+    layers = max(model.layers or 0 for model in models)
+    usual = preset(arguments.preset or "llama-bench", cores, layers)
+    benched = [BenchedModel(one.path, one.name, hash_model(one, progress)) for one in models]
+    plan = make_plan(benched, _parameters(arguments, usual), cores)
     if not plan:
         raise UsageError(
             text("There is nothing to measure."), hint=text("Ask for tokens with -p, -n or -pg.")
@@ -144,25 +153,17 @@ def _measure(arguments: argparse.Namespace, context: Context, history: BenchHist
     return 0 if any(row.samples for row in rows) else 1
 
 
-def _models(names: list[str], context: Context, progress: Progress) -> list[BenchedModel]:
-    from localllm.core.bench import BenchedModel
+def _models(names: list[str], context: Context) -> list[LibraryModel]:
     from localllm.core.library import Library
-    from localllm.core.model_hash import hash_model
 
     if not names:
         raise UsageError(text("Which model?"), hint=text("Name one: localllm bench -m MODEL."))
     library = Library(context.paths, context.settings)
     each = chain.from_iterable([name] if expand_home(name).is_file() else name.split(",") for name in names)
-    found: list[BenchedModel] = []
-    for name in each:
-        model = library.find(name)
-        found.append(BenchedModel(model.path, model.name, hash_model(model, progress)))
-    return found
+    return [library.find(name) for name in each]
 
 
-def _parameters(arguments: argparse.Namespace) -> Parameters:
-    from localllm.core.bench import Parameters
-
+def _parameters(arguments: argparse.Namespace, usual: Parameters) -> Parameters:
     names = {name for _, name, _, _ in _NUMBERS}
     names |= {"kv_types_k", "kv_types_v", "flash", "load_modes", "repack", "pairs"}
     chosen: dict[str, Any] = {}
@@ -172,17 +173,7 @@ def _parameters(arguments: argparse.Namespace) -> Parameters:
             chosen[name] = tuple(chain.from_iterable(given))
     if arguments.repetitions:
         chosen["repetitions"] = arguments.repetitions
-    return Parameters(**chosen)
-
-
-def _find_run(history: BenchHistory, number: int) -> BenchRun:
-    found = history.run(number)
-    if found is None:
-        raise UsageError(
-            text("There is no run {number}.", number=number),
-            hint=text("“localllm bench --history” lists them."),
-        )
-    return found
+    return replace(usual, **chosen)
 
 
 def _numbers(lowest: int) -> Callable[[str], tuple[int, ...]]:
@@ -212,6 +203,14 @@ def _words(known: dict[str, Any]) -> Callable[[str], tuple[Any, ...]]:
         return tuple(known[word] for word in words.split(","))
 
     return read
+
+
+def _preset(words: str) -> str:
+    from localllm.core.bench.presets import PRESETS
+
+    if words not in PRESETS:
+        raise argparse.ArgumentTypeError(f"“{words}” is none of {', '.join(PRESETS)}")
+    return words
 
 
 def _repetitions(words: str) -> int:
