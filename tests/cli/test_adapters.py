@@ -67,14 +67,14 @@ def test_chat_with_an_adapter_of_the_library(starter, capsys):
 
 
 def test_convert_and_merge(tmp_path, capsys):
-    source = checkpoints.write("llama", tmp_path)
+    source = checkpoints.write("llama-spm", tmp_path)
     model = convert(source, tmp_path / "llama-f16.gguf", "f16")
-    peft = usual_adapter("llama", tmp_path)
+    peft = usual_adapter("llama-spm", tmp_path)
     assert run(["convert", str(peft)]) == 1
     assert "--base" in capsys.readouterr().err
     assert run(["convert", str(peft), "--base", str(source), "--out", str(tmp_path), "--json"]) == 0
     made = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert made["path"] == str(tmp_path / "Tiny-Llama-Bpe-Lora-F32.gguf")
+    assert made["path"] == str(tmp_path / "Tiny-Llama-Lora-F32.gguf")
     assert run(["merge", str(model), f"{made['path']}:0.5", "--out", str(tmp_path / "m.gguf")]) == 0
     assert capsys.readouterr().out.strip() == str(tmp_path / "m.gguf")
     assert run(["models"]) == 0

@@ -56,7 +56,7 @@ def digest(path):
 @pytest.mark.parametrize("name", FOLDERS)
 def test_file_is_the_references(name, tmp_path):
     model, adapter = checkpoints.write(name, tmp_path / "model"), usual_adapter(name, tmp_path)
-    for kind in ("f32", "f16", "bf16", "q8_0"):
+    for kind in ("f32", "f16", "bf16", "q8_0") if name == "qwen3" else ("f32", "q8_0"):
         made = convert_adapter(adapter, model, tmp_path / f"{kind}.gguf", kind)
         assert digest(made) == GOLDEN[name][kind], kind
         check_adapter(read_header(made))
@@ -73,7 +73,7 @@ def modules_of(name):
     }
 
 
-@pytest.mark.parametrize("name", ["llama", "phi3", "mixtral", "qwen35", "gemma3"])
+@pytest.mark.parametrize("name", ["llama-spm", "phi3", "mixtral", "qwen35", "gemma3"])
 def test_adding_the_product_before_or_after_the_conversion_is_the_same(name, tmp_path):
     """Rows of heads permuted, weights fused, experts stacked, columns reordered, vocabulary cut."""
     pairs = random_pairs(modules_of(name))
