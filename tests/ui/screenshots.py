@@ -3,7 +3,7 @@
 The computer, the recommendation and the look are real; the answer is written by the engine with the starter model,
 or, with `--scripted`, by a script, so that the pictures do not depend on what a small model happens to say.
 Further arguments: `--size 1024x640`, `--pages home,chat,loader,settings,options,library,…` (the Library page's
-pictures are the methods of `library_shots.py`).
+pictures are the methods of `library_shots.py`, those of the Lab's Quality tab of `quality_shots.py`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import tempfile
 from pathlib import Path
 
 from tests.ui.library_shots import LibraryShots
+from tests.ui.quality_shots import QualityShots
 
 ANSWERS = {
     "en": (
@@ -82,7 +83,7 @@ def main():
                 subprocess.run(command, check=True, env=environment)
 
 
-class Photographer(LibraryShots):
+class Photographer(LibraryShots, QualityShots):
     """Opens the real window, waits for what is to be seen, and takes the pictures."""
 
     def __init__(self, arguments, theme, language):
@@ -118,7 +119,7 @@ class Photographer(LibraryShots):
         services.computer.look_again()
         pages = self._arguments.pages.split(",")
         home = window.home_page
-        if not all(page.startswith("library") for page in pages):
+        if not all(page.startswith(("library", "lab_quality")) for page in pages):
             self._wait(lambda: home._ranking.isVisible() and services.computer.machine.engine is not None)
             services.model.load(services.library.starter(), LoadSettings())
             self._wait(lambda: services.model.loaded is not None)

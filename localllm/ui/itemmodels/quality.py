@@ -199,7 +199,7 @@ def _divergence(row: Row) -> Text | str:
     if comparison is None:
         return _UNKNOWN
     mean = comparison.divergence.mean
-    return text("{value} ± {error}", value=Number(mean.value, 4), error=Number(mean.error, 4))
+    return text("{value} ± {error}", value=Number(mean.value, 5), error=Number(mean.error, 5))
 
 
 def _divergence_key(row: Row) -> float:
