@@ -53,7 +53,7 @@ def device_budget(machine: Machine, source: SourceModel, settings: FitSettings) 
 
 def _largest(budgets: Budgets, shape: ModelShape, settings: FitSettings, most: int) -> int:
     """Return the largest bytes of weights, in whole steps, that fit now; -1 if none do."""
-    low, high = -1, most // _STEP + 1
+    low, high = -1, -(-most // _STEP) + 1
     while high - low > 1:
         middle = (low + high) // 2
         if _fits(budgets, shape, middle * _STEP, settings):

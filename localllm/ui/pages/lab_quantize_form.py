@@ -128,7 +128,7 @@ class QuantizeForm(QWidget):
         row = self.models.row_of(str(wanted)) if wanted else -1
         self.model_box.setCurrentIndex(row if row >= 0 else (0 if models else -1))
         self.model_box.blockSignals(False)  # noqa: FBT003 - Qt's own signature
-        if self.model != before:
+        if self.model != before or not models:
             self._on_model_changed()
 
     def choose_imatrix(self) -> None:
