@@ -16,7 +16,7 @@ from localllm.engine.child.influence import InfluenceCollector
 from localllm.engine.child.native import llama
 from localllm.engine.child.observation import Watch
 from localllm.engine.child.own_text import OwnTextWriter, context_tokens
-from localllm.engine.child.scoring import Scorer, packed_width
+from localllm.engine.child.scoring import Scorer
 from localllm.engine.passes import ChunkDone, ChunkScore, PassStart, Reference, TextPass
 from localllm.engine.protocol import LoadSettings, from_record, to_record
 from localllm.engine.reference_files import missing_chunks, read_chunk, read_tokens, write_chunk, write_tokens
@@ -153,7 +153,7 @@ class _Scoring:
         logits = self._reader.logits()[: len(right)]
         match self.use:
             case "compare":
-                packed = read_chunk(self._folder, number, len(right), packed_width(self._reader.vocabulary))
+                packed = read_chunk(self._folder, number, len(right), self._reader.vocabulary)
                 found = self._scorer.compare(logits, right, packed)
                 _require_finite(found.nll)
                 return ChunkScore(

@@ -1,9 +1,8 @@
 """From logits to what a text's tokens cost a model, and how far it is from a reference.
 
 As llama-perplexity computes them (llama.cpp 0c1e570, tools/perplexity/perplexity.cpp): exponentials in
-float32, their sum in float64. A reference's probabilities are kept in 16 bits: per position two float32
-(scale, lowest) and, for each token, value · scale + lowest = log p; 0 stands for everything that is 16 nats
-or more below the most likely token.
+float32, their sum in float64. A reference's probabilities are kept in 16 bits: log p = value · scale +
+lowest, where the value 0 stands for everything that is 16 nats or more below the most likely token.
 """
 
 from __future__ import annotations
@@ -14,16 +13,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from localllm.engine.reference_files import PackedChunk
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float32]
-    Packed = NDArray[np.uint16]
 
 WINDOW = np.float32(16)  # nats below the most likely token
-HEAD = 4  # uint16 of a packed row before its values: two float32
 _STEPS = np.float32(65535)
 _BLOCK = 1 << 18  # logits: what is worked on at once stays in a core's cache
 
@@ -37,11 +36,6 @@ class Comparison:
     divergence: NDArray[np.float32]
     delta_p: NDArray[np.float32]
     same_top: NDArray[np.bool_]
-
-
-def packed_width(vocabulary: int) -> int:
-    """Return the uint16 of one packed row."""
-    return 2 * ((vocabulary + 1) // 2) + HEAD
 
 
 class Scorer:
@@ -65,26 +59,34 @@ class Scorer:
         self._each(work, logits)
         return found
 
-    def pack(self, logits: Floats) -> Packed:
-        """Return log-probabilities in 16 bits, [positions, packed_width]."""
-        packed = np.zeros((len(logits), packed_width(logits.shape[1])), np.uint16)
+    def pack(self, logits: Floats) -> PackedChunk:
+        """Return log-probabilities in 16 bits."""
+        count, vocabulary = logits.shape
+        scales = np.empty((count, 2), np.float32)
+        bits = np.empty((count, -(-vocabulary // 8)), np.uint8)
+        values = [np.empty(0, np.uint16)] * count
 
         def work(rows: slice) -> None:
-            for number in range(rows.start, rows.stop):
-                _pack_row(logits[number], packed[number])
+            for n in range(rows.start, rows.stop):
+                scales[n], steps = _steps(logits[n])
+                present = steps != 0
+                bits[n] = np.packbits(present)
+                values[n] = np.compress(present, steps)
 
         self._each(work, logits)
-        return packed
+        return PackedChunk.of(vocabulary, scales, bits, np.concatenate(values))
 
-    def compare(self, logits: Floats, tokens: NDArray[np.int32], packed: Packed) -> Comparison:
-        """Compare with a reference's packed rows; else as `nll`."""
+    def compare(self, logits: Floats, tokens: NDArray[np.int32], packed: PackedChunk) -> Comparison:
+        """Compare with a reference; else as `nll`."""
         count = len(logits)
         nll, reference, divergence, delta = (np.empty(count, np.float32) for _ in range(4))
         same = np.empty(count, np.bool_)
 
         def work(rows: slice) -> None:
             for n in range(rows.start, rows.stop):
-                nll[n], reference[n], divergence[n], same[n] = _compare(logits[n], int(tokens[n]), packed[n])
+                nll[n], reference[n], divergence[n], same[n] = _compare(
+                    logits[n], int(tokens[n]), packed.scales[n], *packed.row(n)
+                )
 
         self._each(work, logits)
         np.subtract(np.exp(-nll), np.exp(-reference), out=delta)
@@ -119,31 +121,43 @@ def _log_sum(logits: Floats, top: np.float32) -> np.float32:
     return np.float32(np.log(powers.sum(dtype=np.float64)))
 
 
-def _pack_row(logits: Floats, row: Packed) -> None:
+def _steps(logits: Floats) -> tuple[tuple[np.float32, np.float32], NDArray[np.uint16]]:
+    """Return scale and lowest, and each token's value."""
     top = logits.max()
     low = max(logits.min(), top - WINDOW)
     scale = (top - low) / _STEPS
-    row[:HEAD].view(np.float32)[:] = scale, low - top - _log_sum(logits, top)
-    if scale:
-        steps = np.subtract(logits, low)
-        np.multiply(steps, np.float32(1) / scale, out=steps)
-        np.rint(steps, out=steps)
-        np.clip(steps, 0, _STEPS, out=steps)
-        row[HEAD : HEAD + len(logits)] = steps
+    lowest = low - top - _log_sum(logits, top)
+    if not scale:
+        return (scale, lowest), np.zeros(len(logits), np.uint16)
+    steps = np.subtract(logits, low)
+    np.multiply(steps, np.float32(1) / scale, out=steps)
+    np.rint(steps, out=steps)
+    np.clip(steps, 0, _STEPS, out=steps)
+    return (scale, lowest), steps.astype(np.uint16)
 
 
-def _compare(logits: Floats, token: int, row: Packed) -> tuple[np.float32, np.float32, np.float64, np.bool_]:
+def _compare(
+    logits: Floats, token: int, scales: Floats, places: NDArray[np.int64], values: NDArray[np.uint16]
+) -> tuple[np.float32, np.float32, np.float64, np.bool_]:
     best = int(logits.argmax())
     top = logits[best]
     whole = top + _log_sum(logits, top)
-    scale, low = row[:HEAD].view(np.float32)
-    reference = row[HEAD : HEAD + len(logits)].astype(np.float32)
+    scale, lowest = scales
+    if lowest > -WINDOW:  # then those that were left out count too
+        every = np.zeros(len(logits), np.uint16)
+        every[places] = values
+        places, values = np.arange(len(logits)), every
+    reference = values.astype(np.float32)
     reference *= scale
-    reference += low
-    likely = np.flatnonzero(reference > -WINDOW)
-    expected = reference[likely]
-    terms = expected - logits[likely]
+    reference += lowest
+    expected_best = int(places[reference.argmax()]) if len(places) else 0
+    place = int(np.searchsorted(places, token))
+    has_value = place < len(places) and places[place] == token
+    expected = reference[place] if has_value else lowest
+    likely = reference > -WINDOW
+    expectations = np.compress(likely, reference)
+    terms = expectations - logits[np.compress(likely, places)]
     terms += whole
-    terms *= np.exp(expected)
-    same = np.bool_(best == int(reference.argmax()))
-    return whole - logits[token], -reference[token], terms.sum(dtype=np.float64), same
+    terms *= np.exp(expectations)
+    same = np.bool_(best == expected_best)
+    return whole - logits[token], -expected, terms.sum(dtype=np.float64), same

@@ -134,7 +134,7 @@ def test_a_full_disk_is_said_before(tmp_path, monkeypatch):
     references = References(tmp_path / "references")
     kept = filled(references, "kept", 1000, 1)
     monkeypatch.setattr("localllm.core.evaluate.references.free_bytes", lambda _folder: 10**9 + 5)
-    with pytest.raises(UsageError, match="need 6 MiB on the disk"):
+    with pytest.raises(UsageError, match="need 7 MiB on the disk"):
         references.make_room(references.place("m", "t", 128), chunks=1, chunk_tokens=128, vocabulary=100_000)
     assert not kept.exists()
 
@@ -143,10 +143,11 @@ def test_what_is_missing_is_known_once_the_text_was_cut(tmp_path):
     import numpy as np
 
     from localllm.engine.reference_files import write_chunk, write_tokens
+    from tests.engine.test_scoring import random_chunk
 
     references = References(tmp_path)
     place = references.place("m", "t", 4)
     assert references.missing(place, 2, 4) is None
     write_tokens(place, np.zeros((3, 4), np.int32))
-    write_chunk(place, 0, np.zeros((2, 6), np.uint16))
+    write_chunk(place, 0, random_chunk())
     assert [references.missing(place, chunks, 4) for chunks in (1, 2, 0, 9)] == [0, 1, 2, 2]
