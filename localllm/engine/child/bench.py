@@ -24,6 +24,7 @@ from localllm.engine.child.model import (
 )
 from localllm.engine.child.native import llama
 from localllm.engine.child.resident import forget_peak, read_peak
+from localllm.engine.child.thread_pool import ThreadPool
 from localllm.engine.protocol import BenchReport, error_to_record, to_record
 from localllm.errors import Cancelled, EngineError
 from localllm.texts import text
@@ -140,6 +141,11 @@ class Bench:
         """Tokens of a logical batch."""
         return self._settings.batch
 
+    @property
+    def threads(self) -> int:
+        """Threads that compute."""
+        return self._settings.threads
+
     def close(self) -> None:
         """Give the model's memory back."""
         llama.llama_model_free(self._model)
@@ -151,6 +157,7 @@ class _Run:
     def __init__(self, bench: Bench, test: BenchTest, context: Any) -> None:
         self._bench, self._test, self.context = bench, test, context
         self._memory = llama.llama_get_memory(context)
+        self._pool = ThreadPool(bench.threads, context)
         self._batch = llama.llama_batch_init(max(bench.batch, test.sequences), 0, 1)
         self._filled = 0
 
@@ -230,3 +237,4 @@ class _Run:
     def close(self) -> None:
         llama.llama_batch_free(self._batch)
         llama.llama_free(self.context)
+        self._pool.close()
