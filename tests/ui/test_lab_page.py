@@ -13,7 +13,6 @@ from localllm.core.convert.source import FolderSource
 from localllm.core.library import Library
 from localllm.core.library.applications import Surroundings
 from localllm.core.library.inspector import Inspector, inspect_here
-from localllm.core.quantize.types import TYPES
 from localllm.errors import UsageError
 from localllm.gguf import read_header
 from localllm.progress import Progress
@@ -167,7 +166,7 @@ def test_a_repository_is_converted_from_the_hub(page, checkpoint, with_library, 
 
 
 @pytest.mark.usefixtures("untried")
-def test_the_plan_is_what_is_written(page, tiny, with_library, qtbot):
+def test_the_plan_is_what_is_written_and_twice_wants_a_word(page, tiny, with_library, qtbot):
     page.open_quantize(with_library.library.add(tiny))
     panel = page.quantize
     wait_for_plan(panel, qtbot)
@@ -179,22 +178,12 @@ def test_the_plan_is_what_is_written(page, tiny, with_library, qtbot):
     assert made.model.size == foreseen.plan.size
     wait_for_plan(panel, qtbot, "Tiny-Q8_0-2.gguf")
     assert panel.form.model.path == tiny
-
-
-def test_what_is_quantized_already_wants_a_word(page, tiny, with_library, qtbot):
-    from localllm.core.quantize.job import Quantizer
-    from localllm.core.quantize.plan import Wish
-    from localllm.core.quantize.source import open_source
-
-    path = with_library.paths.models / "Tiny-Q8_0.gguf"
-    with Quantizer(open_source(tiny, Progress())) as quantizer:
-        quantizer.write(quantizer.plan(Wish(TYPES["Q8_0"]), Progress()), path, Progress())
-    page.open_quantize(with_library.library.add(path))
-    wait_for_plan(page.quantize, qtbot, "quantized already")
-    assert not page.quantize.plan.start.isEnabled()
-    row = next(row for row in page.quantize.plan.rows.rows if row.act is not None)
+    page.open_quantize(made.model)
+    wait_for_plan(panel, qtbot, "quantized already")
+    assert not panel.plan.start.isEnabled()
+    row = next(row for row in panel.plan.rows.rows if row.act is not None)
     row.act()
-    qtbot.waitUntil(page.quantize.plan.start.isEnabled, timeout=20_000)
+    qtbot.waitUntil(panel.plan.start.isEnabled, timeout=20_000)
 
 
 @pytest.fixture
@@ -206,7 +195,7 @@ def small(page, with_library, qtbot):
     return page.quantize
 
 
-def test_types_say_what_they_would_give(small, qtbot):
+def test_types_say_what_they_would_give_and_which_need_an_importance_matrix(small, qtbot):
     table = small.form.types
     row = table.row_of("Q4_K_M")
     assert table.records[row].exact
@@ -215,9 +204,6 @@ def test_types_say_what_they_would_give(small, qtbot):
     qtbot.waitUntil(lambda: table.records[table.row_of("F32")].exact, timeout=20_000)
     assert table.index(row, BITS).data() == "4.87"
     assert "importance matrix" in table.index(row, BITS).data(Qt.ItemDataRole.ToolTipRole)
-
-
-def test_a_type_that_needs_an_importance_matrix_offers_to_make_one(small, qtbot):
     small.form.choose_type("IQ2_XS")
     wait_for_plan(small, qtbot, "only with an importance matrix")
     assert not small.plan.start.isEnabled()
@@ -232,20 +218,7 @@ def test_a_type_that_needs_an_importance_matrix_offers_to_make_one(small, qtbot)
     qtbot.waitUntil(lambda: small.plan.foreseen is None and "gone.gguf" in small.plan.words, timeout=20_000)
 
 
-def test_quantize_to_fit(small, qtbot):
-    small.form._aims.button(1).setChecked(True)
-    small.form.budget.setValue(0.01)
-    qtbot.waitUntil(lambda: "fits as it is" in small.plan.words, timeout=20_000)
-    small.form.budget.setMinimum(0.001)
-    small.form.budget.setDecimals(4)
-    small.form.budget.setValue(0.0015)
-    foreseen = wait_for_plan(small, qtbot, "has to fit into")
-    assert foreseen.plan.size <= foreseen.order.budget == round(0.0015 * 2**30)
-    small.form._aims.button(2).setChecked(True)
-    qtbot.waitUntil(lambda: "fits as it is" in small.plan.words, timeout=20_000)
-
-
-def test_single_tensors_and_layers(small, qtbot):
+def test_single_tensors_layers_and_what_fits(small, qtbot):
     form = small.form
     form.tensors.setPlainText("attn_v=q8_0\n\n")
     qtbot.waitUntil(
@@ -268,6 +241,18 @@ def test_single_tensors_and_layers(small, qtbot):
     form.layers.setText("two")
     with pytest.raises(UsageError):
         form.order(form.model)
+    form.layers.clear()
+    form.leave_out.setValue(0)
+    small.form._aims.button(1).setChecked(True)
+    small.form.budget.setValue(0.01)
+    qtbot.waitUntil(lambda: "fits as it is" in small.plan.words, timeout=20_000)
+    small.form.budget.setMinimum(0.001)
+    small.form.budget.setDecimals(4)
+    small.form.budget.setValue(0.0015)
+    foreseen = wait_for_plan(small, qtbot, "has to fit into")
+    assert foreseen.plan.size <= foreseen.order.budget == round(0.0015 * 2**30)
+    small.form._aims.button(2).setChecked(True)
+    qtbot.waitUntil(lambda: "fits as it is" in small.plan.words, timeout=20_000)
 
 
 def test_without_models_it_says_where_they_come_from(page, qtbot):
@@ -331,9 +316,10 @@ def test_discover_offers_to_convert_a_checkpoint(with_library, checkpoint, show,
         qtbot.waitUntil(lambda: with_library.jobs.running == 0, timeout=20_000)
 
 
-def test_everything_has_a_name_and_room_for_longer_words(page, small, checkpoint, qtbot):
+def test_everything_has_a_name(page, checkpoint, qtbot):
     for disclosure in page.findChildren(Disclosure):
         disclosure.unfold()
+    page.tabs.setCurrentIndex(QUANTIZE)
     check_names(page)
     look_at(page, checkpoint, qtbot)
     check_names(page)

@@ -70,6 +70,10 @@ class Quantizer:
 
     def __exit__(self, *_error: object) -> None:
         """End the engine's process."""
+        self.close()
+
+    def close(self) -> None:
+        """End the engine's process; it is started again when it is needed."""
         self._end_engine()
 
     def plan(self, wish: Wish, progress: Progress) -> QuantizePlan:

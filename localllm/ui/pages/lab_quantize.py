@@ -10,7 +10,7 @@ from localllm.errors import LocalLLMError
 from localllm.ui.jobs import Job, Reactions
 from localllm.ui.pages.lab_plan import QuantizePlanCard
 from localllm.ui.pages.lab_quantize_form import QuantizeForm
-from localllm.ui.pages.lab_quantize_jobs import Foreseen, foresee_all, orders_of_types, quantize_task
+from localllm.ui.pages.lab_quantize_jobs import Foreseen, Planner, orders_of_types, quantize_task
 from localllm.ui.widgets.basics import PageBody, ScrollArea
 from localllm.ui.widgets.two_parts import TwoParts
 
@@ -32,6 +32,7 @@ class QuantizePanel(QWidget):
     def __init__(self, services: Services) -> None:
         super().__init__()
         self._services = services
+        self._planner = Planner(services)
         self._listing: Job | None = None
         self._planning: Job | None = None
         self._asked: Order | None = None
@@ -52,9 +53,10 @@ class QuantizePanel(QWidget):
         self.list_models()
 
     def hideEvent(self, event: QHideEvent) -> None:
-        """Give up the plans of types that nobody has asked for."""
+        """Give up the plans of types that nobody has asked for, and end their engine."""
         super().hideEvent(event)
         self._stop_planning()
+        self._services.jobs.run(lambda _progress: self._planner.rest())
 
     def setFocus(self) -> None:
         """Let the person choose a model."""
@@ -121,13 +123,12 @@ class QuantizePanel(QWidget):
 
     def _start_planning(self, order: Order, context: int | None) -> None:
         self._stop_planning()
-        services = self._services
         orders = orders_of_types(order) if self.form.aim == "type" else [order]
         missing = [one for one in orders if context is not None or one not in self._known]
         if missing:
             reactions = Reactions(yielded=self._on_foreseen, failed=self._on_not_foreseen)
-            self._planning = services.jobs.run(
-                lambda progress: foresee_all(services, missing, context, progress), reactions
+            self._planning = self._services.jobs.run(
+                lambda progress: self._planner.foresee_all(missing, context, progress), reactions
             )
         for one in orders:
             if one in self._known:

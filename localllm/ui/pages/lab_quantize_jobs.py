@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from localllm.core.quantize.source import open_source
 from localllm.core.quantize.types import TYPES
 from localllm.core.time_left import duration
 from localllm.errors import LocalLLMError
+from localllm.progress import Progress
 from localllm.texts import Bytes, Number, text
 from localllm.ui.lab_work import Outcome, Task
 
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
 
     from localllm.core.quantize.order import Order
     from localllm.core.quantize.plan import QuantizePlan
-    from localllm.progress import Progress
     from localllm.ui.services import Services
 
 
@@ -49,38 +50,65 @@ class Foreseen:
     free: int = 0
 
 
-def foresee_all(
-    services: Services, orders: Sequence[Order], context: int | None, progress: Progress
-) -> Iterator[Foreseen]:
-    """Yield a plan for each order, all of one model.
+class Planner:
+    """Makes plans in jobs, with one engine for all of them until `rest`; starting one takes a second."""
 
-    Args:
-        services: Know this computer.
-        orders: The one that matters first.
-        context: Tokens with which the result is to run here; None if that is not what is wanted.
-        progress: Cancels.
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._lock = threading.Lock()
+        self._quantizer: Quantizer | None = None
 
-    Raises:
-        LocalLLMError: The model cannot be read.
-    """
-    source = open_source(orders[0].model, progress)
-    folder = services.paths.models
-    free = free_bytes(folder)
-    with Quantizer(source) as quantizer:
-        for asked in orders:
-            progress.raise_if_cancelled()
-            order = asked
-            try:
-                if context is not None:
-                    order = replace(asked, budget=_budget_here(services, quantizer, context))
-                planned = foresee(order, quantizer, progress)
-            except LocalLLMError as error:
-                yield Foreseen(asked, order, error=error, free=free)
-                continue
-            fitted = planned if isinstance(planned, FittedPlan) else None
-            plan = planned.plan if isinstance(planned, FittedPlan) else planned
-            name = result_name(source, plan.wish.type, len(plan.wish.prune_layers))
-            yield Foreseen(asked, order, plan, fitted, target=free_name(folder, name), free=free)
+    def foresee_all(
+        self, orders: Sequence[Order], context: int | None, progress: Progress
+    ) -> Iterator[Foreseen]:
+        """Yield a plan for each order, all of one model.
+
+        Args:
+            orders: The one that matters first.
+            context: Tokens with which the result is to run here; None if that is not what is wanted.
+            progress: Cancels, between two plans.
+
+        Raises:
+            LocalLLMError: The model cannot be read.
+        """
+        with self._lock:
+            quantizer = self._ready(orders[0].model, progress)
+            for order in orders:
+                progress.raise_if_cancelled()
+                yield self._foresee(order, quantizer, context, progress)
+
+    def rest(self) -> None:
+        """End the engine."""
+        with self._lock:
+            if self._quantizer is not None:
+                self._quantizer.close()
+                self._quantizer = None
+
+    def _ready(self, model: Path, progress: Progress) -> Quantizer:
+        if self._quantizer is None or self._quantizer.source.path != model:
+            source = open_source(model, progress)
+            if self._quantizer is not None:
+                self._quantizer.close()
+            self._quantizer = Quantizer(source)
+        return self._quantizer
+
+    def _foresee(
+        self, asked: Order, quantizer: Quantizer, context: int | None, progress: Progress
+    ) -> Foreseen:
+        order, folder = asked, self._services.paths.models
+        free = free_bytes(folder)
+        try:
+            if context is not None:
+                order = replace(asked, budget=_budget_here(self._services, quantizer, context))
+            # one plan is not worth ending the engine for, the many of a budget are
+            stop = progress if order.budget is not None else Progress()
+            planned = foresee(order, quantizer, stop)
+        except LocalLLMError as error:
+            return Foreseen(asked, order, error=error, free=free)
+        fitted = planned if isinstance(planned, FittedPlan) else None
+        plan = planned.plan if isinstance(planned, FittedPlan) else planned
+        name = result_name(quantizer.source, plan.wish.type, len(plan.wish.prune_layers))
+        return Foreseen(asked, order, plan, fitted, target=free_name(folder, name), free=free)
 
 
 def orders_of_types(order: Order) -> list[Order]:
