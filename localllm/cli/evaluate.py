@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from localllm.cli.model_flags import layers, natural
+from localllm.cli.model_flags import chunk_tokens, layers, natural
 from localllm.cli.output import Column
+from localllm.engine.passes import CHUNK_TOKENS
 from localllm.engine.protocol import KV_TYPES, LoadSettings
 from localllm.errors import UsageError
 from localllm.progress import Progress
@@ -32,13 +33,16 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--text", metavar="FILE", type=Path, help="a text of your own (default: LocalLLM's)")
     parser.add_argument(
-        "--chunks", type=natural, metavar="N", help="chunks of 512 tokens at most; 0: the whole text"
+        "--chunks", type=natural, metavar="N", help="chunks (of 512 tokens) at most; 0: the whole text"
     )
     parser.add_argument(
         "--kv-type",
         metavar="K[/V]",
         default="f16",
         help="type of the cache: without --base the cost of that type itself",
+    )
+    parser.add_argument(
+        "-c", "--ctx-size", type=chunk_tokens, metavar="N", default=CHUNK_TOKENS, help="tokens of a chunk"
     )
     parser.add_argument("-t", "--threads", type=natural, metavar="N", default=0, help="default: all cores")
     parser.add_argument(
@@ -149,6 +153,7 @@ def _wish(arguments: argparse.Namespace, context: Context) -> EvaluationWish:
         text=read_text_file(arguments.text) if arguments.text else evaluation_text(),
         base=_find(library, arguments.base) if arguments.base else None,
         chunks=DEFAULT_CHUNKS if arguments.chunks is None else arguments.chunks,
+        chunk_tokens=arguments.ctx_size,
         kv_type_k=keys,
         kv_type_v=values,
         anyway=arguments.force,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from localllm.cli.model_flags import layers, natural
+from localllm.cli.model_flags import chunk_tokens, layers, natural
+from localllm.engine.passes import CHUNK_TOKENS
 from localllm.engine.protocol import LoadSettings
 from localllm.progress import Progress
 from localllm.texts import Bytes, Text, text
@@ -33,9 +34,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         default="both",
         help="a text of your own, what the model writes by itself, or LocalLLM's texts (default: both)",
     )
-    parser.add_argument("--chunks", type=natural, metavar="N", help="chunks of 512 tokens at most; 0: all")
+    parser.add_argument("--chunks", type=natural, metavar="N", help="chunks (of 512 tokens) at most; 0: all")
     parser.add_argument(
         "--out", metavar="FILE", type=Path, help="where to put it (default: LocalLLM's folder)"
+    )
+    parser.add_argument(
+        "-c", "--ctx-size", type=chunk_tokens, metavar="N", default=CHUNK_TOKENS, help="tokens of a chunk"
     )
     parser.add_argument("-t", "--threads", type=natural, metavar="N", default=0, help="default: all cores")
     parser.add_argument(
@@ -62,7 +66,9 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
 
     settings = LoadSettings(threads=arguments.threads, gpu_layers=arguments.gpu_layers)
     work = EngineWork.here(context.paths, settings)
-    made = make_imatrix(work, ImatrixWish(model, choice, chunks), Progress(tell), arguments.out)
+    made = make_imatrix(
+        work, ImatrixWish(model, choice, chunks, arguments.ctx_size), Progress(tell), arguments.out
+    )
     output.status("")
     if arguments.json:
         output.json(_as_json(made))

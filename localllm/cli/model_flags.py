@@ -112,7 +112,13 @@ def _given(arguments: argparse.Namespace, names: dict[str, str]) -> dict[str, An
 
 
 def natural(value: str) -> int:
+    """Read a number of things, 0 included."""
     return int(_bounded(value, 0, 2**31 - 1, whole=True))
+
+
+def chunk_tokens(value: str) -> int:
+    """Read the length of a chunk that a model is measured with."""
+    return int(_bounded(value, 32, 2**16, whole=True))
 
 
 def _context_length(value: str) -> int:
@@ -124,6 +130,7 @@ def _threads(value: str) -> int:
 
 
 def layers(value: str) -> int:
+    """Read a number of layers on the GPU; -1 leaves it to us."""
     return int(_bounded(value, -1, 10_000, whole=True))
 
 
