@@ -14,9 +14,10 @@ from PySide6.QtWidgets import QApplication
 
 from localllm.core.evaluate import Results
 from localllm.core.evaluate.figures import figures_of
-from localllm.core.library import LibraryModel
+from localllm.core.library import Library, LibraryModel
 from localllm.core.recommend import Wish
 from localllm.errors import NotEnoughMemory
+from localllm.settings import Settings
 from localllm.texts import text
 from localllm.ui.pages import lab_quality, lab_quality_queries
 from localllm.ui.pages.advisor import Advisor
@@ -357,3 +358,23 @@ def test_what_was_measured_counts_in_the_next_recommendation(services, qtbot):
     again = next(row for row in advised[-1].recommendation.ranked if row.model.id == best.model.id)
     assert again.quality.score < best.quality.score
     assert (best.model.id, best.quant) in advised[-1].situation.catalogue.measured
+
+
+@pytest.mark.torture
+def test_a_real_measurement_from_the_form_to_the_report(services, show, qtbot):
+    """The starter model with an 8-bit cache: two passes of the real engine."""
+    library = Library(services.paths, Settings())
+    panel = show(QualityPanel(dataclasses.replace(services, library=library)), 840, 640)
+    settle(panel, qtbot)
+    tick(panel, panel.form.models.every[0])
+    panel.form.chunks.setValue(1)
+    panel.form.keys.setCurrentIndex(panel.form.keys.findData("q8_0"))
+    seen = set()
+    services.lab.progressed.connect(lambda _entry: seen.add(panel.form.running_words))
+    panel.form.measure.click()
+    qtbot.waitUntil(lambda: not services.lab.active, timeout=300_000)
+    settle(panel, qtbot)
+    assert panel.report.group.kind == "caches"
+    assert panel.report.row.result.figures.positions == 255
+    assert 0 < panel.report.row.result.figures.comparison.divergence.mean.value < 0.05
+    assert any("perplexity" in words and "divergence" in words for words in seen)

@@ -66,7 +66,10 @@ def find_models(library: Library) -> list[LibraryModel]:
     """
     import localllm.core.evaluate  # pyright: ignore[reportUnusedImport] # noqa: F401 - numpy, before the window needs it
 
-    return [model for model in library.models() if model.problem is None]
+    found = [model for model in library.models() if model.problem is None]
+    for model in found:
+        _ = model.path  # made when first asked for, which takes its time for 10,000
+    return found
 
 
 def find_results(paths: Paths) -> Findings:
