@@ -1,15 +1,14 @@
-"""A whole quantization as somebody orders it: measured first, planned, written, tried and put on the list."""
+"""A whole quantization as somebody orders it: measured first, planned, written, tried and put on the list.
+
+Light to import; what carries an order out is imported when that is done.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from localllm.core.imatrix import ImatrixWish, bundled_text, make_imatrix, read_imatrix
 from localllm.core.quantize.fit_to_size import FittedPlan, fit_to_size
-from localllm.core.quantize.job import Quantizer
 from localllm.core.quantize.naming import free_name, register, result_name
 from localllm.core.quantize.pruning import (
     LayerInfluence,
@@ -18,18 +17,17 @@ from localllm.core.quantize.pruning import (
     choose_layers,
     measure_influence,
 )
-from localllm.core.quantize.source import open_source
-from localllm.core.smoke_test import smoke_test
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from localllm.core.engine_work import EngineWork
     from localllm.core.imatrix import TextChoice
     from localllm.core.library import Library, LibraryModel
-    from localllm.core.quantize.job import Quantized
+    from localllm.core.quantize.job import Quantized, Quantizer
     from localllm.core.quantize.plan import QuantizePlan, Wish
     from localllm.core.quantize.source import SourceModel
     from localllm.progress import Progress
@@ -83,6 +81,8 @@ def foresee(order: Order, quantizer: Quantizer, progress: Progress) -> QuantizeP
         QuantizationRefused: It is not possible.
         UsageError: The importance matrix or a layer is not there.
     """
+    from localllm.core.imatrix import read_imatrix
+
     source, wish = quantizer.source, order.wish
     if order.imatrix_file is not None:
         wish = replace(wish, importance=read_imatrix(order.imatrix_file))
@@ -112,6 +112,10 @@ def carry_out(order: Order, folder: Path, work: EngineWork, library: Library, pr
         LocalLLMError: The model, a text or an importance matrix cannot be read.
         Cancelled: Through `progress`.
     """
+    from localllm.core.quantize.job import Quantizer
+    from localllm.core.quantize.source import open_source
+    from localllm.core.smoke_test import smoke_test
+
     source = open_source(order.model, progress)
     wish = _with_layers(order, source, work, progress)
     wish = _with_importance(order, wish, work, progress)
@@ -130,6 +134,8 @@ def _planned(order: Order, wish: Wish, quantizer: Quantizer, progress: Progress)
 
 
 def _with_layers(order: Order, source: SourceModel, work: EngineWork, progress: Progress) -> Wish:
+    from localllm.core.imatrix import bundled_text
+
     wish = order.wish
     if order.leave_out:
         check_prunable(source, order.leave_out)
@@ -141,6 +147,8 @@ def _with_layers(order: Order, source: SourceModel, work: EngineWork, progress: 
 
 
 def _with_importance(order: Order, wish: Wish, work: EngineWork, progress: Progress) -> Wish:
+    from localllm.core.imatrix import ImatrixWish, make_imatrix, read_imatrix
+
     if order.imatrix_file is not None:
         label = order.imatrix_file.name
         return replace(wish, importance=read_imatrix(order.imatrix_file), importance_label=label)
@@ -151,6 +159,8 @@ def _with_importance(order: Order, wish: Wish, work: EngineWork, progress: Progr
 
 
 def _stand_in(source: SourceModel) -> _StandIn:
+    import numpy as np
+
     nothing = np.zeros(1, np.float32)
     return _StandIn({tensor.name: nothing for tensor in source.tensors if len(tensor.shape) > 1})
 

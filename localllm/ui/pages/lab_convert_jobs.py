@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from localllm.core.convert.source import HubSource
 from localllm.core.downloads.space import free_bytes
 from localllm.core.time_left import TimeLeft, duration
 from localllm.errors import CheckpointRefused
@@ -68,6 +67,7 @@ def look_over(
     """
     from localllm.core.convert.job import preview
     from localllm.core.convert.place import open_source, target_of
+    from localllm.core.convert.source import HubSource
     from localllm.core.lora.folder import open_adapter
     from localllm.core.lora.place import Places
 
@@ -109,6 +109,7 @@ def _convert(
 ) -> Outcome:
     from localllm.core.convert.job import convert
     from localllm.core.convert.place import open_source, register, target_of
+    from localllm.core.convert.source import HubSource
     from localllm.core.quantize.order import Order
     from localllm.core.quantize.plan import Wish
     from localllm.core.smoke_test import smoke_test

@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING
 
 from localllm.core.downloads.space import free_bytes
 from localllm.core.quantize.fit_to_size import FittedPlan
-from localllm.core.quantize.job import Quantizer
 from localllm.core.quantize.naming import free_name, result_name
 from localllm.core.quantize.order import carry_out, foresee
 from localllm.core.quantize.pruning import WARNING
-from localllm.core.quantize.source import open_source
 from localllm.core.quantize.types import TYPES
 from localllm.core.time_left import duration
 from localllm.errors import LocalLLMError
@@ -24,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from localllm.core.quantize.job import Quantizer
     from localllm.core.quantize.order import Order
     from localllm.core.quantize.plan import QuantizePlan
     from localllm.ui.services import Services
@@ -86,6 +85,9 @@ class Planner:
 
     def _ready(self, model: Path, progress: Progress) -> Quantizer:
         if self._quantizer is None or self._quantizer.source.path != model:
+            from localllm.core.quantize.job import Quantizer
+            from localllm.core.quantize.source import open_source
+
             source = open_source(model, progress)
             if self._quantizer is not None:
                 self._quantizer.close()
