@@ -77,6 +77,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("-r", "--repetitions", type=_repetitions, metavar="N", help="default: 5")
     parser.add_argument("-o", "--output", choices=_FORMATS, default="md", help="default: md")
     parser.add_argument("--name", default="", help="what the run is called in the history")
+    parser.add_argument(
+        "--kwh-price", type=_price, metavar="N", help="what a kWh costs, for the energy of tokens"
+    )
     parser.add_argument("--anyway", action="store_true", help="also beside busy programs, or without room")
     parser.add_argument(
         "--preset",
@@ -146,10 +149,10 @@ def _measure(arguments: argparse.Namespace, context: Context, history: BenchHist
     finally:  # also what was finished before somebody stopped it
         output.status("")
         if arguments.json:
-            output.json(run_to_json(number, rows))
+            output.json(run_to_json(number, rows, arguments.kwh_price))
         elif rows:
             output.write(render(rows, arguments.output))
-            note_run(rows, output)
+            note_run(rows, output, arguments.kwh_price)
     return 0 if any(row.samples for row in rows) else 1
 
 
@@ -203,6 +206,16 @@ def _words(known: dict[str, Any]) -> Callable[[str], tuple[Any, ...]]:
         return tuple(known[word] for word in words.split(","))
 
     return read
+
+
+def _price(words: str) -> float:
+    try:
+        price = float(words)
+    except ValueError:
+        price = -1.0
+    if not 0 <= price < 1e6:
+        raise argparse.ArgumentTypeError(f"“{words}” is no price")
+    return price
 
 
 def _preset(words: str) -> str:

@@ -54,7 +54,8 @@ def run_history(arguments: argparse.Namespace, context: Context, history: BenchH
     elif arguments.remove is not None:
         history.remove(_find(history, arguments.remove).id)
     elif arguments.history:
-        show_run(_find(history, arguments.history), output, arguments.output, as_json=as_json)
+        run = _find(history, arguments.history)
+        show_run(run, output, arguments.output, arguments.kwh_price, as_json=as_json)
     else:
         show_history(history.runs(), output, as_json=as_json)
     return 0

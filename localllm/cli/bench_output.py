@@ -26,8 +26,12 @@ _REASONS = {
 }
 
 
-def note_run(rows: Sequence[BenchRow], output: Output) -> None:
-    """Say what has failed, what was disturbed, and how long loading took."""
+def note_run(rows: Sequence[BenchRow], output: Output, price: float | None = None) -> None:
+    """Say what has failed, what was disturbed, how long loading took, and what energy was used.
+
+    `price` is that of a kWh, in any currency.
+    """
+    _note_energy(rows, output, price)
     for row in rows:
         if row.failure is not None:
             output.note(
@@ -56,12 +60,32 @@ def note_run(rows: Sequence[BenchRow], output: Output) -> None:
         )
 
 
-def run_to_json(number: int, rows: Sequence[BenchRow]) -> dict[str, Any]:
-    """Return llama-bench's fields of each row and what it does not have."""
-    return {"run": number, "rows": [_row_to_json(row) for row in rows]}
+def _note_energy(rows: Sequence[BenchRow], output: Output, price: float | None) -> None:
+    from localllm.core.bench.energy import cost_per_million
+
+    for row in rows:
+        joules = row.joules_per_token
+        if joules is None:
+            continue
+        values = {"model": _model_of(row), "test": row.test, "joules": Number(joules, 3)}
+        if price is None:
+            output.note(text("{model}, {test}: {joules} J per token.", **values))
+        else:
+            cost = Number(cost_per_million(joules, price), 3)
+            output.note(
+                text("{model}, {test}: {joules} J per token, {cost} per million tokens.", cost=cost, **values)
+            )
 
 
-def _row_to_json(row: BenchRow) -> dict[str, Any]:
+def run_to_json(number: int, rows: Sequence[BenchRow], price: float | None = None) -> dict[str, Any]:
+    """Return llama-bench's fields of each row and what it does not have; `price` is that of a kWh."""
+    return {"run": number, "rows": [_row_to_json(row, price) for row in rows]}
+
+
+def _row_to_json(row: BenchRow, price: float | None) -> dict[str, Any]:
+    from localllm.core.bench.energy import cost_per_million
+
+    joules = row.joules_per_token
     return {
         **row.all_fields(),
         "samples_ns": list(row.samples),
@@ -74,6 +98,8 @@ def _row_to_json(row: BenchRow) -> dict[str, Any]:
         "load_ms": row.load_ms,
         "peak_memory": row.peak_memory,
         "graphics_memory": row.graphics_memory,
+        "joules_per_token": joules,
+        "cost_per_million": None if joules is None or price is None else cost_per_million(joules, price),
     }
 
 
@@ -108,15 +134,17 @@ def _heading(run: BenchRun) -> dict[str, Any]:
     return {"run": run.id, "created": run.created, "source": run.source, "name": run.name, **run.facts}
 
 
-def show_run(run: BenchRun, output: Output, form: Format, *, as_json: bool) -> None:
+def show_run(
+    run: BenchRun, output: Output, form: Format, price: float | None = None, *, as_json: bool
+) -> None:
     """Show one run in one of llama-bench's formats."""
     from localllm.core.bench.formats import render
 
     if as_json:
-        output.json({**_heading(run), **run_to_json(run.id, run.rows)})
+        output.json({**_heading(run), **run_to_json(run.id, run.rows, price)})
         return
     output.write(render(run.rows, form))
-    note_run(run.rows, output)
+    note_run(run.rows, output, price)
 
 
 def _model_of(row: BenchRow) -> str:

@@ -18,6 +18,7 @@ from localllm.texts import Number, text
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from localllm.core.bench.energy import Meters, Reading
     from localllm.core.calibration.guard import Computer
 
 _IDLE_CHECK_SECONDS = 0.4
@@ -77,18 +78,20 @@ def _power_mode() -> str:
 
 
 class Guard:
-    """Says of each repetition what disturbed it.
+    """Says of each repetition what disturbed it, and what energy it took.
 
     Args:
         computer: Whose processors are watched.
         cores: That may be used.
+        meters: Of energy.
         look: Reads the other conditions.
     """
 
     def __init__(
-        self, computer: Computer, cores: int, look: Callable[[], Conditions] = read_conditions
+        self, computer: Computer, cores: int, meters: Meters, look: Callable[[], Conditions] = read_conditions
     ) -> None:
         self._computer, self._cores, self._look = computer, cores, look
+        self.meters = meters
         self.start = look()
         self._fastest = 0.0
         self.highest_load = 0.0
@@ -142,10 +145,13 @@ class TestWatch:
         self._began = time.monotonic()
         self._open = 0
         self._busy: list[bool] = []
+        self._energy: list[Reading] = []
 
     def sample(self) -> None:
         """A repetition has ended; short ones are judged several together."""
         self._open += 1
+        if shown := self._guard.meters.read():
+            self._energy.append(shown)
         if time.monotonic() - self._began >= _SHORTEST_STRETCH:
             self._judge()
 
@@ -155,6 +161,15 @@ class TestWatch:
             self._judge()
         whole = self._guard.reasons(self._before)
         return tuple((("load", *whole) if busy else whole) for busy in self._busy)
+
+    def energy(self) -> float:
+        """Return the joules of one repetition; 0 where no meter tells, or there was only one repetition.
+
+        The first one's end is where it begins: nobody says when the warm-up has ended.
+        """
+        if len(self._energy) < 2:
+            return 0.0
+        return self._energy[-1].since(self._energy[0]) / (len(self._energy) - 1)
 
     def _judge(self) -> None:
         load = self._load.foreign_load()

@@ -42,6 +42,7 @@ class BenchRow:
         load_ms: Of the model; 0 = not known.
         peak_memory: Bytes of main memory, mapped files included; 0 = not known.
         buffers: What model and context took on each device.
+        energy: Joules of one repetition, by the processors' own meters; 0 = not known.
     """
 
     fields: Mapping[str, Value]
@@ -53,6 +54,7 @@ class BenchRow:
     load_ms: float = 0.0
     peak_memory: int = 0
     buffers: tuple[DeviceBuffers, ...] = field(default=())
+    energy: float = 0.0
 
     def number(self, name: str) -> int:
         """Return a field that counts something; 0 where an imported file lacks it."""
@@ -94,6 +96,11 @@ class BenchRow:
         return "+".join(parts) + (f" @ d{depth}" if depth else "") + together
 
     @property
+    def joules_per_token(self) -> float | None:
+        """None where no meter told."""
+        return self.energy / self.tokens if self.energy else None
+
+    @property
     def graphics_memory(self) -> int:
         """Bytes on all GPUs."""
         return sum(_total(one) for one in self.buffers if one.device != "CPU")
@@ -117,6 +124,7 @@ class BenchRow:
             "load_ms": self.load_ms,
             "peak_memory": self.peak_memory,
             "buffers": [vars(one) for one in self.buffers],
+            "energy": self.energy,
         }
 
     @classmethod
@@ -132,6 +140,7 @@ class BenchRow:
             load_ms=record["load_ms"],
             peak_memory=record["peak_memory"],
             buffers=tuple(DeviceBuffers(**one) for one in record["buffers"]),
+            energy=record["energy"],
         )
 
 

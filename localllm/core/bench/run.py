@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from localllm.core.bench.describe import fields_of
+from localllm.core.bench.energy import Meters
 from localllm.core.bench.feed import SpeedFeed
 from localllm.core.bench.guard import Guard
 from localllm.core.bench.rows import BenchRow
@@ -82,8 +84,8 @@ def run_bench(
         EngineError: The engine does not start.
         Cancelled: Through `progress`.
     """
-    with measuring_alone(bench.paths):
-        guard = Guard(bench.computer, bench.machine.cpu.usable_cores)
+    with measuring_alone(bench.paths), contextlib.closing(Meters()) as meters:
+        guard = Guard(bench.computer, bench.machine.cpu.usable_cores, meters)
         if not bench.anyway:
             progress.update(0, 1, text("Looking whether the computer is idle…"))
             guard.require_idle()
@@ -262,6 +264,7 @@ class _Attempt:
             self.row(test),
             samples=tuple(self._samples),
             disturbed=self._watch.end() if self._watch else (),
+            energy=self._watch.energy() if self._watch else 0.0,
             peak_memory=event.peak_memory,
             buffers=event.buffers,
         )

@@ -8,6 +8,7 @@ import pytest
 from filelock import FileLock
 
 from localllm.core.bench import Bench, BenchedModel, BenchHistory, Parameters, make_plan, run_bench
+from localllm.core.bench.energy import Meters
 from localllm.core.bench.guard import Conditions, Guard
 from localllm.core.calibration.subjects import llama
 from localllm.core.calibration.synthetic import SyntheticModel, write_synthetic
@@ -150,10 +151,10 @@ def test_never_beside_busy_programs_unless_told_to(model):
     assert rows[0].undisturbed == ()
 
 
-def test_heat_swap_power_and_clock_disturb_the_whole_test():
+def test_heat_swap_power_and_clock_disturb_the_whole_test(tmp_path):
     calm = Conditions(battery=False, clock=3000.0, hottest=60.0, power_mode="balanced", swapped=0)
     now = calm
-    guard = Guard(Idle(), 2, lambda: now)
+    guard = Guard(Idle(), 2, Meters(tmp_path), lambda: now)
 
     def reasons(**changes):
         nonlocal now

@@ -1,0 +1,43 @@
+import pynvml
+import pytest
+
+from localllm.core.bench.energy import Meters, cost_per_million
+from tests.core.bench.rows import row
+
+
+@pytest.fixture
+def powercap(tmp_path):
+    for zone in ("intel-rapl:0", "intel-rapl:1", "intel-rapl:0:0"):
+        (tmp_path / zone).mkdir()
+        (tmp_path / zone / "max_energy_range_uj").write_text("262143328850\n")
+        (tmp_path / zone / "energy_uj").write_text("1000000\n")
+    return tmp_path
+
+
+def test_whole_processors_are_added_up_and_meters_turn_over(powercap):
+    meters = Meters(powercap)
+    before = meters.read()
+    (powercap / "intel-rapl:0" / "energy_uj").write_text("3500000\n")  # 2.5 J more
+    (powercap / "intel-rapl:0:0" / "energy_uj").write_text("9000000\n")  # a part of the same
+    (powercap / "intel-rapl:1" / "energy_uj").write_text("500000\n")  # began anew
+    spent = meters.read().since(before)
+    meters.close()
+    assert spent == pytest.approx(2.5 + 262143.32885 - 0.5, abs=1)
+
+
+def test_a_meter_that_may_not_be_read_is_none(powercap, monkeypatch):
+    def refuse():
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
+
+    monkeypatch.setattr(pynvml, "nvmlInit", refuse)
+    for zone in powercap.iterdir():
+        (zone / "energy_uj").unlink()
+    meters = Meters(powercap)
+    assert meters.read() is None
+    meters.close()
+
+
+def test_cost():
+    """3.6 J a token are one kWh for a million."""
+    assert cost_per_million(3.6, 0.25) == pytest.approx(0.25)
+    assert row().joules_per_token is None
