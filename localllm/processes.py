@@ -188,7 +188,7 @@ class Child:
         self._error_reader.join(1.0)
         lines = tuple(self._last_lines)
         self.death = Death(code, name_cause(code, lines), lines, self._asked)
-        if not self._asked:
+        if code and not self._asked:
             _log.warning("Child %d ended with %d; its last lines: %s", self.pid, code, " | ".join(lines[-5:]))
         self._on_death(self.death)
 

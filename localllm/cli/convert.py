@@ -11,6 +11,7 @@ from localllm.core.downloads.words import progress_words
 from localllm.core.hub.tokens import Tokens
 from localllm.core.library import Library
 from localllm.engine.protocol import to_record
+from localllm.errors import UsageError
 from localllm.progress import Progress
 from localllm.texts import Bytes, Text, text
 
@@ -63,6 +64,7 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     from localllm.core.quantize.types import find_type
 
     kinds = [find_type(name) for name in filter(None, arguments.quant.split(","))]
+    _refuse_in_vain(kinds, arguments.outtype)
     hub = Hub(token=Tokens().get, offline=context.settings.network == "off")
     shown = Shown(context, as_json=arguments.json)
     models = context.paths.models
@@ -82,6 +84,24 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     for kind in kinds:
         conversion.quantize(Path(report.path), kind)
     return 0
+
+
+def _refuse_in_vain(kinds: list[QuantType], output_type: str) -> None:
+    """Refuse before hours of work what would be refused after them."""
+    if kinds and output_type not in ("auto", "f16", "bf16", "f32"):
+        raise UsageError(
+            text("What is made as {type} is quantized already.", type=output_type.upper()),
+            hint=text("Leave --outtype or --quant out."),
+        )
+    for kind in kinds:
+        if kind.imatrix == "needed":
+            raise UsageError(
+                text("{type} needs an importance matrix, which is made from the model.", type=kind.name),
+                hint=text(
+                    "Convert first, then “localllm quantize MODEL --to {type} --imatrix auto”.",
+                    type=kind.name,
+                ),
+            )
 
 
 class _Conversion:

@@ -41,5 +41,9 @@ def test_wrong_words_are_refused_before_anything_is_read(tmp_path, capsys):
     folder = write_tiny(tmp_path / "Tiny-Model")
     assert run(["convert", str(folder), "--quant", "Q9_Z"]) == 1
     assert "Q9_Z" in capsys.readouterr().err
+    assert run(["convert", str(folder), "--quant", "IQ2_XS"]) == 1
+    assert "--imatrix auto" in capsys.readouterr().err
+    assert run(["convert", str(folder), "--quant", "Q4_K_M", "--outtype", "q8_0"]) == 1
+    assert "quantized already" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         run(["convert", str(folder), "--outtype", "q9"])

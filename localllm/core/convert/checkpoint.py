@@ -35,10 +35,12 @@ class Coming:
     Attributes:
         sizes: Bytes of each file, by name; its header lies beside it as `NAME.header`.
         wait: Returns when the file of this name is there whole.
+        programs: Files of the repository that are left where they are.
     """
 
     sizes: Mapping[str, int]
     wait: Callable[[str], None]
+    programs: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -84,8 +86,9 @@ def open_checkpoint(folder: Path, coming: Coming | None = None) -> Checkpoint:
     if config is None:
         raise _no_config(names)
     sizes = dict(coming.sizes) if coming else {}
+    left_alone = coming.programs if coming else ()
     shard_names, listed = shard_names_of(folder, [*names, *sizes])
-    checkpoint = Checkpoint(folder, config, {}, code=_programs(names, config))
+    checkpoint = Checkpoint(folder, config, {}, code=_programs([*names, *left_alone], config))
     for name in shard_names:
         _add_shard(checkpoint, name, coming if name in sizes else None)
     if listed is not None:

@@ -62,7 +62,8 @@ class _Conversion:
     def _convert(self, order: dict[str, Any]) -> dict[str, int]:
         sizes: dict[str, int] = order["coming"]
         self._arrived = {name: threading.Event() for name in sizes}
-        coming = Coming(sizes, lambda name: _wait(self._arrived[name])) if sizes else None
+        programs = tuple(order["programs"])
+        coming = Coming(sizes, lambda name: _wait(self._arrived[name]), programs) if sizes else None
         checkpoint = open_checkpoint(Path(order["folder"]), coming)
         ready = make_ready(make_plan(checkpoint, order["type"]))
         notes = [pack_text(note) for note in ready.notes]

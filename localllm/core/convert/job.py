@@ -20,7 +20,7 @@ from localllm.engine.protocol import error_from_record, from_record, unpack_text
 from localllm.errors import CheckpointRefused, LocalLLMError, UsageError
 from localllm.files import move_into_place
 from localllm.processes import Child, Death, Message, python_arguments
-from localllm.texts import Bytes, text
+from localllm.texts import Bytes, Text, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
     from localllm.core.convert.plan import OutputType
     from localllm.progress import Progress
-    from localllm.texts import Text
 
 _CHILD_MODULE = "localllm.core.convert.child"
 _KEPT_FREE = 512 << 20  # bytes that stay free for others
 _POLL_SECONDS = 0.1
+_SILENT_SECONDS = 0.5  # without a word of the converter, after which it waits for the download
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NOTHING_WRITTEN = text("Nothing was written.")
 
@@ -51,12 +51,17 @@ class Source(Protocol):
         ...
 
     @property
+    def programs(self) -> tuple[str, ...]:
+        """Files of a repository that are left where they are."""
+        ...
+
+    @property
     def room(self) -> int:
         """Bytes that it will take on the disk besides what is there."""
         ...
 
-    def begin(self, arrived: Callable[[str | LocalLLMError], None], progress: Progress) -> None:
-        """Begin to bring the shards, in order; each one's name is told, or why it does not come."""
+    def begin(self, arrived: Callable[[str | Text | LocalLLMError], None]) -> None:
+        """Begin to bring the shards, in order; told are what it is at, each one's name, or why it fails."""
         ...
 
     def was_read(self, name: str) -> None:
@@ -152,11 +157,20 @@ class _Worker:
         self._source = source
         self._folder = source.folder
         self.notes: tuple[Text, ...] = ()
-        self._events: queue.SimpleQueue[Message | Death | str | LocalLLMError] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[Message | Death | str | Text | LocalLLMError] = queue.SimpleQueue()
         self._child = Child(
             python_arguments(_CHILD_MODULE), on_message=self._events.put, on_death=self._events.put
         )
-        self._child.send({"folder": str(source.folder), "type": output_type, "coming": dict(source.coming)})
+        self._heard = 0.0
+        self._done = (0.0, 0.0)
+        self._child.send(
+            {
+                "folder": str(source.folder),
+                "type": output_type,
+                "coming": dict(source.coming),
+                "programs": list(source.programs),
+            }
+        )
 
     def __enter__(self) -> _Worker:
         return self
@@ -177,7 +191,7 @@ class _Worker:
         self._folder = path.parent
         self._child.send({"write": str(path)})
         if self._source.coming:
-            self._source.begin(self._events.put, progress)
+            self._source.begin(self._events.put)
         return self._next("done", progress)["overflows"]
 
     def _next(self, wanted: str, progress: Progress) -> Message:
@@ -187,8 +201,11 @@ class _Worker:
             with contextlib.suppress(queue.Empty):
                 event = self._events.get(timeout=_POLL_SECONDS)
                 if isinstance(event, LocalLLMError):
+                    event.safe = event.safe or NOTHING_WRITTEN
                     raise event
-                if isinstance(event, str):
+                if isinstance(event, Text):
+                    self._tell_of_waiting(event, progress)
+                elif isinstance(event, str):
                     self._child.send({"arrived": event})
                 elif isinstance(event, Death):
                     raise _died(event)
@@ -197,8 +214,13 @@ class _Worker:
                 else:
                     self._take(event, progress)
 
+    def _tell_of_waiting(self, note: Text, progress: Progress) -> None:
+        if time.monotonic() - self._heard > _SILENT_SECONDS:
+            progress.update(*self._done, note)
+
     def _take(self, event: Message, progress: Progress) -> None:
         if event["event"] == "progress":
+            self._heard, self._done = time.monotonic(), (event["done"], event["total"])
             progress.update(event["done"], event["total"], text("{name}", name=event["tensor"]))
         elif event["event"] == "read":
             self._source.was_read(event["name"])

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import shutil
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from localllm.core.convert.source import FolderSource, HubSource
 from localllm.core.hub.addresses import is_address, parse_address
 from localllm.core.library.model import Provenance
-from localllm.errors import UsageError
+from localllm.errors import CheckpointRefused, UsageError
 from localllm.paths import expand_home
 from localllm.texts import text
 
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from localllm.progress import Progress
 
 _WORK = ".converting"  # below the models folder
+_FORGOTTEN_SECONDS = 7 * 24 * 3600
 _ODD = re.compile(r"[^\w.-]+")
 
 
@@ -51,13 +55,25 @@ def open_source(
     address = parse_address(words, hub.endpoint)
     repository = hub.repository(address.repository, address.revision, progress=progress)
     work = models / _WORK / repository.id.replace("/", "--")
+    remove_forgotten(work.parent)
     source = HubSource(hub, repository, work, delete_behind=not keep)
     try:
         source.prepare(progress)
-    except BaseException:
+    except BaseException as error:
         source.close()
+        if isinstance(error, CheckpointRefused):
+            source.remove()
         raise
     return source
+
+
+def remove_forgotten(folder: Path) -> None:
+    """Remove what was fetched for conversions that nobody has gone on with for a week."""
+    limit = time.time() - _FORGOTTEN_SECONDS
+    for work in folder.glob("*--*"):
+        with contextlib.suppress(OSError):
+            if all(path.stat().st_mtime < limit for path in (work, *work.rglob("*"))):
+                shutil.rmtree(work, ignore_errors=True)
 
 
 def target_of(source: FolderSource | HubSource, output_type: str, models: Path, wanted: str | None) -> Path:

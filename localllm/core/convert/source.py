@@ -17,7 +17,7 @@ from localllm.core.downloads.segments import Means
 from localllm.core.downloads.transport import Transport
 from localllm.errors import Cancelled, CheckpointRefused, LocalLLMError
 from localllm.progress import Progress
-from localllm.texts import text
+from localllm.texts import Bytes, Text, text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +36,7 @@ _AHEAD = 2  # shards on the disk at once where they are deleted behind
 _HEADER_GUESS = 1 << 20  # bytes
 _PATIENCE = 900.0  # seconds without a byte, after which it gives up
 
-Arrived = Callable[[str | LocalLLMError], None]
+Arrived = Callable[[str | Text | LocalLLMError], None]
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ class FolderSource:
 
     folder: Path
     coming: Mapping[str, int] = field(default_factory=dict[str, int])
+    programs: tuple[str, ...] = ()
     room: int = 0
 
     @property
@@ -57,7 +58,7 @@ class FolderSource:
         """The folders below that of all models in which the result belongs."""
         return (self.name,)
 
-    def begin(self, arrived: Arrived, progress: Progress) -> None:
+    def begin(self, arrived: Arrived) -> None:
         """Nothing has to be brought."""
 
     def was_read(self, name: str) -> None:
@@ -99,6 +100,11 @@ class HubSource:
         return tuple(self.repository.id.split("/"))
 
     @property
+    def programs(self) -> tuple[str, ...]:
+        """The repository's programs; none is fetched."""
+        return tuple(file.name for file in self.repository.files if file.name.endswith(".py"))
+
+    @property
     def room(self) -> int:
         """Bytes that the shards will take on the disk at once."""
         sizes = sorted(self._missing().values(), reverse=True)
@@ -117,6 +123,7 @@ class HubSource:
             HubError: The Hub cannot be asked, or refuses.
             Cancelled: Through `progress`.
         """
+        self._refuse_finished_models()
         self.folder.mkdir(parents=True, exist_ok=True)
         small = tuple(file for file in self.repository.files if _is_small(file))
         if small:
@@ -131,19 +138,26 @@ class HubSource:
             self._fetch_head(file, progress)
             self.coming[name] = file.size
 
-    def begin(self, arrived: Arrived, progress: Progress) -> None:
-        """Fetch the shards in a thread of its own; each one's name is told, or why it does not come."""
+    def begin(self, arrived: Arrived) -> None:
+        """Fetch the shards in a thread of its own; told are where it is, each one's name, why it fails."""
+        brought = ""
+
+        def tell(done: float, total: float, note: Text | None) -> None:
+            values = {"name": brought, "done": Bytes(done), "size": Bytes(total)}
+            arrived(note or text("Downloading {name}: {done} of {size}", **values))
 
         def work() -> None:
+            nonlocal brought
             try:
-                for name in sorted(self.coming):
-                    self._bring(name)
-                    arrived(name)
+                for brought in sorted(self.coming):
+                    self._bring(brought)
+                    arrived(brought)
             except LocalLLMError as error:
                 arrived(error)
             except Cancelled:
                 return
 
+        self._progress = Progress(tell)
         self._thread = threading.Thread(target=work, name="shards", daemon=True)
         self._thread.start()
 
@@ -164,6 +178,14 @@ class HubSource:
     def remove(self) -> None:
         """Delete everything that has arrived."""
         shutil.rmtree(self._whole, ignore_errors=True)
+
+    def _refuse_finished_models(self) -> None:
+        names = [file.name.lower() for file in self.repository.files]
+        if any(name.endswith(".gguf") for name in names) and "config.json" not in names:
+            raise CheckpointRefused(
+                text("“{repo}” holds GGUF files: there is nothing to convert.", repo=self.repository.id),
+                hint=text("Download one: “localllm pull {repo}”, or Discover.", repo=self.repository.id),
+            )
 
     def _missing(self) -> dict[str, int]:
         return {name: size for name, size in self.coming.items() if not (self.folder / name).exists()}

@@ -1,11 +1,13 @@
 import filecmp
+import os
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 
-from localllm.core.convert.job import convert
+from localllm.core.convert.job import convert, preview
 from localllm.core.convert.place import open_source, target_of
 from localllm.core.convert.source import FolderSource, HubSource
 from localllm.core.hub.client import Hub
@@ -124,6 +126,56 @@ def test_a_repository_of_pickles_is_refused(tmp_path, server):
     with pytest.raises(CheckpointRefused, match="runs a program"):
         fetched(server, tmp_path)
     assert not server.asked("pytorch_model.bin")
+
+
+def test_a_repository_of_finished_models_is_refused_with_what_to_do(tmp_path, server):
+    server.add(HubRepo("maker/Tiny-Model", {"Tiny-Q4_K_M.gguf": HubFile(b"GGUF"), "README.md": HubFile(b"")}))
+    with pytest.raises(CheckpointRefused, match="nothing to convert") as caught:
+        fetched(server, tmp_path)
+    assert "localllm pull maker/Tiny-Model" in str(caught.value.hint)
+    assert not list((tmp_path / "models").rglob("*"))
+
+
+def test_programs_are_named_and_what_was_fetched_of_a_refused_repository_is_removed(tmp_path, server, folder):
+    publish(server, folder)
+    source = fetched(server, tmp_path)
+    assert preview(source, "f16", Progress()).code == ("modeling_x.py",)
+    source.close()
+    server.repos["maker/Tiny-Model"].files["model.safetensors.index.json"] = HubFile(b"{}")
+    server.repos["maker/Tiny-Model"].commit = "b" * 40
+    with pytest.raises(CheckpointRefused):
+        fetched(server, tmp_path)
+    assert not list((tmp_path / "models" / ".converting").iterdir())
+
+
+def test_what_nobody_goes_on_with_is_removed_after_a_week(tmp_path, server, folder):
+    publish(server, folder)
+    old, new = (tmp_path / "models" / ".converting" / name for name in ("maker--Old", "maker--New"))
+    for place in (old, new):
+        (place / "parts").mkdir(parents=True)
+        (place / "parts" / "0.part").write_bytes(b"x")
+    week = time.time() - 8 * 24 * 3600
+    for path in (old / "parts" / "0.part", old / "parts", old, new):
+        os.utime(path, (week, week))
+    fetched(server, tmp_path).close()
+    assert not old.exists()
+    assert (new / "parts" / "0.part").exists()
+
+
+def test_waiting_for_a_shard_is_shown(tmp_path, server, folder):
+    publish(server, folder)
+    source = fetched(server, tmp_path)
+    server.fault = Fault("status", "model-00003", times=2, status=503, retry_after="1")
+    notes = []
+    convert(
+        source,
+        lambda made: tmp_path / "m.gguf",
+        "f16",
+        Progress(lambda done, total, note: notes.append((done, total, str(note)))),
+    )
+    said = [(done, total) for done, total, note in notes if "00003" in note or "gain" in note]
+    assert said
+    assert all(0 <= done < total for done, total in said)
 
 
 def test_words_name_a_folder_or_a_repository(tmp_path, server, folder):
