@@ -143,6 +143,7 @@ class EngineWork:
                     placing,
                     threads=wished.threads,
                     extra_buffers=wished.extra_buffers,
+                    exact=False,  # the closed form is near enough for a short context, and takes no time
                 )
             )
         except (NeedsHeader, BadModelFile, EngineError) as error:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 WINDOW = np.float32(16)  # nats below the most likely token
 _STEPS = np.float32(65535)
+_SMALLEST = np.float32(1e-30)  # scale: the reciprocal of a smaller one is infinite
 _BLOCK = 1 << 18  # logits: what is worked on at once stays in a core's cache
 
 
@@ -127,7 +128,7 @@ def _steps(logits: Floats) -> tuple[tuple[np.float32, np.float32], NDArray[np.ui
     low = max(logits.min(), top - WINDOW)
     scale = (top - low) / _STEPS
     lowest = low - top - _log_sum(logits, top)
-    if not scale:
+    if scale < _SMALLEST:
         return (scale, lowest), np.zeros(len(logits), np.uint16)
     steps = np.subtract(logits, low)
     np.multiply(steps, np.float32(1) / scale, out=steps)
