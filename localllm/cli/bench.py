@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from localllm.cli.bench_history import add_history_flags, asks_history, run_history
 from localllm.cli.bench_output import note_run, run_to_json
+from localllm.cli.bench_tune import run_tune
 from localllm.engine.benches import LoadMode
 from localllm.engine.protocol import KV_TYPES
 from localllm.errors import UsageError
@@ -20,12 +21,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from localllm.cli.output import Context
-    from localllm.core.bench import BenchRow, Parameters
-    from localllm.core.bench.history import BenchHistory
+    from localllm.core.bench import Bench, BenchRow, Parameters
+    from localllm.core.bench.plan import Configuration
     from localllm.core.library import LibraryModel
 
 _FORMATS = ("md", "csv", "json", "jsonl", "sql")
 _MOST_REPETITIONS = 1000
+_LONGEST = 24 * 3600  # seconds of a search
 _FLASH = {"on": "on", "1": "on", "off": "off", "0": "off", "auto": "auto", "-1": "auto"}
 _LOAD_MODES = get_args(LoadMode)
 _FLAGS = {"0": False, "1": True}
@@ -87,6 +89,15 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="NAME",
         help="quick, llama-bench, kv-types, threads, offload or depth; other flags change parts of it",
     )
+    parser.add_argument(
+        "--tune",
+        nargs="?",
+        const=120.0,
+        type=_seconds,
+        metavar="SECONDS",
+        help="search the fastest settings of one model instead, for about so long (default: 120)",
+    )
+    parser.add_argument("--save", action="store_true", help="with --tune: make them its load profile")
     add_history_flags(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object with everything")
     parser.set_defaults(run=run)
@@ -104,45 +115,43 @@ def _add_ways_of_loading(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, context: Context) -> int:
-    """Measure and print, or show what was measured before."""
-    from localllm.core.bench import BenchHistory
+    """Measure and print, search, or show what was measured before."""
+    from localllm.cli.this_machine import this_machine
+    from localllm.core.bench import Bench, BenchHistory
+    from localllm.core.estimate import Estimator
 
     history = BenchHistory(context.paths.benches_file)
     if asks_history(arguments):
         return run_history(arguments, context, history)
-    return _measure(arguments, context, history)
-
-
-def _measure(arguments: argparse.Namespace, context: Context, history: BenchHistory) -> int:
-    from localllm.cli.this_machine import this_machine
-    from localllm.core.bench import Bench, BenchedModel, make_plan, run_bench
-    from localllm.core.bench.formats import render
-    from localllm.core.bench.presets import preset
-    from localllm.core.estimate import Estimator
-    from localllm.core.model_hash import hash_model
-
     output = context.output
 
     def tell(done: float, total: float, note: Text | None) -> None:
         if note is not None:
             output.status(f"{done:.0f}/{total:.0f} {output.translate(note)}")
 
-    progress = Progress(tell)
-    rows: list[BenchRow] = []
     models = _models(arguments.model or [], context)
-    machine = this_machine(context)
-    cores = machine.cpu.usable_cores
-    layers = max(model.layers or 0 for model in models)
-    usual = preset(arguments.preset or "llama-bench", cores, layers)
-    benched = [BenchedModel(one.path, one.name, hash_model(one, progress)) for one in models]
-    plan = make_plan(benched, _parameters(arguments, usual), cores)
-    if not plan:
-        raise UsageError(
-            text("There is nothing to measure."), hint=text("Ask for tokens with -p, -n or -pg.")
-        )
-    bench = Bench(
-        context.paths, machine, Estimator.for_paths(context.paths), history, anyway=arguments.anyway
-    )
+    estimator = Estimator.for_paths(context.paths)
+    bench = Bench(context.paths, this_machine(context), estimator, history, anyway=arguments.anyway)
+    if arguments.tune is None:
+        return _measure(arguments, context, bench, models, Progress(tell))
+    if len(models) > 1:
+        raise UsageError(text("One model is tuned at a time."), hint=text("Name one with -m."))
+    return run_tune(arguments, context, bench, models[0], Progress(tell))
+
+
+def _measure(
+    arguments: argparse.Namespace,
+    context: Context,
+    bench: Bench,
+    models: list[LibraryModel],
+    progress: Progress,
+) -> int:
+    from localllm.core.bench import run_bench
+    from localllm.core.bench.formats import render
+
+    output = context.output
+    plan = _plan(arguments, models, bench.machine.cpu.usable_cores, progress)
+    rows: list[BenchRow] = []
     number = 0
     try:
         number = run_bench(bench, plan, rows.append, progress, name=arguments.name)
@@ -154,6 +163,24 @@ def _measure(arguments: argparse.Namespace, context: Context, history: BenchHist
             output.write(render(rows, arguments.output))
             note_run(rows, output, arguments.kwh_price)
     return 0 if any(row.samples for row in rows) else 1
+
+
+def _plan(
+    arguments: argparse.Namespace, models: list[LibraryModel], cores: int, progress: Progress
+) -> tuple[Configuration, ...]:
+    from localllm.core.bench import BenchedModel, make_plan
+    from localllm.core.bench.presets import preset
+    from localllm.core.model_hash import hash_model
+
+    layers = max(model.layers or 0 for model in models)
+    wanted = _parameters(arguments, preset(arguments.preset or "llama-bench", cores, layers))
+    benched = [BenchedModel(one.path, one.name, hash_model(one, progress)) for one in models]
+    plan = make_plan(benched, wanted, cores)
+    if not plan:
+        raise UsageError(
+            text("There is nothing to measure."), hint=text("Ask for tokens with -p, -n or -pg.")
+        )
+    return plan
 
 
 def _models(names: list[str], context: Context) -> list[LibraryModel]:
@@ -216,6 +243,12 @@ def _price(words: str) -> float:
     if not 0 <= price < 1e6:
         raise argparse.ArgumentTypeError(f"“{words}” is no price")
     return price
+
+
+def _seconds(words: str) -> float:
+    if not words.isascii() or not words.isdigit() or not 1 <= int(words) <= _LONGEST:
+        raise argparse.ArgumentTypeError(f"“{words}” is not between 1 and {_LONGEST} seconds")
+    return float(words)
 
 
 def _preset(words: str) -> str:

@@ -6,7 +6,11 @@ import pytest
 
 from localllm.cli.main import run
 from localllm.core.bench import BenchHistory
+from localllm.core.calibration.subjects import llama
+from localllm.core.calibration.synthetic import SyntheticModel, write_synthetic
+from localllm.core.library import Library
 from localllm.paths import Paths
+from localllm.settings import Settings
 from localllm.texts import text
 from tests.core.bench.rows import JSON, MARKDOWN, row
 
@@ -60,6 +64,41 @@ def test_wrong_arguments_are_explained(wrong, capsys):
         run(["bench", "-m", "x.gguf", *wrong])
     assert ended.value.code == 2
     assert wrong[0] in capsys.readouterr().err
+
+
+def test_imports_and_compares(kept, tmp_path, capsys):
+    theirs = tmp_path / "theirs.json"
+    theirs.write_text(JSON.replace("867619847, 1056057937", "433809923, 528028968"))
+    assert run(["bench", "--import", str(theirs), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"run": kept + 1, "rows": 1}
+    assert run(["bench", "--compare", str(kept), "--json"]) == 0
+    (comparison,) = json.loads(capsys.readouterr().out)
+    read = next(one for one in comparison["tests"] if one["test"] == "pp16")
+    assert read["ratio"] == pytest.approx(2, rel=1e-6)
+    assert run(["bench", "--compare", str(kept), str(kept + 1)]) == 0
+    shown = capsys.readouterr().out
+    assert "2.000" in shown
+    assert "only one of them has a figure" in shown
+    assert run(["bench", "--remove", str(kept + 1)]) == 0
+    assert run(["bench", "--history", str(kept + 1)]) == 1
+    capsys.readouterr()
+
+
+def test_tunes_and_keeps_the_best_as_a_profile(tmp_path, capsys):
+    tiny = write_synthetic(SyntheticModel(llama(1, 256, 512, 2, vocabulary=512), "Q8_0"), tmp_path)
+    assert run(["bench", "-m", str(tiny), "--tune", "1", "--save", "--anyway", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["trials"][0]["changed"] == {}
+    assert result["trials"][0]["turn_seconds"] > 0
+    profile = Library(Paths.for_user(), Settings()).profile(tiny)
+    assert profile.name == result["profile"] == "tuned"
+    assert profile.load.threads == result["best"]["threads"]
+
+
+def test_a_preset_can_be_changed(starter, capsys):
+    flags = ["--preset", "quick", "-n", "0", "-p", "4", *QUICK, "-r", "1", "-o", "jsonl"]
+    assert run(["bench", "-m", str(starter), *flags]) == 0
+    assert [json.loads(line)["n_prompt"] for line in capsys.readouterr().out.splitlines()] == [4]
 
 
 def test_what_cannot_be_done_is_one_sentence(starter, capsys):

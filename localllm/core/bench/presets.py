@@ -28,7 +28,7 @@ def preset(name: str, cores: int, layers: int) -> Parameters:
         "llama-bench": Parameters,
         "kv-types": lambda: replace(_SHORT, depths=(2048,), kv_types_k=_KV_TYPES, kv_types_v=_KV_TYPES),
         "threads": lambda: replace(_SHORT, threads=_thread_counts(cores)),
-        "offload": lambda: replace(_SHORT, gpu_layers=_layer_counts(layers)),
+        "offload": lambda: replace(_SHORT, gpu_layers=layer_counts(layers)),
         "depth": lambda: replace(_SHORT, depths=_DEPTHS),
     }
     return makers[name]()
@@ -40,7 +40,7 @@ def _thread_counts(cores: int) -> tuple[int, ...]:
     return (*doubled, cores)
 
 
-def _layer_counts(layers: int) -> tuple[int, ...]:
+def layer_counts(layers: int) -> tuple[int, ...]:
     """Return none, some, and all layers; llama.cpp counts the output as one more."""
     whole = layers + 1
     return tuple(dict.fromkeys(round(whole * step / _STEPS) for step in range(_STEPS + 1)))

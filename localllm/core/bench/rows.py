@@ -101,6 +101,11 @@ class BenchRow:
         return self.energy / self.tokens if self.energy else None
 
     @property
+    def buffer_memory(self) -> int:
+        """Bytes on all devices that the engine allocated or mapped."""
+        return sum(_total(one) for one in self.buffers)
+
+    @property
     def graphics_memory(self) -> int:
         """Bytes on all GPUs."""
         return sum(_total(one) for one in self.buffers if one.device != "CPU")

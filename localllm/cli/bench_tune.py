@@ -1,0 +1,106 @@
+"""`localllm bench --tune`: the fastest settings of one model, shown and kept as its load profile."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from localllm.cli.output import Column
+from localllm.texts import Bytes, Number, Text, text
+
+if TYPE_CHECKING:
+    import argparse
+
+    from localllm.cli.output import Context, Output
+    from localllm.core.bench import Bench
+    from localllm.core.bench.tune import Trial, Tuning
+    from localllm.core.library import LibraryModel
+    from localllm.engine.protocol import LoadSettings
+    from localllm.progress import Progress
+
+PROFILE = "tuned"
+
+
+def run_tune(
+    arguments: argparse.Namespace, context: Context, bench: Bench, model: LibraryModel, progress: Progress
+) -> int:
+    """Search, show, and with `--save` keep the best."""
+    from localllm.core.bench import BenchedModel
+    from localllm.core.bench.tune import TunedModel, tune
+    from localllm.core.estimate import subject_of_file
+    from localllm.core.library import Library, LoadProfile
+    from localllm.core.model_hash import hash_model
+    from localllm.engine.protocol import LoadSettings
+
+    output = context.output
+    subject = subject_of_file(model.path)
+    benched = BenchedModel(model.path, model.name, hash_model(model, progress))
+    found = tune(bench, TunedModel(benched, subject.layers, subject.experts), progress, arguments.tune)
+    output.status("")
+    usual = LoadSettings(context_length=context.settings.context_length)
+    best = found.best.settings(usual, bench.machine.cpu.usable_cores) if found.best else None
+    if best is not None and arguments.save:
+        library = Library(context.paths, context.settings)
+        library.save_profile(model.path, LoadProfile(PROFILE, best))
+        library.set_default_profile(model.path, PROFILE)
+    if arguments.json:
+        output.json(_to_json(found, best, saved=arguments.save))
+    else:
+        _show(found, output, model.name, saved=arguments.save)
+    return 0 if found.best else 1
+
+
+def _to_json(found: Tuning, best: LoadSettings | None, *, saved: bool) -> dict[str, Any]:
+    return {
+        "trials": [
+            {
+                "changed": trial.changed,
+                "prompt_tokens_per_second": trial.reading,
+                "tokens_per_second": trial.writing,
+                "turn_seconds": trial.seconds,
+                "memory": trial.memory,
+                "changes_answers": trial.lossy,
+                "best": trial is found.best,
+                "failure": None if trial.failure is None else str(trial.failure),
+            }
+            for trial in found.trials
+        ],
+        "best": None if best is None else dataclasses.asdict(best),
+        "profile": PROFILE if saved and best else None,
+    }
+
+
+def _show(found: Tuning, output: Output, name: str, *, saved: bool) -> None:
+    columns = [
+        Column(text("Settings")),
+        Column(text("Prompt tokens/s"), right=True),
+        Column(text("Tokens/s"), right=True),
+        Column(text("A turn"), right=True),
+        Column(text("Memory"), right=True),
+        Column(text("What it says")),
+    ]
+    output.table(columns, [_row(trial, found, output) for trial in found.trials])
+    if found.best is None:
+        output.note(text("None of these settings works for “{name}”.", name=name))
+    elif saved:
+        output.say(text("Kept as the load profile “{profile}” of “{name}”.", profile=PROFILE, name=name))
+    else:
+        output.note(text("With --save the best becomes the load profile of “{name}”.", name=name))
+
+
+def _row(trial: Trial, found: Tuning, output: Output) -> list[Text | str]:
+    settings = ", ".join(f"{name} {value}" for name, value in trial.changed.items())
+    if trial.seconds is None:
+        reason = trial.failure or text("no figure")
+        return [settings or text("as usual"), "–", "–", "–", "–", reason]
+    verdict: Text | str = text("best") if trial is found.best else ""
+    if trial.lossy:
+        verdict = text("changes the answers: see “localllm evaluate --kv-type”")
+    return [
+        settings or text("as usual"),
+        text("{number}", number=Number(trial.reading, 1)),
+        text("{number}", number=Number(trial.writing, 1)),
+        text("{seconds} s", seconds=Number(trial.seconds, 1)),
+        output.translate(text("{size}", size=Bytes(trial.memory))),
+        verdict,
+    ]

@@ -1,0 +1,87 @@
+"""What the search concludes from speeds that are made up."""
+
+import dataclasses
+
+from localllm.core.bench import BenchedModel, Parameters, tune
+from localllm.core.bench.tune import Trial, TunedModel
+from localllm.core.machine import EngineBuild, EngineDevice
+from localllm.engine.protocol import LoadSettings
+from localllm.progress import Progress
+from localllm.texts import text
+from tests.core import machines
+from tests.core.bench.rows import row
+from tests.core.bench.test_run import Idle, bench
+
+GPU = EngineBuild("1", "", (EngineDevice("CUDA0", "A card", "gpu"),))
+
+
+def made_up(monkeypatch, speed):
+    """Let every configuration have the speed that a function gives it; return what was measured."""
+    seen = []
+
+    def run(_bench, plan, on_row, _progress, **_named):
+        for one in plan:
+            seen.append(one)
+            factor = speed(one)
+            for test in one.tests:
+                samples = (int(1e9 * test.tokens / factor),) if factor else ()
+                failure = None if factor else text("No.")
+                on_row(
+                    row(samples, n_prompt=test.prompt_tokens, n_gen=test.generated_tokens, failure=failure)
+                )
+
+    monkeypatch.setattr(tune, "run_bench", run)
+    return seen
+
+
+def found(machine=machines.REFERENCE, seconds=60.0, *, experts=False):
+    here = dataclasses.replace(bench(Idle()), machine=machine)
+    return tune.tune(here, TunedModel(BenchedModel("m.gguf", "m"), 4, experts), Progress(), seconds)
+
+
+def test_the_fastest_way_is_found(monkeypatch, tmp_path):
+    made_up(
+        monkeypatch, lambda one: 100 + 50 * (one.settings.threads == 1) + 20 * (one.settings.ubatch == 128)
+    )
+    result = found()
+    assert result.best.changed == {"threads": 1, "ubatches": 128}
+    settings = result.best.settings(LoadSettings(context_length=4096), 2)
+    assert (settings.threads, settings.ubatch, settings.context_length) == (1, 128, 4096)
+
+
+def test_noise_does_not_choose(monkeypatch):
+    speeds = iter(range(1000, 1020))
+    made_up(monkeypatch, lambda _one: next(speeds))
+    assert found().best.changed == {}
+
+
+def test_what_changes_the_answers_is_shown_and_not_chosen(monkeypatch):
+    made_up(monkeypatch, lambda one: 500 if one.settings.kv_type_k == "q8_0" else 100)
+    result = found()
+    assert result.best.changed == {}
+    assert any(trial.lossy and trial.seconds < result.best.seconds for trial in result.trials)
+
+
+def test_where_not_all_layers_fit_fewer_are_tried(monkeypatch):
+    made_up(
+        monkeypatch, lambda one: 0 if one.settings.gpu_layers in (-1, 4) else 10 + one.settings.gpu_layers
+    )
+    machine = dataclasses.replace(machines.REFERENCE, engine=GPU)
+    result = found(machine, experts=True)
+    assert result.trials[0].failure is not None
+    assert result.best.changed["gpu_layers"] == 2  # of 0, 1, 2, 4 and all 5
+
+
+def test_where_nothing_works_there_is_no_best(monkeypatch):
+    made_up(monkeypatch, lambda _one: 0)
+    assert found().best is None
+
+
+def test_it_ends_in_time(monkeypatch):
+    seen = made_up(monkeypatch, lambda _one: 100)
+    found(seconds=0.0)
+    assert len(seen) == 1
+
+
+def test_a_turn_is_512_tokens_read_and_128_written():
+    assert Trial(Parameters(), {}, 512.0, 64.0, 0).seconds == 3.0
