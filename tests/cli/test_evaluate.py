@@ -5,7 +5,7 @@ import pytest
 from localllm.cli.main import run
 from localllm.gguf.imatrix import read_imatrix
 
-FEW = ["--chunks", "2", "-c", "64", "-t", "1"]
+FEW = ["--chunks", "2", "-c", "32", "-t", "1"]
 KEYS = {"ppl", "ppl_error", "base_ppl", "kld", "same_top", "chunks", "positions", "model", "text", "seconds"}
 
 
@@ -22,7 +22,7 @@ def test_what_a_cache_type_costs_is_measured_kept_and_shown(starter, capsys):
     record = json.loads(capsys.readouterr().out)
     assert set(record) >= KEYS
     assert set(record["kld"]) >= {"mean", "median", "p99", "max"}
-    assert (record["chunks"], record["positions"], record["kv_type_k"]) == (2, 62, "q8_0")
+    assert (record["chunks"], record["positions"], record["kv_type_k"]) == (2, 30, "q8_0")
     assert 5 < record["ppl"] < 100
     assert 0.0005 < record["kld"]["mean"] < 0.02
     assert 0.8 < record["same_top"] <= 1

@@ -76,7 +76,7 @@ def test_the_figures_are_llama_perplexitys(wish):
 
 def test_a_damaged_reference_is_made_anew(wish):
     work = plain_work()
-    wish = replace(wish, chunk_tokens=32, base=wish.model)
+    wish = replace(wish, chunk_tokens=16, base=wish.model)
     first = evaluate(work, wish, Progress())
     assert first.figures.comparison.divergence.mean.value < 1e-5
     assert first.figures.comparison.same_top.value == 1
@@ -105,7 +105,7 @@ def test_stopped_it_keeps_what_was_read_of_the_reference(wish):
     progress = Progress(lambda done, _total, _note: done == 1 and progress.cancel())
     work = plain_work()
     with pytest.raises(Cancelled):
-        evaluate(work, replace(wish, chunk_tokens=32, base=wish.model), progress)
+        evaluate(work, replace(wish, chunk_tokens=16, base=wish.model), progress)
     place = next(work.paths.references_folder.iterdir())
     assert chunk_file(place, 0).is_file()
     assert not list(place.glob("*.part"))
