@@ -58,7 +58,7 @@ def test_types_of_ones_own_are_kept(fit):
 def test_smaller_types_come_with_an_importance_matrix(fit):
     with pytest.raises(QuantizationRefused, match="does not fit") as error:
         fit(900_000)
-    assert "--imatrix" in str(error.value.hint)
+    assert "importance matrix" in str(error.value.hint)
     wish = Wish(TYPES["Q8_0"], importance=Importance(), importance_label="words.gguf")
     assert fit(900_000, wish).base.wish.type.imatrix == "needed"
     with pytest.raises(QuantizationRefused, match="does not fit") as error:
