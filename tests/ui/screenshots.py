@@ -3,7 +3,7 @@
 The computer, the recommendation and the look are real; the answer is written by the engine with the starter model,
 or, with `--scripted`, by a script, so that the pictures do not depend on what a small model happens to say.
 Further arguments: `--size 1024x640`, `--pages home,chat,loader,settings,options,library,…` (the Library page's
-pictures are the methods of `library_shots.py`, those of the Lab's Quality tab of `quality_shots.py`).
+pictures are the methods of `library_shots.py`, those of the Lab of `lab_shots.py` and `quality_shots.py`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.ui.lab_shots import LabShots
 from tests.ui.library_shots import LibraryShots
 from tests.ui.quality_shots import QualityShots
 
@@ -83,7 +84,7 @@ def main():
                 subprocess.run(command, check=True, env=environment)
 
 
-class Photographer(LibraryShots, QualityShots):
+class Photographer(LabShots, LibraryShots, QualityShots):
     """Opens the real window, waits for what is to be seen, and takes the pictures."""
 
     def __init__(self, arguments, theme, language):
@@ -119,7 +120,7 @@ class Photographer(LibraryShots, QualityShots):
         services.computer.look_again()
         pages = self._arguments.pages.split(",")
         home = window.home_page
-        if not all(page.startswith(("library", "lab_quality")) for page in pages):
+        if not all(page.startswith(("library", "lab")) for page in pages):
             self._wait(lambda: home._ranking.isVisible() and services.computer.machine.engine is not None)
             services.model.load(services.library.starter(), LoadSettings())
             self._wait(lambda: services.model.loaded is not None)

@@ -55,6 +55,8 @@ def test_one_engine_task_runs_at_a_time_and_a_conversion_beside_it(panel, servic
     qtbot.waitUntil(lambda: "Half of it" in panel.rows[one].words)
     assert panel.rows[one].bar.value() == 500
     assert not second.began.is_set()
+    shown = sorted(panel.rows, key=lambda entry: panel.rows[entry].y())
+    assert shown == [one, three, two]
     first.go.set()
     qtbot.waitUntil(lambda: one.state == "done" and second.began.is_set())
     assert panel.rows[one].words == "It is done."

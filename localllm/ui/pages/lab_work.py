@@ -1,4 +1,4 @@
-"""The Lab's list of work: what runs, what waits, and what is done, the newest first."""
+"""The Lab's list of work: what runs, what waits for it, and what is done, the newest first."""
 
 from __future__ import annotations
 
@@ -84,10 +84,12 @@ class WorkPanel(QWidget):
             signal.connect(lambda asked=asked: asked.emit(entry.outcome.model if entry.outcome else None))
         self.rows[entry] = row
         self._column.insertWidget(0, row)
+        self._put_in_order()
         self._show_state()
 
     def _on_changed(self, entry: Entry) -> None:
         self.rows[entry].show_state(may_unload=self._services.model.loaded is not None)
+        self._put_in_order()
         self._show_state()
 
     def _on_progressed(self, entry: Entry) -> None:
@@ -107,6 +109,16 @@ class WorkPanel(QWidget):
     def _on_clear(self) -> None:
         for entry in list(self.rows):
             self._work.forget(entry)
+
+    def _put_in_order(self) -> None:
+        entries = self._work.entries
+        ended = [entry for entry in reversed(entries) if not entry.active]
+        active = sorted(self._work.active, key=lambda entry: entry.state != "running")
+        for place, entry in enumerate((*active, *ended)):
+            row = self.rows.get(entry)
+            if row is not None and self._column.indexOf(row) != place:
+                self._column.removeWidget(row)
+                self._column.insertWidget(place, row)
 
     def _show_state(self) -> None:
         self._empty.setVisible(not self.rows)
