@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any, get_args
 
+from localllm.cli.bench_chat import run_chat
 from localllm.cli.bench_history import add_history_flags, asks_history, run_history
 from localllm.cli.bench_output import note_run, run_to_json
 from localllm.cli.bench_tune import run_tune
@@ -97,6 +98,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="SECONDS",
         help="search the fastest settings of one model instead, for about so long (default: 120)",
     )
+    parser.add_argument(
+        "--chat", action="store_true", help="measure a chat with one model beside the bare engine instead"
+    )
     parser.add_argument("--save", action="store_true", help="with --tune: make them its load profile")
     add_history_flags(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object with everything")
@@ -132,11 +136,12 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     models = _models(arguments.model or [], context)
     estimator = Estimator.for_paths(context.paths)
     bench = Bench(context.paths, this_machine(context), estimator, history, anyway=arguments.anyway)
-    if arguments.tune is None:
+    if arguments.tune is None and not arguments.chat:
         return _measure(arguments, context, bench, models, Progress(tell))
     if len(models) > 1:
-        raise UsageError(text("One model is tuned at a time."), hint=text("Name one with -m."))
-    return run_tune(arguments, context, bench, models[0], Progress(tell))
+        raise UsageError(text("That takes one model at a time."), hint=text("Name one with -m."))
+    work = run_chat if arguments.chat else run_tune
+    return work(arguments, context, bench, models[0], Progress(tell))
 
 
 def _measure(

@@ -5,9 +5,11 @@ import json
 import pytest
 
 from localllm.cli.main import run
-from localllm.core.bench import BenchHistory
+from localllm.core.bench import BenchHistory, chat
 from localllm.core.calibration.subjects import llama
 from localllm.core.calibration.synthetic import SyntheticModel, write_synthetic
+from localllm.core.engine_limits import remember_crash
+from localllm.core.hardware import probe
 from localllm.core.library import Library
 from localllm.paths import Paths
 from localllm.settings import Settings
@@ -27,6 +29,13 @@ def kept():
     )
     history.add(number, row((), n_prompt=32, failure=text("It did not fit.")))
     return number
+
+
+@pytest.fixture
+def plain_weights():
+    """What a first crash would teach: AMX crashes on some machines."""
+    paths = Paths.for_user()
+    remember_crash(paths.engine_limits_file, probe(paths.models))
 
 
 def test_measures_as_llama_bench_does(starter, capsys):
@@ -84,6 +93,7 @@ def test_imports_and_compares(kept, tmp_path, capsys):
     capsys.readouterr()
 
 
+@pytest.mark.usefixtures("plain_weights")
 def test_tunes_and_keeps_the_best_as_a_profile(tmp_path, capsys):
     tiny = write_synthetic(SyntheticModel(llama(1, 256, 512, 2, vocabulary=512), "Q8_0"), tmp_path)
     assert run(["bench", "-m", str(tiny), "--tune", "1", "--save", "--anyway", "--json"]) == 0
@@ -93,6 +103,22 @@ def test_tunes_and_keeps_the_best_as_a_profile(tmp_path, capsys):
     profile = Library(Paths.for_user(), Settings()).profile(tiny)
     assert profile.name == result["profile"] == "tuned"
     assert profile.load.threads == result["best"]["threads"]
+
+
+@pytest.mark.usefixtures("plain_weights")
+def test_a_chat_is_measured_beside_the_bare_engine(starter, monkeypatch, capsys):
+    monkeypatch.setattr(chat, "_REPETITIONS", 1)
+    monkeypatch.setattr(chat, "_WORDS", 10)
+    monkeypatch.setattr(chat, "_ANSWER", 10)
+    assert run(["bench", "-m", str(starter), "--chat", "-t", "1", "--anyway", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert 8 <= found["written_tokens"] <= 10
+    assert found["prompt_tokens"] > 15
+    assert found["first_token"] > 0
+    assert found["writing"] > 0
+    assert found["bare_writing"] > 0
+    assert run(["bench", "-m", f"{starter}", "-m", f"{starter}", "--chat"]) == 1
+    assert "one model at a time" in capsys.readouterr().err
 
 
 def test_a_preset_can_be_changed(starter, capsys):
