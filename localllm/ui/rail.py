@@ -58,6 +58,7 @@ class Rail(QWidget):
             "discover": _PageButton(theme, "discover", self.tr("Discover"), "Ctrl+3"),
             "library": _PageButton(theme, "library", self.tr("Library"), "Ctrl+4"),
             "lab": _PageButton(theme, "lab", self.tr("Lab"), "Ctrl+5"),
+            "bench": _PageButton(theme, "bench", self.tr("Bench"), "Ctrl+6"),
             "settings": _PageButton(theme, "settings", self.tr("Settings"), "Ctrl+,"),
         }
         column = QVBoxLayout(self)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from localllm.ui.lab_work import Entry
     from localllm.ui.services import Services
 
-_PAGES = ("home", "chat", "discover", "library", "lab", "settings")
+_PAGES = ("home", "chat", "discover", "library", "lab", "bench", "settings")
 _STATUS_MS = 6000
 _SMALLEST = QSize(860, 560)
 _FIRST_SIZE = QSize(1280, 800)
@@ -228,6 +228,7 @@ class Window(QWidget):
             "Ctrl+3": lambda: self.show_page("discover"),
             "Ctrl+4": lambda: self.show_page("library"),
             "Ctrl+5": lambda: self.show_page("lab"),
+            "Ctrl+6": lambda: self.show_page("bench"),
             "Ctrl+,": lambda: self.show_page("settings"),
             "Ctrl+J": self.downloads_panel.toggle,
             "Ctrl+L": self.open_loader,
@@ -291,7 +292,14 @@ class Window(QWidget):
             lab.library_asked.connect(self._on_library_model_asked)
             lab.said.connect(self.say_status)
             return lab
-        return SettingsPage(self._services)
+        return self._make_bench_page() if name == "bench" else SettingsPage(self._services)
+
+    def _make_bench_page(self) -> QWidget:
+        from localllm.ui.pages.bench import BenchPage  # what measures is loaded when it is asked for
+
+        bench = BenchPage(self._services)
+        bench.said.connect(self.say_status)
+        return bench
 
     def _show_model(self, fraction: float = 0.0) -> None:
         model = self._services.model

@@ -20,7 +20,7 @@ from localllm.ui.window import Window
 from tests.ui.checks import PseudoTranslator, PseudoWords, check_names, cut_labels
 from tests.ui.fakes import STARTER, make_services
 
-PAGES = ["home", "chat", "settings"]
+PAGES = ["home", "chat", "bench", "settings"]
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_labels_show_words_as_they_are(window, page, qtbot):
             assert label.textFormat() == Qt.TextFormat.PlainText or not label.text(), label.text()
 
 
-@pytest.mark.parametrize(("keys", "page"), [("1", "home"), ("2", "chat"), (",", "settings")])
+@pytest.mark.parametrize(("keys", "page"), [("1", "home"), ("2", "chat"), ("6", "bench"), (",", "settings")])
 def test_pages_are_a_key_away(window, qtbot, keys, page):
     window.show_page("settings" if page != "settings" else "home")
     window.activateWindow()

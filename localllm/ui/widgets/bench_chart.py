@@ -6,7 +6,7 @@ import importlib
 import math
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QBuffer, QEvent, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QFocusEvent, QHelpEvent, QImage, QKeyEvent, QMouseEvent, QPainter
 from PySide6.QtWidgets import QFrame, QToolTip, QVBoxLayout
 
@@ -15,6 +15,8 @@ from localllm.ui.widgets.basics import make_label
 from localllm.ui.widgets.bench_picture import Drawing, Mark, Picture
 
 if TYPE_CHECKING:
+    from PySide6.QtGui import QPaintDevice
+
     from localllm.core.bench import BenchRow
     from localllm.ui.jobs import JobRunner
     from localllm.ui.theme import Theme
@@ -105,15 +107,23 @@ class BenchChart(QFrame):
         self._paint(image, QRectF(image.rect()))
         return image
 
-    def save_svg(self, file: str) -> None:
-        """Write the chart as SVG."""
+    def png(self) -> bytes:
+        """Return the chart as a PNG file."""
+        buffer = QBuffer()
+        self.image().save(buffer, "PNG")  # pyright: ignore[reportCallIssue, reportArgumentType]
+        return bytes(buffer.data().data())
+
+    def svg(self) -> bytes:
+        """Return the chart as an SVG file."""
         from PySide6.QtSvg import QSvgGenerator
 
+        buffer = QBuffer()
         generator = QSvgGenerator()
-        generator.setFileName(file)
+        generator.setOutputDevice(buffer)
         generator.setSize(self._plot.size())
         generator.setViewBox(self._plot.rect())
         self._paint(generator, QRectF(self._plot.rect()))
+        return bytes(buffer.data().data())
 
     def sizeHint(self) -> QSize:
         """Ask for room to tell marks apart."""
@@ -178,7 +188,7 @@ class BenchChart(QFrame):
             self._drawing = Drawing(self._pg, self._plot, self._theme, self.font(), self.picture)
             self._drawing.draw(self._current)
 
-    def _paint(self, device: QImage | Any, target: QRectF) -> None:
+    def _paint(self, device: QPaintDevice, target: QRectF) -> None:
         painter = QPainter(device)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         self._plot.render(painter, target, self._plot.rect())

@@ -88,7 +88,10 @@ class Drawing:
             self.place_names()
 
     def place_names(self) -> None:
-        """Put the names of lines beside their ends, none over another."""
+        """Put what is written beside bars and lines where there is room, none over another."""
+        if self.picture.view == "bars":
+            self._place_speeds()
+            return
         view = self._item.vb
         height = 0.0
         before = -math.inf
@@ -104,29 +107,41 @@ class Drawing:
             place = view.mapSceneToView(QPointF(view.mapViewToScene(QPointF(x, 0)).x() + _APART, middle))
             name.setPos(place.x(), place.y())
 
+    def _place_speeds(self) -> None:
+        """Write each speed behind its bar, and leave room for it."""
+        view = self._item.vb
+        if not self._names or view.width() <= 0:
+            return
+        room = max(name.boundingRect().width() for name, _ in self._names) + 2 * _APART
+        longest = max(x for _, (x, _y) in self._names) or 1.0
+        right = longest * view.width() / max(view.width() - room, view.width() / 4)
+        self._item.setXRange(0.0, right, padding=0)
+        for name, (x, y) in self._names:
+            name.setPos(x + right * _APART / view.width(), y)
+
     def _color(self, series: int) -> Any:
         return self._theme.token(_COLORS[series % len(_COLORS)])
 
     def _draw_bars(self) -> None:
         pg, marks = self._pg, self.picture.marks
         longest = max(mark.x + mark.error for mark in marks) or 1.0
-        for mark in marks:
-            color = self._color(mark.series)
+        for series in {mark.series for mark in marks}:
+            mine, color = [mark for mark in marks if mark.series == series], self._color(series)
             bar = pg.BarGraphItem(
-                x0=[0.0],
-                y=[mark.y],
-                width=[mark.x],
+                x0=[0.0] * len(mine),
+                y=[mark.y for mark in mine],
+                width=[mark.x for mark in mine],
                 height=_BAR,
                 brush=pg.mkBrush(color),
                 pen=pg.mkPen(color),
             )
             self._item.addItem(bar)
-            words = self._text(_speed(mark), "text", (-0.02, 0.5))
-            words.setPos(mark.x + mark.error + longest * 0.012, mark.y)
+        for mark in marks:
+            words = self._text(_speed(mark), "text", (0, 0.5))
+            self._names.append((words, (mark.x + mark.error, mark.y)))
         self._draw_errors(across=True)
-        ticks = _round_ticks(0.0, longest * 1.22)
         labels = [(mark.y, _short(name)) for mark, name in zip(marks, self.picture.names, strict=True)]
-        self._show_range((0.0, longest * 1.22), (-0.6, len(marks) - 0.4), ticks, labels)
+        self._show_range((0.0, longest), (-0.6, len(marks) - 0.4), _round_ticks(0.0, longest), labels)
 
     def _draw_lines(self) -> None:
         pg, marks = self._pg, self.picture.marks
@@ -185,16 +200,14 @@ class Drawing:
         self._show_range((left, right), (low, high), _power_ticks(left, right), _power_ticks(low, high))
 
     def _draw_errors(self, *, across: bool) -> None:
+        marks = [mark for mark in self.picture.marks if mark.error > 0]
+        if not marks:
+            return
         pen = self._pg.mkPen(self._theme.token("text" if across else "muted"), width=1)
-        for mark in self.picture.marks:
-            if mark.error > 0:
-                sides = {"left": mark.error, "right": mark.error} if across else {
-                    "top": mark.error, "bottom": mark.error
-                }  # fmt: skip
-                bar = self._pg.ErrorBarItem(x=_array(mark.x), y=_array(mark.y), beam=0.2, pen=pen, **{
-                    side: _array(error) for side, error in sides.items()
-                })  # fmt: skip
-                self._item.addItem(bar)
+        errors = _array([mark.error for mark in marks])
+        sides = ("left", "right") if across else ("top", "bottom")
+        x, y = _array([mark.x for mark in marks]), _array([mark.y for mark in marks])
+        self._item.addItem(self._pg.ErrorBarItem(x=x, y=y, pen=pen, **dict.fromkeys(sides, errors)))
 
     def _draw_current(self, current: Mark | None) -> None:
         if current is None:
@@ -234,10 +247,10 @@ class Drawing:
         self._item.showGrid(x=bars, y=not bars, alpha=0.12)
 
 
-def _array(value: float) -> Any:
+def _array(values: Sequence[float]) -> Any:
     import numpy as np
 
-    return np.array([value])
+    return np.array(values)
 
 
 def _short(name: str) -> str:

@@ -1,0 +1,259 @@
+"""What was measured before: runs, each with its results, or several side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QItemSelectionModel, Qt, Signal
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QFileDialog,
+    QHBoxLayout,
+    QHeaderView,
+    QStackedWidget,
+    QTableView,
+    QVBoxLayout,
+    QWidget,
+)
+
+from localllm.texts import text
+from localllm.ui.errors import sentences_of
+from localllm.ui.itemmodels.bench import RunTable, name_of_run, when_of
+from localllm.ui.itemmodels.bench_compare import ComparisonTable, differences_of
+from localllm.ui.jobs import Job, Reactions
+from localllm.ui.pages.bench_queries import find_runs, import_files, remove_runs
+from localllm.ui.pages.bench_results import BenchResults
+from localllm.ui.translation import say
+from localllm.ui.widgets.banner import Banner
+from localllm.ui.widgets.basics import PageBody, ScrollArea, make_button, make_label
+from localllm.ui.widgets.two_parts import TwoParts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from PySide6.QtGui import QShowEvent
+
+    from localllm.core.bench import BenchRun
+    from localllm.ui.services import Services
+
+_TURN_AT = 820  # pixels from which a run has room beside the list
+
+
+class HistoryPanel(QWidget):
+    """A list of runs; the chosen ones are shown.
+
+    Signals:
+        said: arg: a passing sentence.
+    """
+
+    said = Signal(str)
+
+    def __init__(self, services: Services) -> None:
+        super().__init__()
+        self._services = services
+        self._reading: Job | None = None
+        self._wanted = 0
+        self.model = RunTable(self)
+        self.table = QTableView()
+        self.comparison = QTableView()
+        self.results = BenchResults(services)
+        self.banner = Banner(services.theme)
+        self.setAccessibleName(self.tr("History"))
+        self._build()
+        self._connect()
+
+    @property
+    def chosen(self) -> list[BenchRun]:
+        """The runs that are selected, in the order of the list."""
+        rows = sorted(index.row() for index in self.table.selectionModel().selectedRows())
+        return [self.model.records[row] for row in rows]
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Read the history."""
+        super().showEvent(event)
+        self.refresh()
+
+    def setFocus(self) -> None:
+        """Begin at the list."""
+        self.table.setFocus()
+
+    def refresh(self, wanted: int = 0) -> None:
+        """Read the history again, and choose a run."""
+        self._wanted = wanted
+        paths = self._services.paths
+        reactions = Reactions(succeeded=self._on_read, failed=self._on_failed)
+        self._reading = self._services.jobs.run(lambda _progress: find_runs(paths), reactions)
+
+    def take_files(self, files: Sequence[Path]) -> None:
+        """Put llama-bench's files into the history."""
+        self.banner.hide()
+        paths = self._services.paths
+        reactions = Reactions(succeeded=self.refresh, failed=self._on_failed)
+        self._services.jobs.run(lambda _progress: import_files(paths, files), reactions)
+
+    def _build(self) -> None:
+        left = QWidget()
+        column = QVBoxLayout(left)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(8)
+        self._build_list()
+        self.importing = make_button(self.tr("Import…"), name=self.tr("Import llama-bench's JSON"))
+        self.importing.setToolTip(self.tr("Takes files that llama-bench wrote with “-o json” or “-o jsonl”"))
+        self.remove = make_button(self.tr("Remove"), name=self.tr("Remove the chosen runs"))
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.importing)
+        buttons.addWidget(self.remove)
+        buttons.addStretch(1)
+        self._hint = make_label(
+            self.tr("Choose several (Shift or Ctrl) to see them side by side."), "small", wrap=True
+        )
+        column.addWidget(self.table, 1)
+        column.addWidget(self._hint)
+        column.addLayout(buttons)
+        left.setMinimumHeight(150)
+        parts = TwoParts(left, self._build_shown(), turn_at=_TURN_AT, share=0.66, share_below=0.62)
+        whole = QVBoxLayout(self)
+        whole.setContentsMargins(0, 0, 0, 0)
+        whole.addWidget(self.banner)
+        whole.addWidget(parts, 1)
+
+    def _build_list(self) -> None:
+        table = self.table
+        table.setModel(self.model)
+        _set_up(table, self.tr("Runs"))
+        table.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
+        table.horizontalHeader().setStretchLastSection(True)
+
+    def _build_shown(self) -> ScrollArea:
+        self._shown = QStackedWidget()
+        self._empty = make_label(
+            self.tr(
+                "Nothing was measured yet. What you measure is kept here with everything needed to repeat "
+                "it, and can be compared; llama-bench's own results can be taken in, too."
+            ),
+            "muted",
+            wrap=True,
+        )
+        self._empty.setAlignment(Qt.AlignmentFlag.AlignTop)
+        compared = QWidget()
+        inside = QVBoxLayout(compared)
+        inside.setContentsMargins(0, 0, 0, 0)
+        inside.setSpacing(8)
+        self._differences = make_label(wrap=True)
+        inside.addWidget(make_label(self.tr("Side by side"), "heading"))
+        inside.addWidget(self._differences)
+        inside.addWidget(self.comparison, 1)
+        _set_up(self.comparison, self.tr("Runs side by side"))
+        for page in (self._empty, self.results, compared):
+            self._shown.addWidget(page)
+        body = PageBody()
+        column = QVBoxLayout(body)
+        column.setContentsMargins(0, 0, 8, 0)
+        column.addWidget(self._shown)
+        column.addStretch(1)
+        return ScrollArea(self.tr("The chosen run"), body)
+
+    def _connect(self) -> None:
+        self.table.selectionModel().selectionChanged.connect(self._show_chosen)
+        self.importing.clicked.connect(self._on_import)
+        self.remove.clicked.connect(self._on_remove)
+        self.results.said.connect(self.said)
+        self.results.failed.connect(self._on_failed)
+
+    def _on_read(self, runs: list[BenchRun]) -> None:
+        if self.sender() is not self._reading:
+            return
+        before = {run.id for run in self.chosen}
+        wanted = {self._wanted} if self._wanted else before
+        self.model.show_records(runs)
+        self.table.resizeColumnsToContents()
+        self._select([n for n, run in enumerate(runs) if run.id in wanted] or ([0] if runs else []))
+        self._show_chosen()
+
+    def _select(self, rows: Sequence[int]) -> None:
+        selection = self.table.selectionModel()
+        flags = QItemSelectionModel.SelectionFlag
+        selection.blockSignals(True)  # noqa: FBT003 - Qt's own signature
+        selection.clear()
+        for row in rows:
+            index = self.model.index(row, 0)
+            selection.setCurrentIndex(index, flags.Select | flags.Rows)
+        selection.blockSignals(False)  # noqa: FBT003 - Qt's own signature
+        self.table.viewport().update()
+
+    def _on_failed(self, error: Exception) -> None:
+        self.banner.show_notice(sentences_of(error), "error")
+
+    def _show_chosen(self) -> None:
+        chosen = self.chosen
+        self.remove.setEnabled(bool(chosen))
+        if not chosen:
+            self._shown.setCurrentIndex(0)
+        elif len(chosen) == 1:
+            run = chosen[0]
+            title = text("{when} · {what}", when=when_of(run), what=name_of_run(run))
+            self.results.show_rows(say(title), run.rows, here=run.source == "here")
+            self._shown.setCurrentIndex(1)
+        else:
+            self._show_comparison(chosen)
+            self._shown.setCurrentIndex(2)
+
+    def _show_comparison(self, runs: Sequence[BenchRun]) -> None:
+        before = self.comparison.model()
+        table = ComparisonTable(runs, self)
+        self.comparison.horizontalHeader().setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
+        self.comparison.setModel(table)
+        if isinstance(before, ComparisonTable):
+            before.deleteLater()
+        self.comparison.resizeColumnsToContents()
+        self.comparison.horizontalHeader().setStretchLastSection(True)
+        self.comparison.setMinimumHeight(260)
+        self._differences.setText("\n".join(say(one) for one in differences_of(runs)))
+
+    def _on_import(self) -> None:
+        dialog = QFileDialog(self, self.tr("Import llama-bench's JSON"), str(Path.home()))
+        dialog.setFileMode(QFileDialog.FileMode.ExistingFiles)
+        dialog.setNameFilters([self.tr("Results of llama-bench (*.json *.jsonl)"), self.tr("All files (*)")])
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+
+        def accept(names: list[str]) -> None:
+            self.take_files([Path(name) for name in names])
+
+        dialog.filesSelected.connect(accept)
+        dialog.open()
+
+    def _on_remove(self) -> None:
+        numbers = [run.id for run in self.chosen]
+        self.banner.show_notice(
+            [self.tr("Remove what was measured?"), self.tr("It cannot be had back.")],
+            "warning",
+            ((self.tr("Remove"), lambda: self._remove(numbers)),),
+        )
+        self.banner.buttons[0].setFocus()
+
+    def _remove(self, numbers: Sequence[int]) -> None:
+        self.banner.hide()
+        paths = self._services.paths
+        reactions = Reactions(succeeded=self._on_removed, failed=self._on_failed)
+        self._services.jobs.run(lambda _progress: remove_runs(paths, numbers), reactions)
+        self.table.setFocus()
+
+    def _on_removed(self, _nothing: object) -> None:
+        self.refresh()
+
+
+def _set_up(table: QTableView, name: str) -> None:
+    table.setAccessibleName(name)
+    table.setObjectName("measured_table")
+    table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+    table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+    table.setSortingEnabled(True)
+    table.horizontalHeader().setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
+    table.horizontalHeader().setHighlightSections(False)
+    table.setShowGrid(False)
+    table.setWordWrap(False)
+    table.setTabKeyNavigation(False)
+    table.verticalHeader().setVisible(False)
+    table.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+    table.verticalHeader().setDefaultSectionSize(table.fontMetrics().lineSpacing() + 11)

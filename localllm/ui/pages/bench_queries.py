@@ -1,0 +1,192 @@
+"""What the Bench page asks and does in jobs; nothing here touches a widget."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from localllm.core.bench import Bench, BenchedModel, BenchHistory, make_plan, run_bench
+from localllm.core.bench.importing import read_llama_bench
+from localllm.core.time_left import TimeLeft
+from localllm.errors import LocalLLMError
+from localllm.progress import Progress
+from localllm.texts import Text, text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from localllm.core.bench import BenchRow, BenchRun, Parameters
+    from localllm.core.library import Library, LibraryModel
+    from localllm.core.machine import Machine
+    from localllm.paths import Paths
+
+MOST_TESTS = 2000
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be measured.
+
+    Attributes:
+        name: What the run is called in the history, in English.
+        anyway: Also beside busy programs, and what does not seem to fit.
+    """
+
+    models: tuple[LibraryModel, ...]
+    parameters: Parameters
+    name: str = ""
+    anyway: bool = False
+
+
+def count_tests(wanted: Wanted) -> int:
+    """Return how many tests a bench has, without making its plan."""
+    asked = wanted.parameters
+    ways = (
+        asked.gpu_layers, asked.expert_layers, asked.load_modes, asked.repack, asked.batches, asked.ubatches,
+        asked.kv_types_k, asked.kv_types_v, asked.flash, asked.threads, asked.depths, asked.sequences,
+    )  # fmt: skip
+    amounts = sum(1 for tokens in (*asked.prompts, *asked.generated) if tokens) + len(asked.pairs)
+    return len(wanted.models) * amounts * math.prod(len(values) for values in ways)
+
+
+def find_models(library: Library) -> list[LibraryModel]:
+    """Return the models that can be measured.
+
+    Raises:
+        StoreError: The index cannot be read.
+    """
+    return [model for model in library.models() if model.problem is None]
+
+
+def measure(
+    paths: Paths, threads: int, wanted: Wanted, on_row: Callable[[BenchRow], None], progress: Progress
+) -> int:
+    """Measure; return the number of the run in the history.
+
+    Args:
+        paths: The user's folders.
+        threads: What 0 threads mean; 0 = the cores that may be used.
+        wanted: What.
+        on_row: Gets each result when it is there, in this thread.
+        progress: Gets repetitions done and in all, with the time that is left.
+
+    Raises:
+        MachineBusy: Somebody else measures, or other programs use the processors.
+        LocalLLMError: A file is gone, or the engine does not start.
+        Cancelled: Through `progress`; what was finished is in the history.
+    """
+    from localllm.core.model_hash import hash_model
+
+    machine = find_machine(paths)
+    models = [
+        BenchedModel(model.path, model.name, hash_model(model, _unmeasured(progress, model)))
+        for model in wanted.models
+    ]
+    plan = make_plan(models, wanted.parameters, threads or machine.cpu.usable_cores)
+    history = BenchHistory(paths.benches_file)
+    bench = _bench(paths, machine, history, anyway=wanted.anyway)
+    return run_bench(bench, plan, on_row, _with_time_left(progress), name=wanted.name)
+
+
+def _bench(paths: Paths, machine: Machine, history: BenchHistory, *, anyway: bool) -> Bench:
+    from localllm.core.estimate import Estimator
+
+    return Bench(paths, machine, Estimator.for_paths(paths), history, anyway=anyway)
+
+
+def find_machine(paths: Paths) -> Machine:
+    """Return this computer as the engine would use it now."""
+    from localllm.core.engine_build import read_engine_build
+    from localllm.core.estimate import Estimator
+    from localllm.core.hardware import probe, with_engine
+
+    machine = probe(paths.models, measurements=paths.measurements_file)
+    if machine.gpus and (build := read_engine_build()):
+        machine = with_engine(machine, build)
+    return Estimator.for_paths(paths).as_used(machine)
+
+
+def _unmeasured(progress: Progress, model: LibraryModel) -> Progress:
+    """Return a progress for reading a file, which is no repetition."""
+    note = text("Reading {model}, to know it again…", model=model.name)
+
+    def tell(done: float, total: float, _note: Text | None) -> None:
+        progress.update(done, total, note)
+
+    return Progress(tell)
+
+
+def _with_time_left(progress: Progress) -> Progress:
+    started: list[TimeLeft] = []
+
+    def tell(done: float, total: float, note: Text | None) -> None:
+        if note is not None and total > 1:
+            started[:] = started or [TimeLeft()]
+            note = started[0].after(done, total, note)
+        progress.update(done, total, note)
+
+    return _Linked(progress, tell)
+
+
+class _Linked(Progress):
+    """Stops when another one is cancelled."""
+
+    def __init__(self, other: Progress, listener: Callable[[float, float, Text | None], None]) -> None:
+        super().__init__(listener)
+        self._other = other
+
+    def raise_if_cancelled(self) -> None:
+        """Raise `Cancelled` if the other one was cancelled."""
+        self._other.raise_if_cancelled()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the other one was cancelled."""
+        return self._other.cancelled
+
+
+def find_runs(paths: Paths) -> list[BenchRun]:
+    """Read the history, the newest run first."""
+    return BenchHistory(paths.benches_file).runs()
+
+
+def remove_runs(paths: Paths, numbers: Iterable[int]) -> None:
+    """Forget runs."""
+    history = BenchHistory(paths.benches_file)
+    for number in numbers:
+        history.remove(number)
+
+
+def import_files(paths: Paths, files: Sequence[Path]) -> int:
+    """Put llama-bench's files into the history; return the number of the last one's run.
+
+    Raises:
+        UsageError: A file is not llama-bench's; those before it are there.
+    """
+    history = BenchHistory(paths.benches_file)
+    number = 0
+    for file in files:
+        rows = read_llama_bench(file)
+        number = history.begin({"file": str(file)}, source="import", name=file.name)
+        for row in rows:
+            history.add(number, row)
+    return number
+
+
+def active_shares(files: Iterable[str]) -> dict[str, float]:
+    """Return for each mixture of experts that is on this disk the share of its weights that a token uses."""
+    from localllm.core.estimate.subject import subject_of_file
+
+    found: dict[str, float] = {}
+    for file in files:
+        if not Path(file).is_file():
+            continue
+        try:
+            shape = subject_of_file(Path(file)).shape
+        except LocalLLMError:
+            continue
+        if shape is not None and shape.experts:
+            found[file] = shape.active_parameters / shape.parameters
+    return found

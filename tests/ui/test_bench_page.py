@@ -1,0 +1,413 @@
+"""The Bench page: what it asks for, rows that come one by one, charts, history, comparisons, files."""
+
+import csv
+import dataclasses
+import io
+import json
+import threading
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import QPoint, Qt
+from PySide6.QtGui import QGuiApplication, QImage
+from PySide6.QtWidgets import QApplication
+from pytestqt.modeltest import ModelTester
+
+from localllm.core.bench import BenchHistory, BenchRow, Parameters
+from localllm.core.bench.charts import across_of, lines_of, roof_points
+from localllm.core.bench.formats import render
+from localllm.errors import MachineBusy
+from localllm.texts import text
+from localllm.ui.itemmodels.bench import ResultTable, note_of
+from localllm.ui.pages import bench_measure
+from localllm.ui.pages.bench import HISTORY, BenchPage
+from localllm.ui.pages.bench_queries import MOST_TESTS, Wanted, count_tests
+from localllm.ui.translation import InterfaceTranslator
+from tests.ui.checks import PseudoTranslator, PseudoWords, check_names, cut_labels
+from tests.ui.fakes import STARTER
+
+OTHER = dataclasses.replace(STARTER, name="Other-1B", path=Path("/models/other.gguf"), starter=False)
+
+
+def row(speed=20.0, *, read=0, written=32, depth=0, threads=4, kv="f16", failure=None, disturbed=None):
+    fields = {
+        "build_commit": "0c1e570", "cpu_info": "A processor", "gpu_info": "", "backends": "CPU",
+        "model_filename": "/models/tiny.gguf", "model_type": "llama 1B Q4_0", "model_size": 600_000_000,
+        "model_n_params": 1_000_000_000, "n_batch": 2048, "n_ubatch": 512, "n_threads": threads,
+        "type_k": kv, "type_v": kv, "n_gpu_layers": -1, "n_cpu_moe": 0, "flash_attn": -1,
+        "load_mode": "auto", "repack": True, "n_prompt": read, "n_gen": written, "n_depth": depth,
+    }  # fmt: skip
+    tokens = read + written
+    samples = tuple(round(1e9 * tokens / (speed * factor)) for factor in (0.99, 1.0, 1.01))
+    if failure is not None:
+        return BenchRow(fields, failure=failure)
+    return BenchRow(fields, samples, disturbed or ((), (), ()), peak_memory=700 << 20, load_ms=812.0)
+
+
+DEPTHS = [row(20.0 / (1 + depth / 4096), depth=depth) for depth in (0, 1024, 4096)]
+READS = [row(300.0, read=128, written=0), row(200.0, read=128, written=0, depth=4096)]
+
+
+@pytest.fixture
+def page(services, show, qtbot):
+    services.library.found = [STARTER, OTHER]
+    made = show(BenchPage(services), 940, 640)
+    settle(made, qtbot)
+    return made
+
+
+def settle(page, qtbot):
+    qtbot.waitUntil(lambda: page.history._services.jobs.running == 0, timeout=20_000)
+
+
+@pytest.fixture
+def history(services):
+    """Two runs of the same tests, the second faster when writing, and a third one with another test."""
+    kept = BenchHistory(services.paths.benches_file)
+    for name, speed in (("Threads", 20.0), ("Threads", 25.0)):
+        number = kept.begin({}, name=name)
+        for one in (row(speed), row(speed * 1.5, threads=8), row(300.0, read=128, written=0)):
+            kept.add(number, one)
+    number = kept.begin({}, name="Context depth")
+    for one in DEPTHS:
+        kept.add(number, one)
+    return kept
+
+
+def open_history(page, qtbot):
+    page.tabs.setCurrentIndex(HISTORY)
+    settle(page, qtbot)
+    return page.history
+
+
+def choose(panel, *rows):
+    panel._select(rows)
+    panel._show_chosen()
+
+
+def test_presets_and_own_values(page, qtbot):
+    form = page.measure.form
+    assert not form.measure.isEnabled()
+    form.models.choose([STARTER])
+    names = [form.presets.itemText(n) for n in range(form.presets.count())]
+    assert names == [
+        "Quick, 30 s", "llama-bench's default", "KV types", "Threads", "Context depth", "Own values"
+    ]  # fmt: skip
+    assert form.wanted.name == "Quick, 30 s"
+    assert form.plan.text() == "2 tests, 3 times each."
+    form.presets.setCurrentIndex(1)
+    assert form.wanted.parameters == Parameters()
+    form.presets.setCurrentIndex(3)
+    assert form.wanted.parameters.threads == (1, 2, 4, 8)
+    edit = form.matrix.edits["depths"]
+    form.values.unfold()
+    edit.setFocus()
+    edit.selectAll()
+    qtbot.keyClicks(edit, "0,512-1024+512")
+    assert form.presets.currentText() == "Own values"
+    assert form.wanted.parameters.depths == (0, 512, 1024)
+    assert form.wanted.parameters.threads == (1, 2, 4, 8)
+    assert form.wanted.name == ""
+    qtbot.keyClicks(edit, "x")
+    assert form.wanted is None
+    assert not form.measure.isEnabled()
+    assert "“Depth” cannot be read" in form.plan.text()
+
+
+def test_wrong_values_are_named(page):
+    form = page.measure.form
+    form.models.choose([STARTER])
+    for name, words in (("kv_types_k", "f17"), ("flash", "maybe"), ("repetitions", "0"), ("batches", "0")):
+        form.matrix.show_parameters(Parameters())
+        assert form.matrix.problem is None
+        form.matrix.edits[name].setText(words)
+        assert form.matrix.problem is not None
+
+
+def test_too_many_tests_are_not_begun(page):
+    form = page.measure.form
+    form.models.choose([STARTER])
+    form.matrix.edits["threads"].setText("1-100")
+    form.matrix.edits["depths"].setText("0-100")
+    form.matrix.changed.emit()
+    assert not form.measure.isEnabled()
+    assert str(MOST_TESTS) in form.plan.text()
+    assert count_tests(Wanted((STARTER, OTHER), Parameters(depths=(0, 1), pairs=((8, 8),)))) == 12
+
+
+class Gate:
+    """A measurement whose steps the test decides."""
+
+    def __init__(self, rows):
+        self.rows, self.asked = rows, []
+        self.steps = threading.Semaphore(0)
+
+    def __call__(self, paths, _threads, wanted, on_row, progress):
+        self.asked.append(wanted)
+        kept = BenchHistory(paths.benches_file)
+        number = kept.begin({}, name=wanted.name)
+        for done, one in enumerate(self.rows):
+            progress.update(done, len(self.rows), text("{test}, 9 s left", test=one.test))
+            while not self.steps.acquire(timeout=0.005):
+                progress.raise_if_cancelled()
+            kept.add(number, one)
+            on_row(one)
+        return number
+
+
+def begin(page, monkeypatch, rows):
+    gate = Gate(rows)
+    monkeypatch.setattr(bench_measure, "measure", gate)
+    page.measure.form.models.choose([STARTER])
+    page.measure.form.measure.click()
+    return gate
+
+
+def test_rows_come_one_by_one(page, qtbot, monkeypatch):
+    refused = row(failure=text("It does not fit."), depth=8192)
+    marked = row(depth=1024, disturbed=((), ("load",), ("load", "heat")))
+    gate = begin(page, monkeypatch, [row(), marked, refused])
+    form, results = page.measure.form, page.measure.results
+    qtbot.waitUntil(lambda: "tg32, 9 s left" in form.running_words)
+    for count in (1, 2, 3):
+        gate.steps.release()
+        qtbot.waitUntil(lambda count=count: len(results.rows) == count)
+    qtbot.waitUntil(lambda: not page.history._services.lab.active)
+    settle(page, qtbot)
+    assert form.running_words == ""
+    cells = [[results.model.index(n, c).data() for c in (0, 3)] for n in range(3)]
+    assert [test for test, _ in cells] == ["tg32", "tg32 @ d1024", "tg32 @ d8192"]
+    assert cells[1][1] == "2 of 3 repetitions disturbed by other programs, a hot processor"
+    assert cells[2][1] == "It does not fit."
+    qtbot.waitUntil(lambda: results.chart.ready and len(results.chart.picture.marks) == 2)
+    panel = open_history(page, qtbot)
+    assert [run.name for run in panel.model.records] == ["Quick, 30 s"]
+    assert len(panel.results.rows) == 3
+
+
+def test_cancel_keeps_what_is_finished(page, qtbot, monkeypatch):
+    gate = begin(page, monkeypatch, DEPTHS)
+    gate.steps.release()
+    qtbot.waitUntil(lambda: len(page.measure.results.rows) == 1)
+    page.measure.form.cancel.setFocus()
+    qtbot.keyClick(page.measure.form.cancel, Qt.Key.Key_Space)
+    qtbot.waitUntil(lambda: not page.history._services.lab.active)
+    settle(page, qtbot)
+    assert page.measure.form.measure.hasFocus()
+    panel = open_history(page, qtbot)
+    assert len(panel.results.rows) == 1
+
+
+def test_a_busy_computer_can_be_measured_anyway(page, qtbot, monkeypatch):
+    asked = []
+
+    def measure(_paths, _threads, wanted, _on_row, _progress):
+        asked.append(wanted.anyway)
+        if not wanted.anyway:
+            raise MachineBusy(text("Other programs are busy."))
+        return 1
+
+    monkeypatch.setattr(bench_measure, "measure", measure)
+    page.measure.form.models.choose([STARTER])
+    page.measure.form.measure.click()
+    qtbot.waitUntil(page.measure.banner.isVisible)
+    page.measure.banner.buttons[0].click()
+    qtbot.waitUntil(lambda: asked == [False, True] and not page.history._services.lab.active)
+    assert not page.measure.banner.isVisible()
+    settle(page, qtbot)
+
+
+def test_it_waits_for_other_work(page, qtbot, monkeypatch):
+    from localllm.ui.lab_work import Outcome, Task
+
+    first = threading.Event()
+    lab = page.history._services.lab
+    lab.start(Task(text("other"), lambda _progress: (first.wait(10), Outcome(()))[1]))
+    gate = begin(page, monkeypatch, [row()])
+    assert "other work" in page.measure.form.running_words
+    assert gate.asked == []
+    first.set()
+    gate.steps.release()
+    qtbot.waitUntil(lambda: not lab.active)
+    assert len(gate.asked) == 1
+    settle(page, qtbot)
+
+
+def test_charts_are_read_with_keys_and_pointer(history, page, qtbot):
+    panel = open_history(page, qtbot)
+    results, chart = panel.results, panel.results.chart
+    qtbot.waitUntil(lambda: chart.ready)
+    QApplication.processEvents()
+    views = [results.views.itemData(n) for n in range(results.views.count())]
+    assert views == ["bars", "n_depth", "roof"]
+    assert results.views.currentData() == "n_depth"
+    chart.setFocus()
+    for _ in range(2):
+        qtbot.keyClick(chart, Qt.Key.Key_Right)
+    assert chart.current is results.rows[1]
+    assert results.table.currentIndex().row() == 1
+    assert "tg32 @ d1024" in chart.picture.marks[1].tip
+    for view in views:
+        results.views.setCurrentIndex(results.views.findData(view))
+        QApplication.processEvents()
+        mark = chart.picture.marks[2]
+        qtbot.mouseMove(chart, chart.place_of(mark).toPoint())
+        assert chart.cursor().shape() == Qt.CursorShape.PointingHandCursor
+        qtbot.mouseClick(chart, Qt.MouseButton.LeftButton, pos=chart.place_of(mark).toPoint())
+        assert chart.current is mark.row
+    qtbot.mouseMove(chart, QPoint(2, 2))
+    assert chart.cursor().shape() == Qt.CursorShape.ArrowCursor
+    count = len(chart._plot.plotItem.items)
+    page.history._services.theme.changed.emit()
+    assert len(chart._plot.plotItem.items) == count
+
+
+def test_speeds_beside_bars_are_whole(history, page, qtbot):
+    panel = open_history(page, qtbot)
+    choose(panel, 2)
+    chart = panel.results.chart
+    qtbot.waitUntil(lambda: chart.ready)
+    for width in (700, 940):
+        page.resize(width, 640)
+        QApplication.processEvents()
+        inside = chart._plot.plotItem.vb.sceneBoundingRect()
+        for name, _place in chart._drawing._names:
+            assert name.mapRectToScene(name.boundingRect()).right() <= inside.right() + 1
+
+
+def test_runs_are_compared(history, page, qtbot):
+    panel = open_history(page, qtbot)
+    choose(panel, 1, 2)
+    table = panel.comparison.model()
+    heads = [table.headerData(n, Qt.Orientation.Horizontal) for n in range(table.columnCount())]
+    assert heads == ["Test", "Threads", "Run 1", "Run 2", "Ratio", "Difference"]
+    rows = [[table.index(n, c).data() for c in range(6)] for n in range(table.rowCount())]
+    assert rows[0][4:] == ["× 1.250", "faster (p < 0.001)"]
+    assert rows[2][5] == "within the noise (p = 1.00)"
+    assert "in the same way" in panel._differences.text()
+    choose(panel, 0, 1, 2)
+    table = panel.comparison.model()
+    assert table.headerData(2, Qt.Orientation.Horizontal) == "Run"
+    assert {table.index(n, 2).data() for n in range(table.rowCount())} == {"2", "3"}
+
+
+def test_llama_benchs_files_are_taken_in(page, qtbot, tmp_path):
+    panel = open_history(page, qtbot)
+    assert "Nothing was measured yet" in panel._empty.text()
+    file = tmp_path / "theirs.json"
+    file.write_text(render(DEPTHS, "json"))
+    panel.take_files([file])
+    qtbot.waitUntil(lambda: len(panel.results.rows) == 3)
+    assert "theirs.json" in panel.model.index(0, 2).data()
+    assert [one.mean for one in panel.results.rows] == pytest.approx([one.mean for one in DEPTHS])
+    assert panel.results.views.findData("roof") < 0
+    file.write_text("{}")
+    panel.take_files([file])
+    qtbot.waitUntil(panel.banner.isVisible)
+    assert "theirs.json" in panel.banner.sentences
+    settle(page, qtbot)
+
+
+def test_runs_are_removed_after_a_question(history, page, qtbot):
+    panel = open_history(page, qtbot)
+    choose(panel, 0, 1)
+    panel.remove.click()
+    assert panel.banner.isVisible()
+    panel.banner.buttons[0].click()
+    settle(page, qtbot)
+    assert [run.id for run in history.runs()] == [1]
+    assert [run.id for run in panel.chosen] == [1]
+
+
+def test_copies_and_files(history, page, qtbot, tmp_path):
+    results = open_history(page, qtbot).results
+    qtbot.waitUntil(lambda: results.chart.ready)
+    copies = results.copying.menu().actions()
+    copies[0].trigger()
+    assert QGuiApplication.clipboard().text() == render(results.rows, "md")
+    copies[3].trigger()
+    assert not QGuiApplication.clipboard().image().isNull()
+    said, failed = [], []
+    results.said.connect(said.append)
+    results.failed.connect(failed.append)
+    for kind in ("png", "svg", "csv", "json", "md"):
+        results.save(tmp_path / f"bench.{kind}", kind)
+    assert said[0] == "Saved as bench.png."
+    assert len(said) == 5
+    assert QImage(str(tmp_path / "bench.png")).width() == 2 * results.chart._plot.width()
+    assert b"<svg" in (tmp_path / "bench.svg").read_bytes()
+    table = io.StringIO((tmp_path / "bench.csv").read_text())
+    assert len(list(csv.DictReader(table))) == 3
+    assert len(json.loads((tmp_path / "bench.json").read_text())) == 3
+    for kind in ("png", "svg", "csv"):
+        results.save(Path("/proc/nowhere") / f"bench.{kind}", kind)
+    assert len(failed) == 3
+
+
+def test_item_models(qtmodeltester, history, services):
+    table = ResultTable()
+    tester = ModelTester(None)
+    tester.check(table, force_py=True)
+    assert not table.add(DEPTHS[0])
+    assert table.add(row(kv="q8_0"))
+    table.show_results([*READS, *DEPTHS])
+    table.sort(0)
+    assert [one.test for one in table.records][:2] == ["pp128", "tg32"]
+    tester._cleanup()
+    assert note_of(DEPTHS[0]) == ""
+
+
+def test_lines_join_what_differs_in_one_number():
+    rows = [*DEPTHS, *(row(10.0, depth=depth, kv="q8_0") for depth in (4096, 0))]
+    assert across_of(rows) == ("n_depth",)
+    first, second = lines_of(rows, "n_depth")
+    assert [one.number("n_depth") for one in first.rows] == [0, 1024, 4096]
+    assert [one.number("n_depth") for one in second.rows] == [0, 4096]
+    assert dict(second.key) == {"type_k": "q8_0", "type_v": "q8_0"}
+
+
+def test_roofline_counts_what_a_token_reads():
+    written, read = roof_points([DEPTHS[0], READS[0]], {})
+    assert written.intensity == pytest.approx(2e9 / 600e6)
+    assert written.rate == pytest.approx(2e9 * DEPTHS[0].mean)
+    assert read.intensity == pytest.approx(128 * 2e9 / 600e6)
+    (expert,) = roof_points([DEPTHS[0]], {"/models/tiny.gguf": 0.25})
+    assert expert.intensity == pytest.approx(written.intensity)
+    assert expert.rate == pytest.approx(written.rate / 4)
+
+
+@pytest.mark.parametrize("width", [560, 940])
+def test_every_control_has_a_name_and_longer_words_have_room(history, page, show, qtbot, width):
+    app = QApplication.instance()
+    translator = PseudoTranslator(PseudoWords("en"), app)
+    assert [child for child in app.children() if isinstance(child, InterfaceTranslator)] == [translator]
+    app.installTranslator(translator)
+    try:
+        made = show(BenchPage(page.history._services), width, 640)
+        made.measure.form.values.unfold()
+        made.measure.results.show_rows("Rows", DEPTHS)
+        made.measure.results.show()
+        settle(made, qtbot)
+        for tab in (0, 1):
+            made.tabs.setCurrentIndex(tab)
+            settle(made, qtbot)
+            QApplication.processEvents()
+            check_names(made)
+            assert cut_labels(made) == []
+        area = made.measure.area
+        assert area.widget().width() <= area.viewport().width()
+    finally:
+        app.removeTranslator(translator)
+        translator.setParent(None)
+
+
+def test_tab_goes_from_the_models_to_the_button(page, qtbot):
+    form = page.measure.form
+    form.models.choose([STARTER])
+    page.setFocus()
+    seen = []
+    for _ in range(7):
+        seen.append(QApplication.focusWidget())
+        qtbot.keyClick(QApplication.focusWidget(), Qt.Key.Key_Tab)
+    wanted = [form.search, form.list, form.presets, form.values.button, form.measure]
+    assert [widget for widget in seen if widget in wanted] == wanted
