@@ -20,6 +20,7 @@ GOLDEN = json.loads(Path(__file__).with_name("golden.json").read_text())
 NAMES = [name for name in checkpoints.CHECKPOINTS if GOLDEN[name]]
 VARIANTS = {  # differ from another in little
     *("qwen3moe-stacked", "gpt-oss-plain", "qwen3", "qwen3moe", "qwen35", "deepseek2", "olmo3", "phi4"),
+    "ministral3",  # its vision twin stays
 }
 
 
