@@ -94,7 +94,10 @@ def measure_chat(bench: Bench, model: LibraryModel, progress: Progress, threads:
     stats = turns[0].stats
     read, written = stats.prompt_tokens - stats.reused_tokens, stats.completion_tokens
     wanted = Parameters(threads=(loaded.threads,), gpu_layers=(loaded.gpu_layers,))
-    tests = (BenchTest(read, 0, stats.reused_tokens, 3), BenchTest(0, written, stats.prompt_tokens, 3))
+    tests = (
+        BenchTest(read, 0, stats.reused_tokens, _REPETITIONS),
+        BenchTest(0, written, stats.prompt_tokens, _REPETITIONS),
+    )
     plan = make_plan([BenchedModel(model.path, model.name, model.sha256)], wanted, loaded.threads)
     rows: list[BenchRow] = []
     with_tests = [dataclasses.replace(one, tests=tests) for one in plan]
