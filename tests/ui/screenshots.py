@@ -3,7 +3,7 @@
 The computer, the recommendation and the look are real; the answer is written by the engine with the starter model,
 or, with `--scripted`, by a script, so that the pictures do not depend on what a small model happens to say.
 Further arguments: `--size 1024x640`, `--pages home,chat,loader,settings,options,library,…` (the Library page's
-pictures are the methods of `library_shots.py`, those of the Lab of `lab_shots.py` and `quality_shots.py`).
+pictures are the methods of `library_shots.py`, those of the Lab of `lab_shots.py` and `quality_shots.py`, those of Bench of `bench_shots.py`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.ui.bench_shots import BenchShots
 from tests.ui.lab_shots import LabShots
 from tests.ui.library_shots import LibraryShots
 from tests.ui.quality_shots import QualityShots
@@ -84,7 +85,7 @@ def main():
                 subprocess.run(command, check=True, env=environment)
 
 
-class Photographer(LabShots, LibraryShots, QualityShots):
+class Photographer(BenchShots, LabShots, LibraryShots, QualityShots):
     """Opens the real window, waits for what is to be seen, and takes the pictures."""
 
     def __init__(self, arguments, theme, language):

@@ -220,6 +220,8 @@ def details_of(row: BenchRow) -> str:
         lines.append(say(text("Most memory: {memory}", memory=memory_of(row))))
     if row.load_ms:
         lines.append(say(text("Loaded in {seconds} s", seconds=Number(row.load_ms / 1000, 2))))
+    if row.energy:
+        lines.append(say(text("{joules} J per token", joules=Number(row.energy / row.tokens, 3))))
     known = [name for name in SETTINGS[1:] if value_of(row, name) not in ("", "none")]
     lines += [f"{say(TITLES[name])}: {say(setting_of(row, name))}" for name in known]
     note = note_of(row)
