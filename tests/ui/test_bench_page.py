@@ -16,12 +16,13 @@ from pytestqt.modeltest import ModelTester
 from localllm.core.bench import BenchHistory, BenchRow, Parameters
 from localllm.core.bench.charts import across_of, lines_of, roof_points
 from localllm.core.bench.formats import render
+from localllm.core.bench.tune import Trial, Tuning
 from localllm.errors import MachineBusy
 from localllm.texts import text
 from localllm.ui.itemmodels.bench import ResultTable, note_of
-from localllm.ui.pages import bench_measure
-from localllm.ui.pages.bench import HISTORY, BenchPage
-from localllm.ui.pages.bench_queries import MOST_TESTS, Wanted, count_tests
+from localllm.ui.pages import bench_measure, bench_tune
+from localllm.ui.pages.bench import HISTORY, TUNE, BenchPage
+from localllm.ui.pages.bench_queries import MOST_TESTS, Tuned, Wanted, count_tests
 from localllm.ui.translation import InterfaceTranslator
 from tests.ui.checks import PseudoTranslator, PseudoWords, check_names, cut_labels
 from tests.ui.fakes import STARTER
@@ -45,6 +46,11 @@ def row(speed=20.0, *, read=0, written=32, depth=0, threads=4, kv="f16", failure
 
 
 DEPTHS = [row(20.0 / (1 + depth / 4096), depth=depth) for depth in (0, 1024, 4096)]
+USUAL = Trial(Parameters(), {}, 300.0, 20.0, 1 << 30)
+BEST = Trial(Parameters(threads=(4,), ubatches=(256,)), {"threads": 4, "ubatches": 256}, 310.0, 25.0, 1 << 29)
+CACHED = Trial(Parameters(kv_types_k=("q8_0",)), {"kv_types_k": "q8_0"}, 310.0, 26.0, 1 << 29)
+REFUSED = Trial(Parameters(flash=("off",)), {"flash": "off"}, 0.0, 0.0, 0, text("It does not fit."))
+TUNING = Tuning((USUAL, BEST, CACHED, REFUSED), BEST)
 READS = [row(300.0, read=128, written=0), row(200.0, read=128, written=0, depth=4096)]
 
 
@@ -344,6 +350,38 @@ def test_copies_and_files(history, page, qtbot, tmp_path):
     assert len(failed) == 3
 
 
+def test_the_best_settings_become_the_load_profile(page, services, qtbot, monkeypatch):
+    kept = []
+    services.library.save_profile = lambda path, profile: kept.append((path, profile))
+    services.library.set_default_profile = lambda path, name: kept.append((path, name))
+    monkeypatch.setattr(bench_tune, "search_best", lambda _paths, model, _progress: Tuned(model, TUNING, 8))
+    page.tabs.setCurrentIndex(TUNE)
+    settle(page, qtbot)
+    panel = page.tune
+    assert not panel.save.isVisible()
+    panel.models.setCurrentIndex(1)
+    panel.start.click()
+    qtbot.waitUntil(panel.save.isVisible)
+    settle(page, qtbot)
+    table = panel.table.model()
+    assert [table.index(n, 0).data() for n in range(4)] == [
+        "as usual", "4 threads · ubatch 256", "K q8_0", "without flash attention"
+    ]  # fmt: skip
+    assert [table.index(n, 5).data() for n in range(4)] == [
+        "", "best", "changes the answers, so it is never chosen", "It does not fit."
+    ]  # fmt: skip
+    said = []
+    page.said.connect(said.append)
+    panel.save.click()
+    settle(page, qtbot)
+    (path, profile), default = kept
+    assert path == OTHER.path
+    assert (profile.load.threads, profile.load.ubatch) == (4, 256)
+    assert default == (OTHER.path, profile.name)
+    assert said == ["Kept as the load profile “tuned” of “Other-1B”."]
+    assert not panel.save.isEnabled()
+
+
 def test_item_models(qtmodeltester, history, services):
     table = ResultTable()
     tester = ModelTester(None)
@@ -388,7 +426,8 @@ def test_every_control_has_a_name_and_longer_words_have_room(history, page, show
         made.measure.results.show_rows("Rows", DEPTHS)
         made.measure.results.show()
         settle(made, qtbot)
-        for tab in (0, 1):
+        made.tune._show_tuned(Tuned(STARTER, TUNING, 8))
+        for tab in (0, 1, 2):
             made.tabs.setCurrentIndex(tab)
             settle(made, qtbot)
             QApplication.processEvents()

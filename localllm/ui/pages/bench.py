@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QTabBar, QVBoxLayout,
 
 from localllm.ui.pages.bench_history import HistoryPanel
 from localllm.ui.pages.bench_measure import MeasurePanel
+from localllm.ui.pages.bench_tune import TunePanel
 from localllm.ui.widgets.basics import make_label
 
 if TYPE_CHECKING:
@@ -18,12 +19,12 @@ if TYPE_CHECKING:
     from localllm.core.library import LibraryModel
     from localllm.ui.services import Services
 
-MEASURE, HISTORY = range(2)
+MEASURE, HISTORY, TUNE = range(3)
 _KINDS = (".json", ".jsonl")
 
 
 class BenchPage(QWidget):
-    """A tab for measuring, and one for what was measured.
+    """A tab for measuring, one for what was measured, one for the best settings.
 
     Signals:
         said: arg: a passing sentence.
@@ -37,10 +38,12 @@ class BenchPage(QWidget):
         self.setAccessibleName(self.tr("Bench"))
         self.measure = MeasurePanel(services)
         self.history = HistoryPanel(services)
+        self.tune = TunePanel(services)
         self._build()
         self.tabs.currentChanged.connect(self._stack.setCurrentIndex)
         self.measure.said.connect(self.said)
         self.history.said.connect(self.said)
+        self.tune.said.connect(self.said)
 
     def setFocus(self) -> None:
         """Let the person go on in the panel that is shown."""
@@ -76,6 +79,7 @@ class BenchPage(QWidget):
         for words, tip in (
             (self.tr("Measure"), self.tr("Measure how fast models are on this computer")),
             (self.tr("History"), self.tr("What was measured before, and how runs compare")),
+            (self.tr("Tune"), self.tr("Search the settings that make a model fastest here")),
         ):
             self.tabs.setTabToolTip(self.tabs.addTab(words), tip)
         head = QHBoxLayout()
@@ -85,6 +89,7 @@ class BenchPage(QWidget):
         self._stack = QStackedWidget()
         self._stack.addWidget(self.measure)
         self._stack.addWidget(self.history)
+        self._stack.addWidget(self.tune)
         column = QVBoxLayout(self)
         column.setContentsMargins(20, 14, 20, 14)
         column.setSpacing(10)

@@ -18,11 +18,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from localllm.core.bench import BenchRow, BenchRun, Parameters
+    from localllm.core.bench.tune import Tuning
     from localllm.core.library import Library, LibraryModel
     from localllm.core.machine import Machine
+    from localllm.engine.protocol import LoadSettings
     from localllm.paths import Paths
 
 MOST_TESTS = 2000
+PROFILE = "tuned"
 
 
 @dataclass(frozen=True)
@@ -145,6 +148,50 @@ class _Linked(Progress):
     def cancelled(self) -> bool:
         """Whether the other one was cancelled."""
         return self._other.cancelled
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What a search found for a model; `cores` are what 0 threads mean."""
+
+    model: LibraryModel
+    tuning: Tuning
+    cores: int
+
+
+def search_best(paths: Paths, model: LibraryModel, progress: Progress) -> Tuned:
+    """Search the settings that make a model fastest; takes about two minutes.
+
+    Raises:
+        MachineBusy: Somebody else measures, or other programs use the processors.
+        LocalLLMError: The file is gone, or the engine does not start.
+        Cancelled: Through `progress`.
+    """
+    from localllm.core.bench.tune import TunedModel, tune
+    from localllm.core.estimate import subject_of_file
+    from localllm.core.model_hash import hash_model
+
+    machine = find_machine(paths)
+    subject = subject_of_file(model.path)
+    benched = BenchedModel(model.path, model.name, hash_model(model, _unmeasured(progress, model)))
+    bench = _bench(paths, machine, BenchHistory(paths.benches_file), anyway=False)
+    found = tune(bench, TunedModel(benched, subject.layers, subject.experts), progress)
+    return Tuned(model, found, machine.cpu.usable_cores)
+
+
+def keep_best(library: Library, tuned: Tuned, usual: LoadSettings) -> str:
+    """Let a model be loaded the best way from now on; return the profile's name.
+
+    Raises:
+        StoreError: It cannot be kept.
+    """
+    from localllm.core.library import LoadProfile
+
+    if tuned.tuning.best is not None:
+        settings = tuned.tuning.best.settings(usual, tuned.cores)
+        library.save_profile(tuned.model.path, LoadProfile(PROFILE, settings))
+        library.set_default_profile(tuned.model.path, PROFILE)
+    return PROFILE
 
 
 def find_runs(paths: Paths) -> list[BenchRun]:

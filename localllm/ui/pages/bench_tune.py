@@ -1,0 +1,291 @@
+"""The Bench page's last tab: searches the settings that make one model fastest here, and keeps them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QHBoxLayout, QHeaderView, QProgressBar, QTableView, QVBoxLayout, QWidget
+
+from localllm.texts import Bytes, Number, Text, text
+from localllm.ui.errors import sentences_of
+from localllm.ui.itemmodels.bench import short_setting
+from localllm.ui.itemmodels.records import Column, RecordTable
+from localllm.ui.jobs import Job, Reactions
+from localllm.ui.lab_work import Entry, Outcome, Task
+from localllm.ui.pages.bench_queries import Tuned, find_models, keep_best, search_best
+from localllm.ui.translation import say
+from localllm.ui.widgets.banner import Banner
+from localllm.ui.widgets.basics import make_button, make_label
+from localllm.ui.widgets.patient import PatientComboBox
+
+if TYPE_CHECKING:
+    from PySide6.QtCore import QObject
+    from PySide6.QtGui import QShowEvent
+
+    from localllm.core.bench.tune import Trial
+    from localllm.core.library import LibraryModel
+    from localllm.progress import Progress
+    from localllm.ui.services import Services
+
+_FIELDS = {
+    "threads": "n_threads",
+    "gpu_layers": "n_gpu_layers",
+    "expert_layers": "n_cpu_moe",
+    "ubatches": "n_ubatch",
+    "kv_types_k": "type_k",
+    "kv_types_v": "type_v",
+}
+
+
+class TrialTable(RecordTable["Trial"]):
+    """One row for each way that was tried."""
+
+    def __init__(self, tuned: Tuned, parent: QObject | None = None) -> None:
+        best = tuned.tuning.best
+        columns: tuple[Column[Trial], ...] = (
+            Column(text("Settings"), settings_of, lambda trial: say(settings_of(trial))),
+            Column(
+                text("Reading"), lambda trial: _speed(trial.reading), lambda trial: trial.reading, right=True
+            ),
+            Column(
+                text("Writing"), lambda trial: _speed(trial.writing), lambda trial: trial.writing, right=True
+            ),
+            Column(text("A turn"), _turn, lambda trial: trial.seconds or 1e9, right=True),
+            Column(text("Memory"), _memory, lambda trial: trial.memory, right=True),
+            Column(text("Remarks"), lambda trial: _remark(trial, best), lambda trial: trial is not best),
+        )
+        super().__init__(columns, parent)
+        self.show_records(list(tuned.tuning.trials))
+
+
+def settings_of(trial: Trial) -> Text | str:
+    """Return what a trial has otherwise than the usual way."""
+    if not trial.changed:
+        return text("as usual")
+    flash = say(text("without flash attention"))
+    return " · ".join(
+        flash if name == "flash" else short_setting(_FIELDS.get(name, name), value)
+        for name, value in trial.changed.items()
+    )
+
+
+def _speed(speed: float) -> Text | str:
+    return text("{speed}", speed=Number(speed, 1)) if speed else "–"
+
+
+def _turn(trial: Trial) -> Text | str:
+    return text("{seconds} s", seconds=Number(trial.seconds, 1)) if trial.seconds else "–"
+
+
+def _memory(trial: Trial) -> Text | str:
+    return text("{size}", size=Bytes(trial.memory)) if trial.memory else "–"
+
+
+def _remark(trial: Trial, best: Trial | None) -> Text | str:
+    if trial.failure is not None:
+        return trial.failure
+    if trial is best:
+        return text("best")
+    return text("changes the answers, so it is never chosen") if trial.lossy else ""
+
+
+class TunePanel(QWidget):
+    """Chooses a model, searches, and offers to keep what was found.
+
+    Signals:
+        said: arg: a passing sentence.
+    """
+
+    said = Signal(str)
+
+    def __init__(self, services: Services) -> None:
+        super().__init__()
+        self._services, self._work = services, services.lab
+        self._listing: Job | None = None
+        self._entry: Entry | None = None
+        self._tuned: Tuned | None = None
+        self.setAccessibleName(self.tr("Tune"))
+        self.banner = Banner(services.theme)
+        self.models = PatientComboBox()
+        self.start = make_button(self.tr("Tune"), primary=True, name=self.tr("Search the fastest settings"))
+        self.cancel = make_button(self.tr("Cancel"), name=self.tr("Cancel the search"))
+        self.save = make_button(self.tr("Save as this model's load profile"), primary=True)
+        self.table = QTableView()
+        self._build()
+        self._connect()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Read the models."""
+        super().showEvent(event)
+        library = self._services.library
+        reactions = Reactions(succeeded=self._on_listed, failed=self._on_failed)
+        self._listing = self._services.jobs.run(lambda _progress: find_models(library), reactions)
+
+    def setFocus(self) -> None:
+        """Begin where the model is chosen."""
+        self.models.setFocus()
+
+    def _build(self) -> None:
+        self.models.setAccessibleName(self.tr("Model to tune"))
+        self.models.setSizeAdjustPolicy(
+            PatientComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        self.models.setMinimumContentsLength(24)
+        self._note = make_label(role="strong", wrap=True)
+        self.bar = QProgressBar()
+        self.bar.setTextVisible(False)
+        self.bar.setRange(0, 0)
+        self.bar.setAccessibleName(self.tr("The search goes on"))
+        self._found = make_label(wrap=True)
+        row, running, kept = QHBoxLayout(), QHBoxLayout(), QHBoxLayout()
+        row.addWidget(self.models, 1)
+        row.addWidget(self.start)
+        row.addStretch(1)
+        self._running = QWidget()
+        running.setContentsMargins(0, 0, 0, 0)
+        running.addWidget(self._note, 3)
+        running.addWidget(self.bar, 2)
+        running.addWidget(self.cancel)
+        self._running.setLayout(running)
+        kept.addWidget(self._found, 1)
+        kept.addWidget(self.save)
+        hint = make_label(
+            self.tr(
+                "Tries threads, flash attention, batches, and layers on the GPU where there is one, for "
+                "about two minutes, and shows what each costs in memory. A turn is a chat's: 512 tokens read, 128 "
+                "written. The best can become what this model is loaded with from now on."
+            ),
+            "muted",
+            wrap=True,
+        )
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 8, 0)
+        column.setSpacing(12)
+        for widget in (self.banner, hint):
+            column.addWidget(widget)
+        column.addLayout(row)
+        column.addWidget(self._running)
+        column.addLayout(kept)
+        column.addWidget(self.table, 1)
+        column.addStretch(0)
+        self._set_up_table()
+        for widget in (self._running, self._found, self.save, self.table):
+            widget.hide()
+
+    def _set_up_table(self) -> None:
+        table = self.table
+        table.setAccessibleName(self.tr("What was tried"))
+        table.setObjectName("measured_table")
+        table.setSelectionBehavior(QTableView.SelectionBehavior.SelectRows)
+        table.setSelectionMode(QTableView.SelectionMode.SingleSelection)
+        table.setShowGrid(False)
+        table.setWordWrap(False)
+        table.setTabKeyNavigation(False)
+        table.setSortingEnabled(True)
+        table.verticalHeader().setVisible(False)
+        table.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+        table.verticalHeader().setDefaultSectionSize(table.fontMetrics().lineSpacing() + 11)
+        table.horizontalHeader().setHighlightSections(False)
+
+    def _connect(self) -> None:
+        self.start.clicked.connect(self._on_start)
+        self.cancel.clicked.connect(self._on_cancel)
+        self.save.clicked.connect(self._on_save)
+        self._work.progressed.connect(self._on_progressed)
+        self._work.changed.connect(self._on_changed)
+
+    def _on_listed(self, models: list[LibraryModel]) -> None:
+        if self.sender() is not self._listing:
+            return
+        before = cast("LibraryModel | None", self.models.currentData())
+        self.models.clear()
+        for model in models:
+            self.models.addItem(model.name, model)
+        paths = [model.path for model in models]
+        if before is not None and before.path in paths:
+            self.models.setCurrentIndex(paths.index(before.path))
+        self._show_running()
+
+    def _on_failed(self, error: Exception) -> None:
+        self.banner.show_notice(sentences_of(error), "error")
+
+    def _on_start(self) -> None:
+        model = cast("LibraryModel", self.models.currentData())
+        self.banner.hide()
+        paths = self._services.paths
+
+        def work(progress: Progress) -> Outcome:
+            tuned = search_best(paths, model, progress)
+            done = text("Tried {count} ways to load it.", count=len(tuned.tuning.trials))
+            return Outcome((done,), result=tuned)
+
+        self._entry = self._work.start(Task(text("Tuning of {model}", model=model.name), work))
+        self._show_running()
+
+    def _on_cancel(self) -> None:
+        if self._entry is not None:
+            self._work.cancel(self._entry)
+
+    def _on_progressed(self, entry: Entry) -> None:
+        if entry is self._entry and entry.how_far is not None and entry.how_far.note is not None:
+            self._note.setText(say(entry.how_far.note))
+
+    def _on_changed(self, entry: Entry) -> None:
+        if entry is not self._entry:
+            return
+        if entry.state == "done" and entry.outcome is not None:
+            self._show_tuned(cast("Tuned", entry.outcome.result))
+        elif entry.state == "failed" and entry.error is not None:
+            self._on_failed(entry.error)
+        self._show_running()
+
+    def _show_running(self) -> None:
+        active = self._entry is not None and self._entry.active
+        waits = self._entry is not None and self._entry.state == "waiting"
+        if active and (waits or self._entry is None or self._entry.how_far is None):
+            words = self.tr("It begins as soon as other work is done…") if waits else self.tr("Starting…")
+            self._note.setText(words)
+        had_focus = self.cancel.hasFocus()
+        self._running.setVisible(active)
+        self.start.setEnabled(not active and self.models.count() > 0)
+        if had_focus and not active:
+            self.start.setFocus()
+
+    def _show_tuned(self, tuned: Tuned) -> None:
+        self._tuned = tuned
+        before = self.table.model()
+        self.table.horizontalHeader().setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
+        self.table.setModel(TrialTable(tuned, self))
+        if isinstance(before, TrialTable):
+            before.deleteLater()
+        self.table.resizeColumnsToContents()
+        self.table.horizontalHeader().setStretchLastSection(True)
+        best = tuned.tuning.best
+        if best is None:
+            words = text("None of these settings works for “{name}”.", name=tuned.model.name)
+        elif best.changed:
+            words = text(
+                "Fastest for “{name}”: {settings}.", name=tuned.model.name, settings=settings_of(best)
+            )
+        else:
+            words = text("For “{name}” nothing is clearly faster than the usual way.", name=tuned.model.name)
+        self._found.setText(say(words))
+        self.save.setEnabled(True)
+        self.save.setVisible(best is not None)
+        for widget in (self._found, self.table):
+            widget.show()
+
+    def _on_save(self) -> None:
+        tuned, library = self._tuned, self._services.library
+        if tuned is None:
+            return
+        settings = self._services.preferences.load_settings()
+        reactions = Reactions(succeeded=self._on_saved, failed=self._on_failed)
+        self._services.jobs.run(lambda _progress: keep_best(library, tuned, settings), reactions)
+
+    def _on_saved(self, name: str) -> None:
+        self.save.setEnabled(False)
+        model = self._tuned.model.name if self._tuned else ""
+        words = text("Kept as the load profile “{profile}” of “{name}”.", profile=name, name=model)
+        self.said.emit(say(words))
