@@ -153,8 +153,8 @@ class TunePanel(QWidget):
         hint = make_label(
             self.tr(
                 "Tries threads, flash attention, batches, and layers on the GPU where there is one, for "
-                "about two minutes, and shows what each costs in memory. A turn is a chat's: 512 tokens read, 128 "
-                "written. The best can become what this model is loaded with from now on."
+                "about two minutes, and shows what each costs in memory. A turn is a chat's: 512 tokens "
+                "read, 128 written. The best can become what this model is loaded with from now on."
             ),
             "muted",
             wrap=True,

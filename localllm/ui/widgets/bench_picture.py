@@ -26,6 +26,7 @@ _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 _MOST_TICKS = 9
 _LONGEST_NAME = 44  # characters beside a bar
 _BAR = 0.66  # of the room of each
+_FEWEST_BARS = 5  # for which there is room, so that one alone is no wall
 _APART = 8.0  # pixels between the end of a line and its name
 _PREFIXES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"))
 
@@ -141,7 +142,9 @@ class Drawing:
             self._names.append((words, (mark.x + mark.error, mark.y)))
         self._draw_errors(across=True)
         labels = [(mark.y, _short(name)) for mark, name in zip(marks, self.picture.names, strict=True)]
-        self._show_range((0.0, longest), (-0.6, len(marks) - 0.4), _round_ticks(0.0, longest), labels)
+        self._show_range(
+            (0.0, longest), (-0.6, max(_FEWEST_BARS, len(marks)) - 0.4), _round_ticks(0.0, longest), labels
+        )
 
     def _draw_lines(self) -> None:
         pg, marks = self._pg, self.picture.marks
