@@ -19,7 +19,6 @@ from localllm.ui.loader_details import comparison_of
 from localllm.ui.pages.chat import ChatPage
 from localllm.ui.pages.discover import DiscoverPage
 from localllm.ui.pages.home import HomePage
-from localllm.ui.pages.lab import LabPage
 from localllm.ui.pages.library import LibraryPage
 from localllm.ui.pages.settings import SettingsPage
 from localllm.ui.rail import Rail
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from localllm.core.library import LibraryModel, LoadProfile
     from localllm.engine.protocol import LoadSettings
     from localllm.ui.lab_work import Entry
+    from localllm.ui.pages.lab import LabPage
     from localllm.ui.services import Services
 
 _PAGES = ("home", "chat", "discover", "library", "lab", "bench", "settings")
@@ -286,16 +286,20 @@ class Window(QWidget):
             library.quantize_asked.connect(self._on_quantize_asked)
             library.quality_asked.connect(self._on_quality_asked)
             return library
-        if name == "lab":
-            lab = LabPage(self._services)
-            lab.chat_asked.connect(self._on_model_chat_asked)
-            lab.library_asked.connect(self._on_library_model_asked)
-            lab.said.connect(self.say_status)
-            return lab
-        return self._make_bench_page() if name == "bench" else SettingsPage(self._services)
+        made = {"lab": self._make_lab_page, "bench": self._make_bench_page}
+        return made[name]() if name in made else SettingsPage(self._services)
+
+    def _make_lab_page(self) -> QWidget:
+        from localllm.ui.pages.lab import LabPage
+
+        lab = LabPage(self._services)
+        lab.chat_asked.connect(self._on_model_chat_asked)
+        lab.library_asked.connect(self._on_library_model_asked)
+        lab.said.connect(self.say_status)
+        return lab
 
     def _make_bench_page(self) -> QWidget:
-        from localllm.ui.pages.bench import BenchPage  # what measures is loaded when it is asked for
+        from localllm.ui.pages.bench import BenchPage
 
         bench = BenchPage(self._services)
         bench.said.connect(self.say_status)
