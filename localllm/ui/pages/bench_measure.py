@@ -65,6 +65,7 @@ class MeasurePanel(QWidget):
     def showEvent(self, event: QShowEvent) -> None:
         """Read the models."""
         super().showEvent(event)
+        self.results.chart.prepare()
         self.refresh()
 
     def setFocus(self) -> None:

@@ -31,7 +31,7 @@ _KEYS = {Qt.Key.Key_Left: -1, Qt.Key.Key_Up: -1, Qt.Key.Key_Right: 1, Qt.Key.Key
 
 
 class BenchChart(QFrame):
-    """Draws a `Picture`; pyqtgraph is loaded when the first one comes.
+    """Draws a `Picture`; pyqtgraph is loaded for the first one, or by `prepare`.
 
     Signals:
         chosen: A mark was clicked or reached with the arrow keys. arg: `BenchRow`.
@@ -82,7 +82,12 @@ class BenchChart(QFrame):
         self.setAccessibleDescription("\n\n".join(mark.tip for mark in picture.marks))
         if self._plot is not None:
             self._draw()
-        elif picture.marks and not self._loading:
+        elif picture.marks:
+            self.prepare()
+
+    def prepare(self) -> None:
+        """Make the plot, which takes a moment, before there is anything to draw."""
+        if self._plot is None and not self._loading:
             self._loading = True
             reactions = Reactions(succeeded=self._on_loaded, failed=self.failed.emit)
             self._jobs.run(lambda _progress: importlib.import_module("pyqtgraph"), reactions)
