@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+# two processes, each with whole files: much of the time is spent waiting for children and windows
+_SIDE_BY_SIDE = ("-n", "2", "--dist", "loadfile")
 sys.path.insert(0, str(CHECKOUT))
 
 from localllm.bootstrap import start  # noqa: E402  (importable from any folder only now)
@@ -58,7 +60,7 @@ def steps_for(own: list[str], for_pytest: list[str]) -> list[tuple[str, list[str
         ("lint", [python, "-m", "ruff", "check", "."]),
         ("types", [python, "-m", "basedpyright"]),
         ("import contracts", [str(Path(python).with_name("lint-imports"))]),
-        ("tests", [*pytest, "-m", "not torture and not gpu", *for_pytest]),
+        ("tests", [*pytest, *_SIDE_BY_SIDE, "-m", "not torture and not gpu", *for_pytest]),
     ]
 
 

@@ -58,7 +58,9 @@ _PIECES = (
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.sampled_from((*_PIECES, "words ", "(b)", "<b>")), max_size=60).map("".join))
 def test_words_stay_whatever_stands_around_them(card):
-    shown = readable_card(f"first\n\n{card.replace('<!--', '').replace('<img src=x ', '')}\n\nlast")
+    for opened in ("<!--", "<img src=x ", '<a href="'):  # what they hold is no words
+        card = card.replace(opened, "")
+    shown = readable_card(f"first\n\n{card}\n\nlast")
     assert shown.startswith("first")
     assert shown.count("words") >= min(1, card.count("words"))
     assert "last" in shown

@@ -130,7 +130,7 @@ def test_ten_thousand_models_are_listed_and_searched_quickly(library):
 
     count, first = took("")
     assert count == 10_000
-    assert first < 0.3  # 0.08 s on a quiet machine
+    assert first < 1  # 0.08 s on a quiet machine
     assert took("model-99")[0] == 111
     for search, expected in (
         ("", 10_000),
@@ -139,7 +139,7 @@ def test_ten_thousand_models_are_listed_and_searched_quickly(library):
         ("nothing", 0),
     ):
         count, seconds = took(search)
-        assert seconds < 0.1
+        assert seconds < 0.5  # 0.015 s there
         assert search == "owner7" or count == expected
 
 
