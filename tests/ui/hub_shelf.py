@@ -98,6 +98,10 @@ def shelve(server, *, data=True):
             gguf={**facts, "total": 4_000_000_000},
         )
     )
+    _shelve_others(server, facts)
+
+
+def _shelve_others(server, facts):
     for number, name in enumerate(("Coder-14B", "Reasoner-32B", "Polyglot-7B", "Pictures-12B", "Giant-235B")):
         server.add(
             HubRepo(
