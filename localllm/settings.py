@@ -36,6 +36,15 @@ class Settings:
         "system", "Language", "The language of the window and of messages.", "system", "en", "es"
     )
     theme: str = _choice("system", "Theme", "Light, dark, or as the system says.", "system", "light", "dark")
+    text_size: int = _number(100, "Text size", "Percent of the size that the system sets.", 80, 200)
+    reduced_motion: str = _choice(
+        "system",
+        "Reduced motion",
+        "Whether things change without moving: as the system says, always, or never.",
+        "system",
+        "on",
+        "off",
+    )
     context_length: int = _number(
         8192,
         "Context length",

@@ -55,6 +55,7 @@ class SettingsPage(ScrollArea):
             "light": self.tr("Light"),
             "dark": self.tr("Dark"),
             "allowed": self.tr("Allowed"),
+            "on": self.tr("On"),
             "off": self.tr("Off"),
             **LANGUAGES,
         }
