@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtWidgets import QButtonGroup, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
+from localllm.ui.places import places
+from localllm.ui.translation import say
+
 if TYPE_CHECKING:
     from localllm.ui.theme import Theme
 
@@ -52,25 +55,26 @@ class Rail(QWidget):
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self.setFixedWidth(_WIDTH)
         self._group = QButtonGroup(self)
-        self._buttons = {
-            "home": _PageButton(theme, "computer", self.tr("Home"), "Ctrl+1"),
-            "chat": _PageButton(theme, "chat", self.tr("Chat"), "Ctrl+2"),
-            "discover": _PageButton(theme, "discover", self.tr("Discover"), "Ctrl+3"),
-            "library": _PageButton(theme, "library", self.tr("Library"), "Ctrl+4"),
-            "lab": _PageButton(theme, "lab", self.tr("Lab"), "Ctrl+5"),
-            "bench": _PageButton(theme, "bench", self.tr("Bench"), "Ctrl+6"),
-            "settings": _PageButton(theme, "settings", self.tr("Settings"), "Ctrl+,"),
-        }
+        self._buttons: dict[str, _PageButton] = {}
         column = QVBoxLayout(self)
         column.setContentsMargins(8, 12, 8, 12)
         column.setSpacing(6)
-        for name, button in self._buttons.items():
-            if name == "settings":
+        for place in (place for place in places() if place.rail):
+            button = _PageButton(theme, place.icon, say(place.title), place.keys)
+            if place.name == "settings":
                 column.addStretch(1)
+            self._buttons[place.name] = button
             self._group.addButton(button)
             column.addWidget(button)
-            button.clicked.connect(lambda _checked=False, name=name: self.page_chosen.emit(name))
+            button.clicked.connect(lambda _checked=False, name=place.name: self.page_chosen.emit(name))
 
     def mark(self, page: str) -> None:
-        """Show which page is there."""
-        self._buttons[page].setChecked(True)
+        """Show which page is there; none of them for one that has no button."""
+        button = self._buttons.get(page)
+        if button is not None:
+            button.setChecked(True)
+            return
+        self._group.setExclusive(False)
+        for other in self._buttons.values():
+            other.setChecked(False)
+        self._group.setExclusive(True)

@@ -2,44 +2,36 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from PySide6.QtCore import QByteArray, QSettings, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QCloseEvent, QGuiApplication, QKeySequence, QShortcut
-from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
-from localllm.texts import text
-from localllm.ui.downloads_panel import DownloadsButton, DownloadsPanel
-from localllm.ui.errors import errors_shown, sentences_of
+from localllm.ui.commands import window_commands
+from localllm.ui.downloads_panel import DownloadsPanel
 from localllm.ui.loader import ModelLoader
-from localllm.ui.loader_details import comparison_of
+from localllm.ui.page_makers import PageMakers
 from localllm.ui.pages.chat import ChatPage
-from localllm.ui.pages.discover import DiscoverPage
-from localllm.ui.pages.home import HomePage
-from localllm.ui.pages.library import LibraryPage
-from localllm.ui.pages.settings import SettingsPage
+from localllm.ui.places import FIRST_PAGE
 from localllm.ui.rail import Rail
-from localllm.ui.translation import say
-from localllm.ui.widgets.basics import ElidedLabel, make_button, make_label
+from localllm.ui.routes import Routes
+from localllm.ui.top_bar import TopBar
+from localllm.ui.widgets.basics import ElidedLabel, make_label
 from localllm.ui.widgets.close_dialog import CloseDialog
 
 if TYPE_CHECKING:
-    from localllm.core.downloads.records import Download
-    from localllm.core.library import LibraryModel, LoadProfile
-    from localllm.engine.protocol import LoadSettings
-    from localllm.ui.lab_work import Entry
+    from localllm.ui.pages.discover import DiscoverPage
+    from localllm.ui.pages.home import HomePage
     from localllm.ui.pages.lab import LabPage
+    from localllm.ui.pages.library import LibraryPage
     from localllm.ui.services import Services
 
-_PAGES = ("home", "chat", "discover", "library", "lab", "bench", "settings")
 _STATUS_MS = 6000
 _SMALLEST = QSize(860, 560)
 _FIRST_SIZE = QSize(1280, 800)
 _END_SECONDS = 5.0
-_MODEL_WORDS_WIDTH = 480
 
 
 class Window(QWidget):
@@ -59,12 +51,12 @@ class Window(QWidget):
         self._state = QSettings(str(services.paths.window_state_file), QSettings.Format.IniFormat)
         self._pages: dict[str, QWidget] = {}
         self._page = ""
-        self._used = ""
         self._loader: ModelLoader | None = None
         self._closed = self._agreed = False
         self.setWindowTitle("LocalLLM")
         self.setMinimumSize(_SMALLEST)
         self._rail = Rail(services.theme)
+        self._top_bar = TopBar(services)
         self._stack = QStackedWidget()
         self._status = ElidedLabel(role="small")
         self._status_timer = QTimer(self)
@@ -73,14 +65,16 @@ class Window(QWidget):
         self._status_timer.timeout.connect(lambda: self._status.set_words(""))
         self._build()
         self.downloads_panel = DownloadsPanel(services, self, self._top_bar.sizeHint().height())
+        self.routes = Routes(services, self)
+        self._makers = PageMakers(services, self.routes)
+        self.commands = window_commands(self)
         self._connect()
-        self._connect_downloads()
         self._restore_state()
 
     def show_page(self, name: str) -> None:
         """Show a page by its name; Home for one that is not known."""
-        if name not in _PAGES:
-            name = "home"
+        if name not in self._makers.names:
+            name = FIRST_PAGE
         page = self._page_widget(name)
         self._page = name
         self._stack.setCurrentWidget(page)
@@ -89,6 +83,15 @@ class Window(QWidget):
             page.focus_composer()
         else:
             page.setFocus()
+
+    @property
+    def page(self) -> str:
+        """The name of the page that is shown."""
+        return self._page
+
+    def made(self, name: str) -> QWidget | None:
+        """Return a page if it was shown already."""
+        return self._pages.get(name)
 
     @property
     def chat_page(self) -> ChatPage:
@@ -120,6 +123,11 @@ class Window(QWidget):
         if self._loader is None:
             self._loader = ModelLoader(self._services, self)
         self._loader.open()
+
+    def rename_chat(self) -> None:
+        """Rename the chat that is shown."""
+        if self._page == "chat":
+            self.chat_page.rename_chat()
 
     def come_forward(self) -> None:
         """Show the window before all others."""
@@ -180,27 +188,10 @@ class Window(QWidget):
         row.addWidget(self._rail)
         column = QVBoxLayout()
         column.setSpacing(0)
-        column.addWidget(self._build_top_bar())
+        column.addWidget(self._top_bar)
         column.addWidget(self._stack, 1)
         column.addWidget(self._build_status_line())
         row.addLayout(column, 1)
-
-    def _build_top_bar(self) -> QWidget:
-        bar = self._top_bar = QWidget()
-        bar.setObjectName("top_bar")
-        bar.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-        self._model_button = make_button("")
-        self._model_button.setObjectName("model_button")
-        self._model_button.setMinimumWidth(360)
-        self._model_button.setIconSize(QSize(18, 18))
-        self._downloads_button = DownloadsButton(self._services)
-        row = QGridLayout(bar)
-        row.setContentsMargins(16, 8, 16, 8)
-        row.setColumnStretch(0, 1)
-        row.setColumnStretch(2, 1)
-        row.addWidget(self._model_button, 0, 1)
-        row.addWidget(self._downloads_button, 0, 2, Qt.AlignmentFlag.AlignRight)
-        return bar
 
     def _build_status_line(self) -> QWidget:
         line = QWidget()
@@ -213,219 +204,20 @@ class Window(QWidget):
         return line
 
     def _connect(self) -> None:
-        services = self._services
         self._rail.page_chosen.connect(self.show_page)
-        self._model_button.clicked.connect(self.open_loader)
-        services.model.changed.connect(self._show_model)
-        services.model.changed.connect(self._remember_use)
-        services.model.progressed.connect(self._show_model)
-        services.model.failed.connect(self._on_model_failed)
-        services.theme.changed.connect(self._show_model)
-        services.preferences.changed.connect(self._on_preference_changed)
-        shortcuts = {
-            "Ctrl+1": lambda: self.show_page("home"),
-            "Ctrl+2": lambda: self.show_page("chat"),
-            "Ctrl+3": lambda: self.show_page("discover"),
-            "Ctrl+4": lambda: self.show_page("library"),
-            "Ctrl+5": lambda: self.show_page("lab"),
-            "Ctrl+6": lambda: self.show_page("bench"),
-            "Ctrl+,": lambda: self.show_page("settings"),
-            "Ctrl+J": self.downloads_panel.toggle,
-            "Ctrl+L": self.open_loader,
-            "Ctrl+N": self._on_new_chat,
-            "F2": self._on_rename,
-            "Ctrl+Q": self.close,
-        }
-        for keys, act in shortcuts.items():
-            QShortcut(QKeySequence(keys), self).activated.connect(act)
-        self._show_model()
-
-    def _connect_downloads(self) -> None:
-        panel, downloads = self.downloads_panel, self._services.downloads
-        self._downloads_button.pressed.connect(panel.toggle)
-        panel.chat_asked.connect(self._on_model_chat_asked)
-        panel.load_asked.connect(self._on_load_asked)
-        panel.library_asked.connect(self._on_library_asked)
-        downloads.added.connect(self._on_download_added)
-        downloads.arrived.connect(self._on_arrived)
-        downloads.failed.connect(self._on_downloads_failed)
-        self._services.lab.succeeded.connect(self._on_lab_succeeded)
+        self._top_bar.model_button.clicked.connect(self.open_loader)
+        self._top_bar.downloads_button.pressed.connect(self.downloads_panel.toggle)
+        self.routes.connect_services()
+        for command in self.commands:
+            if command.keys:
+                QShortcut(QKeySequence(command.keys), self).activated.connect(command.run)
 
     def _page_widget(self, name: str) -> QWidget:
         if name not in self._pages:
-            page = self._make_page(name)
+            page = self._makers.make(name)
             self._pages[name] = page
             self._stack.addWidget(page)
         return self._pages[name]
-
-    def _make_page(self, name: str) -> QWidget:
-        if name == "home":
-            home = HomePage(self._services)
-            home.chat_asked.connect(self._on_chat_asked)
-            home.downloads_asked.connect(self.downloads_panel.open)
-            home.library_asked.connect(self._on_library_asked)
-            home.discover_asked.connect(self._on_discover_asked)
-            return home
-        if name == "chat":
-            chat = ChatPage(self._services)
-            chat.model_asked.connect(self.open_loader)
-            chat.said.connect(self.say_status)
-            return chat
-        if name == "discover":
-            discover = DiscoverPage(self._services)
-            discover.chat_asked.connect(self._on_model_chat_asked)
-            discover.downloads_asked.connect(self.downloads_panel.open)
-            discover.library_asked.connect(self._on_library_asked)
-            discover.convert_asked.connect(self._on_convert_asked)
-            discover.said.connect(self.say_status)
-            return discover
-        if name == "library":
-            library = LibraryPage(self._services)
-            library.chat_asked.connect(self._on_profile_chat_asked)
-            library.said.connect(self.say_status)
-            library.quantize_asked.connect(self._on_quantize_asked)
-            library.quality_asked.connect(self._on_quality_asked)
-            return library
-        made = {"lab": self._make_lab_page, "bench": self._make_bench_page}
-        return made[name]() if name in made else SettingsPage(self._services)
-
-    def _make_lab_page(self) -> QWidget:
-        from localllm.ui.pages.lab import LabPage
-
-        lab = LabPage(self._services)
-        lab.chat_asked.connect(self._on_model_chat_asked)
-        lab.library_asked.connect(self._on_library_model_asked)
-        lab.said.connect(self.say_status)
-        return lab
-
-    def _make_bench_page(self) -> QWidget:
-        from localllm.ui.pages.bench import BenchPage
-
-        bench = BenchPage(self._services)
-        bench.said.connect(self.say_status)
-        return bench
-
-    def _show_model(self, fraction: float = 0.0) -> None:
-        model = self._services.model
-        if model.loading is not None:
-            percent = round(100 * fraction)
-            words = say(text("Loading {model}: {percent} %", model=model.loading.name, percent=percent))
-        elif model.loaded is not None:
-            context = model.loaded.context_length
-            words = say(text("{model} · context {tokens} tokens", model=model.name, tokens=context))
-        else:
-            words = self.tr("Choose a model (Ctrl+L)")
-        metrics = self._model_button.fontMetrics()
-        short = metrics.elidedText(words, Qt.TextElideMode.ElideMiddle, _MODEL_WORDS_WIDTH)
-        self._model_button.setText("  " + short)
-        self._model_button.setToolTip(self._with_comparison(words))
-        self._model_button.setAccessibleName(words)
-        ready = model.loaded is not None
-        self._model_button.setIcon(self._services.theme.icon("model", "accent" if ready else "muted"))
-
-    def _with_comparison(self, words: str) -> str:
-        """Add what the model took beside what was predicted."""
-        load = self._services.session.comparison
-        if self._services.model.loaded is None or load is None:
-            return words
-        return words + "\n" + say(text("Memory: {comparison}", comparison=comparison_of(load)))
-
-    def _on_chat_asked(self, model: LibraryModel, settings: LoadSettings) -> None:
-        loaded = self._services.model.loaded
-        if loaded is None or loaded.path != str(model.path):
-            self._services.model.load(model, settings)
-        self.show_page("chat")
-
-    def _on_model_chat_asked(self, model: LibraryModel) -> None:
-        self._on_chat_asked(model, self._services.preferences.load_settings())
-
-    def _on_load_asked(self, model: LibraryModel) -> None:
-        self._services.model.load(model, self._services.preferences.load_settings())
-
-    def _on_library_asked(self) -> None:
-        self.show_page("library")
-
-    def _on_library_model_asked(self, model: LibraryModel) -> None:
-        self.show_page("library")
-        self.library_page.open_model(model.path)
-
-    def _on_quantize_asked(self, model: LibraryModel) -> None:
-        self.show_page("lab")
-        self.lab_page.open_quantize(model)
-
-    def _on_quality_asked(self, model: LibraryModel) -> None:
-        self.show_page("lab")
-        self.lab_page.open_quality(model)
-
-    def _on_convert_asked(self, repository: str) -> None:
-        self.show_page("lab")
-        self.lab_page.open_convert(repository)
-
-    def _on_lab_succeeded(self, entry: Entry) -> None:
-        self.say_status(say(text("{title}: done.", title=entry.task.title)))
-        library = self._pages.get("library")
-        if isinstance(library, LibraryPage):
-            library.refresh()
-
-    def _on_discover_asked(self, repository: str) -> None:
-        self.show_page("discover")
-        self.discover_page.open_repository(repository)
-
-    def _on_download_added(self, entry: Download) -> None:
-        self.say_status(say(text("“{name}” is in the downloads (Ctrl+J).", name=entry.request.title)))
-
-    def _on_downloads_failed(self, error: Exception) -> None:
-        self.say_status(sentences_of(error)[0])  # the panel has the rest, and the remedy
-
-    def _on_arrived(self, model: LibraryModel) -> None:
-        self.say_status(say(text("“{name}” is here, checked and ready.", name=model.name)))
-        library = self._pages.get("library")
-        if isinstance(library, LibraryPage):
-            library.refresh()
-
-    def _on_profile_chat_asked(self, model: LibraryModel, profile: LoadProfile | None) -> None:
-        if profile is None:
-            self._on_chat_asked(model, self._services.preferences.load_settings())
-            return
-        self._services.model.load(model, profile.load)
-        self.show_page("chat")
-        if profile.sampling is not None or profile.system_prompt or profile.load.adapters:
-            with errors_shown(lambda error: self.say_status(say(error.message))):
-                self._open_chat_with(profile)
-
-    def _open_chat_with(self, profile: LoadProfile) -> None:
-        store = self._services.store
-        chat = store.create_chat()
-        store.set_system_prompt(chat.id, profile.system_prompt)
-        store.set_adapters(chat.id, profile.load.adapters)
-        if profile.sampling is not None:
-            store.set_sampling(chat.id, profile.sampling)
-        self.chat_page.open_chat(chat.id)
-
-    def _remember_use(self) -> None:
-        """Note in the library when a model was loaded."""
-        loaded = self._services.model.loaded
-        path = loaded.path if loaded is not None else ""
-        if path and path != self._used:
-            library = self._services.library
-            self._services.jobs.run(lambda _progress: library.mark_used(Path(path), time.time()))
-        self._used = path
-
-    def _on_model_failed(self, _error: Exception) -> None:
-        if self._page != "chat":
-            self.show_page("chat")  # the banner with the remedy is there
-
-    def _on_new_chat(self) -> None:
-        self.show_page("chat")
-        self.chat_page.new_chat()
-
-    def _on_rename(self) -> None:
-        if self._page == "chat":
-            self.chat_page.rename_chat()
-
-    def _on_preference_changed(self, name: str) -> None:
-        if name == "theme":
-            self._services.theme.apply(self._services.preferences.settings.theme)
 
     def _save_state(self) -> None:
         self._state.setValue("geometry", self.saveGeometry())

@@ -304,7 +304,7 @@ def test_discover_offers_to_convert_a_checkpoint(with_library, checkpoint, show,
         files = {file.name: HubFile(file.read_bytes()) for file in checkpoint.iterdir()}
         server.add(HubRepo("maker/Tiny-Llama", files))
         window = show(Window(with_library), 1180, 760)
-        window._on_discover_asked("maker/Tiny-Llama")
+        window.routes.open_repository("maker/Tiny-Llama")
         detail = window.discover_page.detail
         qtbot.waitUntil(detail._convert.isVisible, timeout=20_000)
         detail._convert.click()

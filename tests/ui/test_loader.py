@@ -128,7 +128,7 @@ def test_what_was_predicted_stands_beside_what_was_used(window, services, qtbot)
     services.model.load(LONG, LoadSettings())
     qtbot.waitUntil(lambda: services.model.loaded is not None)
     services.model._loaded = dataclasses.replace(services.model._loaded, path=str(LONG.path))
-    assert "predicted 5.84 GiB, used 5.87 GiB" in window._model_button.toolTip()
+    assert "predicted 5.84 GiB, used 5.87 GiB" in window._top_bar.model_button.toolTip()
     window.open_loader()
     loader = window._loader
     qtbot.waitUntil(

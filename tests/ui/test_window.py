@@ -145,7 +145,7 @@ def test_starter_model_chats_at_once(window, services, qtbot):
     qtbot.waitUntil(lambda: services.model.loaded is not None)
     assert services.session.loads[0][0] == STARTER
     assert window._page == "chat"
-    assert STARTER.name in window._model_button.text()
+    assert STARTER.name in window._top_bar.model_button.text()
 
 
 def test_home_shows_the_computer_and_three_reasons(window, qtbot):
@@ -181,7 +181,7 @@ def test_ejecting(window, services, qtbot):
     qtbot.waitUntil(lambda: services.model.loaded is not None)
     window.open_loader()
     window._loader._eject.click()
-    qtbot.waitUntil(lambda: "Choose a model" in window._model_button.text())
+    qtbot.waitUntil(lambda: "Choose a model" in window._top_bar.model_button.text())
     assert services.session.loaded is None
 
 
@@ -201,7 +201,7 @@ def test_a_model_stays_when_the_next_one_does_not_come(window, services, qtbot, 
         services.model.eject()
     qtbot.waitUntil(lambda: services.model.loading is None)
     assert services.model.loaded == services.session.loaded
-    assert STARTER.name in window._model_button.text()
+    assert STARTER.name in window._top_bar.model_button.text()
     window.open_loader()
     assert window._loader._eject.isVisible()
     window._loader.reject()

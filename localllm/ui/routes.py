@@ -1,0 +1,161 @@
+"""The ways from one page to another: what a page asks for and another one does."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QObject
+
+from localllm.texts import text
+from localllm.ui.errors import errors_shown, sentences_of
+from localllm.ui.pages.library import LibraryPage
+from localllm.ui.translation import say
+
+if TYPE_CHECKING:
+    from localllm.core.downloads.records import Download
+    from localllm.core.library import LibraryModel, LoadProfile
+    from localllm.engine.protocol import LoadSettings
+    from localllm.ui.lab_work import Entry
+    from localllm.ui.services import Services
+    from localllm.ui.window import Window
+
+
+class Routes(QObject):
+    """Knows the window; pages know only their own signals."""
+
+    def __init__(self, services: Services, window: Window) -> None:
+        super().__init__(window)
+        self._services, self._window = services, window
+        self._used = ""
+
+    def connect_services(self) -> None:
+        """Follow what loads, arrives and ends, whichever page is shown."""
+        services, panel = self._services, self._window.downloads_panel
+        services.model.changed.connect(self._remember_use)
+        services.model.failed.connect(self._on_model_failed)
+        services.preferences.changed.connect(self._on_preference_changed)
+        panel.chat_asked.connect(self.chat_with_model)
+        panel.load_asked.connect(self._load)
+        panel.library_asked.connect(self.open_library)
+        services.downloads.added.connect(self._on_download_added)
+        services.downloads.arrived.connect(self._on_arrived)
+        services.downloads.failed.connect(self._on_downloads_failed)
+        services.lab.succeeded.connect(self._on_lab_succeeded)
+
+    def say_status(self, sentence: str) -> None:
+        """Show a passing sentence at the foot."""
+        self._window.say_status(sentence)
+
+    def open_loader(self) -> None:
+        """Show the model loader."""
+        self._window.open_loader()
+
+    def open_downloads(self) -> None:
+        """Show the downloads."""
+        self._window.downloads_panel.open()
+
+    def open_library(self) -> None:
+        """Show the models on this disk."""
+        self._window.show_page("library")
+
+    def open_in_library(self, model: LibraryModel) -> None:
+        """Show one model in the library."""
+        self._window.show_page("library")
+        self._window.library_page.open_model(model.path)
+
+    def open_repository(self, repository: str) -> None:
+        """Show a repository of the hub."""
+        self._window.show_page("discover")
+        self._window.discover_page.open_repository(repository)
+
+    def quantize(self, model: LibraryModel) -> None:
+        """Offer to quantize a model."""
+        self._window.show_page("lab")
+        self._window.lab_page.open_quantize(model)
+
+    def evaluate(self, model: LibraryModel) -> None:
+        """Offer to measure what a model's quantization costs."""
+        self._window.show_page("lab")
+        self._window.lab_page.open_quality(model)
+
+    def convert(self, repository: str) -> None:
+        """Offer to convert a checkpoint."""
+        self._window.show_page("lab")
+        self._window.lab_page.open_convert(repository)
+
+    def chat_with(self, model: LibraryModel, settings: LoadSettings) -> None:
+        """Load a model unless it is there, and show the chat."""
+        loaded = self._services.model.loaded
+        if loaded is None or loaded.path != str(model.path):
+            self._services.model.load(model, settings)
+        self._window.show_page("chat")
+
+    def chat_with_model(self, model: LibraryModel) -> None:
+        """Chat with a model, loaded with the usual settings."""
+        self.chat_with(model, self._services.preferences.load_settings())
+
+    def chat_with_profile(self, model: LibraryModel, profile: LoadProfile | None) -> None:
+        """Chat with a model, loaded as a profile says."""
+        if profile is None:
+            self.chat_with_model(model)
+            return
+        self._services.model.load(model, profile.load)
+        self._window.show_page("chat")
+        if profile.sampling is not None or profile.system_prompt or profile.load.adapters:
+            with errors_shown(lambda error: self.say_status(say(error.message))):
+                self._open_chat_with(profile)
+
+    def new_chat(self) -> None:
+        """Begin a chat."""
+        self._window.show_page("chat")
+        self._window.chat_page.new_chat()
+
+    def _load(self, model: LibraryModel) -> None:
+        self._services.model.load(model, self._services.preferences.load_settings())
+
+    def _open_chat_with(self, profile: LoadProfile) -> None:
+        store = self._services.store
+        chat = store.create_chat()
+        store.set_system_prompt(chat.id, profile.system_prompt)
+        store.set_adapters(chat.id, profile.load.adapters)
+        if profile.sampling is not None:
+            store.set_sampling(chat.id, profile.sampling)
+        self._window.chat_page.open_chat(chat.id)
+
+    def _remember_use(self) -> None:
+        """Note in the library when a model was loaded."""
+        loaded = self._services.model.loaded
+        path = loaded.path if loaded is not None else ""
+        if path and path != self._used:
+            library = self._services.library
+            self._services.jobs.run(lambda _progress: library.mark_used(Path(path), time.time()))
+        self._used = path
+
+    def _on_model_failed(self, _error: Exception) -> None:
+        if self._window.page != "chat":
+            self._window.show_page("chat")  # the banner with the remedy is there
+
+    def _on_preference_changed(self, name: str) -> None:
+        if name == "theme":
+            self._services.theme.apply(self._services.preferences.settings.theme)
+
+    def _on_download_added(self, entry: Download) -> None:
+        self.say_status(say(text("“{name}” is in the downloads (Ctrl+J).", name=entry.request.title)))
+
+    def _on_downloads_failed(self, error: Exception) -> None:
+        self.say_status(sentences_of(error)[0])  # the panel has the rest, and the remedy
+
+    def _on_arrived(self, model: LibraryModel) -> None:
+        self.say_status(say(text("“{name}” is here, checked and ready.", name=model.name)))
+        self._refresh_library()
+
+    def _on_lab_succeeded(self, entry: Entry) -> None:
+        self.say_status(say(text("{title}: done.", title=entry.task.title)))
+        self._refresh_library()
+
+    def _refresh_library(self) -> None:
+        library = self._window.made("library")
+        if isinstance(library, LibraryPage):
+            library.refresh()
