@@ -12,7 +12,8 @@ from localllm.ui.places import places
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from localllm.ui.window import Window
+    from localllm.ui.routes import Routes
+    from localllm.ui.shell import Shell
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Command:
     icon: str = ""
 
 
-def page_commands(window: Window) -> tuple[Command, ...]:
+def page_commands(window: Shell) -> tuple[Command, ...]:
     """Return one command for each page."""
     return tuple(
         Command(place.name, place.title, partial(window.show_page, place.name), place.keys, place.icon)
@@ -34,11 +35,11 @@ def page_commands(window: Window) -> tuple[Command, ...]:
     )
 
 
-def window_commands(window: Window) -> tuple[Command, ...]:
+def window_commands(window: Shell, routes: Routes) -> tuple[Command, ...]:
     """Return what the window does, pages first."""
     return (
         *page_commands(window),
-        Command("new chat", text("New chat"), window.routes.new_chat, "Ctrl+N", "plus"),
+        Command("new chat", text("New chat"), routes.new_chat, "Ctrl+N", "plus"),
         Command("load", text("Choose a model"), window.open_loader, "Ctrl+L", "model"),
         Command("downloads", text("Downloads"), window.downloads_panel.toggle, "Ctrl+J", "download"),
         Command("rename", text("Rename the chat"), window.rename_chat, "F2", "pencil"),

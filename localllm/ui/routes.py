@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from localllm.engine.protocol import LoadSettings
     from localllm.ui.lab_work import Entry
     from localllm.ui.services import Services
-    from localllm.ui.window import Window
+    from localllm.ui.shell import Shell
 
 
 class Routes(QObject):
     """Knows the window; pages know only their own signals."""
 
-    def __init__(self, services: Services, window: Window) -> None:
-        super().__init__(window)
+    def __init__(self, services: Services, window: Shell, parent: QObject) -> None:
+        super().__init__(parent)
         self._services, self._window = services, window
         self._used = ""
 

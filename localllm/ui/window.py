@@ -65,9 +65,9 @@ class Window(QWidget):
         self._status_timer.timeout.connect(lambda: self._status.set_words(""))
         self._build()
         self.downloads_panel = DownloadsPanel(services, self, self._top_bar.sizeHint().height())
-        self.routes = Routes(services, self)
+        self.routes = Routes(services, self, self)
         self._makers = PageMakers(services, self.routes)
-        self.commands = window_commands(self)
+        self.commands = window_commands(self, self.routes)
         self._connect()
         self._restore_state()
 

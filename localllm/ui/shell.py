@@ -1,0 +1,69 @@
+"""What routes and commands may ask of the window."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from PySide6.QtWidgets import QWidget
+
+    from localllm.ui.downloads_panel import DownloadsPanel
+    from localllm.ui.pages.chat import ChatPage
+    from localllm.ui.pages.discover import DiscoverPage
+    from localllm.ui.pages.lab import LabPage
+    from localllm.ui.pages.library import LibraryPage
+
+
+class Shell(Protocol):
+    """The window, as far as those below it know it."""
+
+    downloads_panel: DownloadsPanel
+
+    @property
+    def page(self) -> str:
+        """Return the name of the page that is shown."""
+        ...
+
+    @property
+    def chat_page(self) -> ChatPage:
+        """Return the Chat page."""
+        ...
+
+    @property
+    def discover_page(self) -> DiscoverPage:
+        """Return the Discover page."""
+        ...
+
+    @property
+    def library_page(self) -> LibraryPage:
+        """Return the Library page."""
+        ...
+
+    @property
+    def lab_page(self) -> LabPage:
+        """Return the Lab page."""
+        ...
+
+    def show_page(self, name: str) -> None:
+        """Show a page by its name."""
+        ...
+
+    def made(self, name: str) -> QWidget | None:
+        """Return a page if it was shown already."""
+        ...
+
+    def open_loader(self) -> None:
+        """Show the model loader."""
+        ...
+
+    def rename_chat(self) -> None:
+        """Rename the chat that is shown."""
+        ...
+
+    def say_status(self, sentence: str) -> None:
+        """Show a passing sentence at the foot."""
+        ...
+
+    def close(self) -> bool:
+        """Close the window."""
+        ...
