@@ -7,20 +7,20 @@ import logging
 import sqlite3
 import threading
 import time
-from contextlib import closing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from localllm.core.bench.rows import BenchRow
-from localllm.core.disposable_database import open_disposable
+from localllm.core.mended_database import in_database
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
 _log = logging.getLogger(__name__)
 
 Source = Literal["here", "import"]
+Result = TypeVar("Result")
 _TABLES = """
     PRAGMA journal_mode=WAL;
     PRAGMA synchronous=NORMAL;
@@ -107,8 +107,7 @@ class BenchHistory:
 
     def _write(self, statement: str, values: Sequence[object]) -> int:
         try:
-            with self._lock, closing(open_disposable(self._file, _TABLES)) as db, db:
-                return db.execute(statement, values).lastrowid or 0
+            return self._do(lambda db: db.execute(statement, values).lastrowid or 0)
         except (OSError, sqlite3.Error):
             _log.warning("A bench could not be kept", exc_info=True)
             return 0
@@ -117,8 +116,11 @@ class BenchHistory:
         if not self._file.exists():
             return []
         try:
-            with self._lock, closing(open_disposable(self._file, _TABLES)) as db:
-                return db.execute(query, values).fetchall()
+            return self._do(lambda db: db.execute(query, values).fetchall())
         except (OSError, sqlite3.Error):
             _log.warning("The benches could not be read", exc_info=True)
             return []
+
+    def _do(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
+        with self._lock:
+            return in_database(self._file, _TABLES, work, saved=("runs", "rows"))

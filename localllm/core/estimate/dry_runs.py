@@ -10,10 +10,9 @@ import json
 import logging
 import sqlite3
 import threading
-from contextlib import closing
 from typing import TYPE_CHECKING
 
-from localllm.core.disposable_database import open_disposable
+from localllm.core.mended_database import in_database
 from localllm.engine.client import Engine
 from localllm.engine.protocol import DeviceBuffers, DryRun, buffers_from_records, to_record
 from localllm.engine.version import engine_version
@@ -99,10 +98,8 @@ class DryRuns:
 
     def _recall(self, question: str) -> tuple[DeviceBuffers, ...] | None:
         try:
-            with closing(self._open()) as database:
-                row = database.execute(
-                    "SELECT buffers FROM dry_runs WHERE question = ?", (question,)
-                ).fetchone()
+            query = "SELECT buffers FROM dry_runs WHERE question = ?"
+            row = in_database(self._file, _SCHEMA, lambda db: db.execute(query, (question,)).fetchone())
             return buffers_from_records(json.loads(row[0])) if row else None
         except (sqlite3.Error, OSError, ValueError, TypeError) as error:
             _log.warning("Kept dry runs cannot be read: %s", error)
@@ -111,10 +108,7 @@ class DryRuns:
     def _keep(self, question: str, answer: tuple[DeviceBuffers, ...]) -> None:
         content = json.dumps([to_record(entry) for entry in answer])
         try:
-            with closing(self._open()) as database, database:
-                database.execute("INSERT OR REPLACE INTO dry_runs VALUES (?, ?)", (question, content))
+            statement = "INSERT OR REPLACE INTO dry_runs VALUES (?, ?)"
+            in_database(self._file, _SCHEMA, lambda db: db.execute(statement, (question, content)))
         except (sqlite3.Error, OSError) as error:
             _log.warning("A dry run cannot be kept: %s", error)
-
-    def _open(self) -> sqlite3.Connection:
-        return open_disposable(self._file, _SCHEMA)

@@ -11,12 +11,11 @@ import logging
 import sqlite3
 import statistics
 import time
-from contextlib import closing
 from dataclasses import astuple, dataclass, fields
 from typing import TYPE_CHECKING
 
-from localllm.core.disposable_database import open_disposable
 from localllm.core.fit.memory import VOCABULARY_BYTES
+from localllm.core.mended_database import in_database
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,8 +74,11 @@ class LoadHistory:
         row = (*astuple(load)[:-1], load.at or time.time())
         marks = ", ".join("?" * len(row))
         try:
-            with closing(self._open()) as database, database:
-                database.execute(f"INSERT INTO loads VALUES ({marks})", row)  # noqa: S608 - question marks
+            in_database(
+                self._file,
+                _SCHEMA,
+                lambda db: db.execute(f"INSERT INTO loads VALUES ({marks})", row),  # noqa: S608 - marks
+            )
         except (sqlite3.Error, OSError) as error:
             _log.warning("A load could not be kept: %s", error)
 
@@ -85,14 +87,13 @@ class LoadHistory:
         names = ", ".join(field.name for field in fields(Load))
         query = f"SELECT {names} FROM loads WHERE place = ? AND backend = ? ORDER BY at DESC LIMIT ?"  # noqa: S608
         try:
-            with closing(self._open()) as database:
-                return [Load(*row) for row in database.execute(query, (place, backend, _REMEMBERED))]
+            rows = in_database(
+                self._file, _SCHEMA, lambda db: db.execute(query, (place, backend, _REMEMBERED)).fetchall()
+            )
+            return [Load(*row) for row in rows]
         except (sqlite3.Error, OSError) as error:
             _log.warning("Earlier loads cannot be read: %s", error)
             return []
-
-    def _open(self) -> sqlite3.Connection:
-        return open_disposable(self._file, _SCHEMA)
 
 
 def engine_overhead(loads: list[Load]) -> int | None:

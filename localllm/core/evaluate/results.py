@@ -11,12 +11,11 @@ import logging
 import sqlite3
 import threading
 import time
-from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from localllm.core.disposable_database import open_disposable
 from localllm.core.evaluate.figures import Comparison, Divergence, Estimated, Figures
+from localllm.core.mended_database import in_database
 from localllm.engine.version import engine_version
 
 if TYPE_CHECKING:
@@ -128,13 +127,12 @@ class Results:
         )  # fmt: skip
         values = (*key, stamped.engine, stamped.created, json.dumps(record), json.dumps(figures))
         try:
-            with self._lock, closing(open_disposable(self._file, _TABLES)) as db, db:
-                db.execute(
-                    "INSERT OR REPLACE INTO evaluations (model_hash, base_hash, text_hash, chunk_tokens, "
-                    "chunks, kv_types, engine, created, facts, figures) "
-                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    values,
-                )
+            self._do(
+                "INSERT OR REPLACE INTO evaluations (model_hash, base_hash, text_hash, chunk_tokens, "
+                "chunks, kv_types, engine, created, facts, figures) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                values,
+            )
         except (OSError, sqlite3.Error):
             _log.warning("A result could not be kept", exc_info=True)
         return stamped
@@ -152,8 +150,7 @@ class Results:
         if not self._file.exists():
             return []
         try:
-            with self._lock, closing(open_disposable(self._file, _TABLES)) as db:
-                rows = cast("Sequence[tuple[str, str]]", db.execute(query, values).fetchall())
+            rows = cast("Sequence[tuple[str, str]]", self._do(query, values))
         except (OSError, sqlite3.Error):
             _log.warning("The results could not be read", exc_info=True)
             return []
@@ -164,6 +161,15 @@ class Results:
             except (TypeError, KeyError, ValueError):  # of another version
                 _log.warning("A result could not be read", exc_info=True)
         return found
+
+    def _do(self, statement: str, values: Sequence[object]) -> list[Any]:
+        with self._lock:
+            return in_database(
+                self._file,
+                _TABLES,
+                lambda db: db.execute(statement, values).fetchall(),
+                saved=("evaluations",),
+            )
 
 
 def _evaluation(facts: dict[str, Any], figures: dict[str, Any]) -> Evaluation:

@@ -12,11 +12,10 @@ import logging
 import sqlite3
 import threading
 import time
-from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, cast
 
-from localllm.core.disposable_database import open_disposable
+from localllm.core.mended_database import in_database
 from localllm.core.speed.fits import SpeedFits, figures, work_of_prompt, work_of_token
 from localllm.core.speed.linear import Observation
 from localllm.core.speed.table import table_rates
@@ -218,8 +217,8 @@ class SpeedHistory:
         if not rows:
             return
         try:
-            with self._lock, closing(open_disposable(self._file, _TABLES)) as db, db:
-                db.executemany(statement, rows)
+            with self._lock:
+                in_database(self._file, _TABLES, lambda db: db.executemany(statement, rows))
         except (OSError, sqlite3.Error):
             _log.warning("A measured speed could not be kept", exc_info=True)
 
@@ -227,8 +226,8 @@ class SpeedHistory:
         if not self._file.exists():
             return []
         try:
-            with self._lock, closing(open_disposable(self._file, _TABLES)) as db:
-                return db.execute(query, values).fetchall()
+            with self._lock:
+                return in_database(self._file, _TABLES, lambda db: db.execute(query, values).fetchall())
         except (OSError, sqlite3.Error):
             _log.warning("The measured speeds could not be read", exc_info=True)
             return []
