@@ -5,44 +5,26 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 from itertools import chain
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING
 
 from localllm.cli.bench_chat import run_chat
+from localllm.cli.bench_flags import add_measuring_flags, chosen_values
 from localllm.cli.bench_history import add_history_flags, asks_history, run_history
 from localllm.cli.bench_output import note_run, run_to_json
 from localllm.cli.bench_tune import run_tune
-from localllm.engine.benches import LoadMode
-from localllm.engine.protocol import KV_TYPES
 from localllm.errors import UsageError
 from localllm.paths import expand_home
 from localllm.progress import Progress
 from localllm.texts import Text, text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from localllm.cli.output import Context
-    from localllm.core.bench import Bench, BenchRow, Parameters
+    from localllm.core.bench import Bench, BenchRow
     from localllm.core.bench.plan import Configuration
     from localllm.core.library import LibraryModel
 
 _FORMATS = ("md", "csv", "json", "jsonl", "sql")
-_MOST_REPETITIONS = 1000
 _LONGEST = 24 * 3600  # seconds of a search
-_FLASH = {"on": "on", "1": "on", "off": "off", "0": "off", "auto": "auto", "-1": "auto"}
-_LOAD_MODES = get_args(LoadMode)
-_FLAGS = {"0": False, "1": True}
-_NUMBERS = (
-    (("-p", "--n-prompt"), "prompts", "tokens of a prompt (default: 512); 0: none", 0),
-    (("-n", "--n-gen"), "generated", "tokens to write (default: 128); 0: none", 0),
-    (("-d", "--n-depth"), "depths", "tokens in the cache before (default: 0)", 0),
-    (("-b", "--batch-size"), "batches", "tokens of a logical batch (default: 2048)", 1),
-    (("-ub", "--ubatch-size"), "ubatches", "tokens of a physical batch (default: 512)", 1),
-    (("-t", "--threads"), "threads", "default: the cores usable here", 0),
-    (("-ngl", "--n-gpu-layers"), "gpu_layers", "layers on the GPU (default: -1, all)", -1),
-    (("-ncmoe", "--n-cpu-moe"), "expert_layers", "layers whose experts stay in main memory", 0),
-    (("-npl", "--parallel"), "sequences", "sequences at the same time (default: 1)", 1),
-)
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:  # pyright: ignore[reportPrivateUsage]
@@ -56,32 +38,16 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "-m", "--model", action="append", metavar="MODEL[,MODEL]", help="names or paths of GGUF files"
     )
-    for flags, name, words, lowest in _NUMBERS:
-        parser.add_argument(
-            *flags, dest=name, action="append", type=_numbers(lowest), metavar="N", help=words
-        )
-    parser.add_argument(
-        "-pg",
-        dest="pairs",
-        action="append",
-        type=_pair,
-        metavar="PP,TG",
-        help="read, then write, as one test",
-    )
-    for flags, name in (
-        (("-ctk", "--cache-type-k"), "kv_types_k"),
-        (("-ctv", "--cache-type-v"), "kv_types_v"),
-    ):
-        kinds = {str(kind): kind for kind in KV_TYPES}
-        parser.add_argument(
-            *flags, dest=name, action="append", type=_words(kinds), metavar="TYPE", help="default: f16"
-        )
-    _add_ways_of_loading(parser)
-    parser.add_argument("-r", "--repetitions", type=_repetitions, metavar="N", help="default: 5")
+    add_measuring_flags(parser)
     parser.add_argument("-o", "--output", choices=_FORMATS, default="md", help="default: md")
     parser.add_argument("--name", default="", help="what the run is called in the history")
     parser.add_argument(
-        "--kwh-price", type=_price, metavar="N", help="what a kWh costs, for the energy of tokens"
+        "--price-per-kwh",
+        "--kwh-price",
+        dest="kwh_price",
+        type=_price,
+        metavar="N",
+        help="what a kWh costs, for the energy of tokens",
     )
     parser.add_argument("--anyway", action="store_true", help="also beside busy programs, or without room")
     parser.add_argument(
@@ -105,17 +71,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add_history_flags(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object with everything")
     parser.set_defaults(run=run)
-
-
-def _add_ways_of_loading(parser: argparse.ArgumentParser) -> None:
-    modes = {mode: mode for mode in _LOAD_MODES}
-    for flags, name, words, shown in (
-        (("-fa", "--flash-attn"), "flash", _FLASH, "on|off|auto"),
-        (("-lm", "--load-mode"), "load_modes", modes, "|".join(_LOAD_MODES)),
-        (("-mmp", "--mmap"), "load_modes", {"0": "none", "1": "mmap"}, "0|1"),
-        (("--repack",), "repack", _FLAGS, "0|1"),
-    ):
-        parser.add_argument(*flags, dest=name, action="append", type=_words(words), metavar=shown)
 
 
 def run(arguments: argparse.Namespace, context: Context) -> int:
@@ -178,7 +133,7 @@ def _plan(
     from localllm.core.model_hash import hash_model
 
     layers = max(model.layers or 0 for model in models)
-    wanted = _parameters(arguments, preset(arguments.preset or "llama-bench", cores, layers))
+    wanted = replace(preset(arguments.preset or "llama-bench", cores, layers), **chosen_values(arguments))
     benched = [BenchedModel(one.path, one.name, hash_model(one, progress)) for one in models]
     plan = make_plan(benched, wanted, cores)
     if not plan:
@@ -196,48 +151,6 @@ def _models(names: list[str], context: Context) -> list[LibraryModel]:
     library = Library(context.paths, context.settings)
     each = chain.from_iterable([name] if expand_home(name).is_file() else name.split(",") for name in names)
     return [library.find(name) for name in each]
-
-
-def _parameters(arguments: argparse.Namespace, usual: Parameters) -> Parameters:
-    names = {name for _, name, _, _ in _NUMBERS}
-    names |= {"kv_types_k", "kv_types_v", "flash", "load_modes", "repack", "pairs"}
-    chosen: dict[str, Any] = {}
-    for name in names:
-        given: list[tuple[Any, ...]] = vars(arguments)[name] or []
-        if given:
-            chosen[name] = tuple(chain.from_iterable(given))
-    if arguments.repetitions:
-        chosen["repetitions"] = arguments.repetitions
-    return replace(usual, **chosen)
-
-
-def _numbers(lowest: int) -> Callable[[str], tuple[int, ...]]:
-    def read(words: str) -> tuple[int, ...]:
-        from localllm.core.bench.parameters import read_numbers
-
-        try:
-            return read_numbers(words, lowest)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
-
-    return read
-
-
-def _pair(words: str) -> tuple[tuple[int, int]]:
-    numbers = _numbers(0)(words)
-    if len(numbers) != 2:
-        raise argparse.ArgumentTypeError(f"“{words}” is not a pair such as 512,128")
-    return ((numbers[0], numbers[1]),)
-
-
-def _words(known: dict[str, Any]) -> Callable[[str], tuple[Any, ...]]:
-    def read(words: str) -> tuple[Any, ...]:
-        for word in words.split(","):
-            if word not in known:
-                raise argparse.ArgumentTypeError(f"“{word}” is none of {', '.join(known)}")
-        return tuple(known[word] for word in words.split(","))
-
-    return read
 
 
 def _price(words: str) -> float:
@@ -262,9 +175,3 @@ def _preset(words: str) -> str:
     if words not in PRESETS:
         raise argparse.ArgumentTypeError(f"“{words}” is none of {', '.join(PRESETS)}")
     return words
-
-
-def _repetitions(words: str) -> int:
-    if not words.isascii() or not words.isdigit() or not 1 <= int(words) <= _MOST_REPETITIONS:
-        raise argparse.ArgumentTypeError(f"“{words}” is not between 1 and {_MOST_REPETITIONS}")
-    return int(words)

@@ -42,7 +42,8 @@ Record = TypeVar("Record")
 Role = Literal["system", "user", "assistant"]
 StopReason = Literal["end", "length", "stop_string", "context_full", "cancelled", "engine_died", "error"]
 
-KV_TYPES = ("f16", "bf16", "f32", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
+PLAIN_KV_TYPES = ("f16", "bf16", "f32")
+KV_TYPES = (*PLAIN_KV_TYPES, "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
 
 
 @dataclass(frozen=True)

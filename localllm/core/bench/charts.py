@@ -13,8 +13,10 @@ if TYPE_CHECKING:
 Kind = Literal["read", "write", "both"]
 KINDS: tuple[Kind, ...] = ("read", "write", "both")
 SETTINGS = (
-    "model_filename", "n_gpu_layers", "n_cpu_moe", "n_threads", "n_batch", "n_ubatch", "type_k", "type_v",
-    "flash_attn", "load_mode", "repack", "build_commit", "cpu_info", "gpu_info",
+    "model_filename", "n_gpu_layers", "n_cpu_moe", "n_threads", "cpu_mask", "cpu_strict", "poll", "n_batch",
+    "n_ubatch", "type_k", "type_v", "split_mode", "main_gpu", "devices", "tensor_split",
+    "tensor_buft_overrides", "no_kv_offload", "no_op_offload", "no_host", "embeddings", "flash_attn",
+    "load_mode", "lazy_mode", "repack", "build_commit", "cpu_info", "gpu_info",
 )  # fmt: skip
 AMOUNTS = ("n_prompt", "n_gen", "n_depth", "sequences")
 ACROSS = ("n_depth", "n_threads", "n_gpu_layers", "n_cpu_moe", "n_ubatch", "n_batch", "n_prompt", "sequences")

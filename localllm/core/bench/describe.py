@@ -44,25 +44,25 @@ def fields_of(
         "n_batch": settings.batch,
         "n_ubatch": settings.ubatch,
         "n_threads": settings.threads,
-        "cpu_mask": "0x0",
-        "cpu_strict": False,
-        "poll": 50,
+        "cpu_mask": settings.cpu_mask,
+        "cpu_strict": settings.cpu_strict,
+        "poll": settings.poll,
         "type_k": settings.kv_type_k,
         "type_v": settings.kv_type_v,
         "n_gpu_layers": settings.gpu_layers,
         "n_cpu_moe": settings.experts_layers_on_cpu,
-        "split_mode": "layer",
-        "main_gpu": 0,
-        "no_kv_offload": False,
+        "split_mode": settings.split_mode,
+        "main_gpu": settings.main_gpu,
+        "no_kv_offload": settings.no_kv_offload,
         "flash_attn": _FLASH[configuration.flash],
-        "devices": "auto",
-        "tensor_split": "0.00",
-        "tensor_buft_overrides": "none",
+        "devices": settings.devices,
+        "tensor_split": _shares(settings.tensor_split),
+        "tensor_buft_overrides": ";".join(settings.overrides) or "none",
         "load_mode": settings.load_mode,
-        "lazy_mode": "auto",
-        "embeddings": False,
-        "no_op_offload": 0,
-        "no_host": False,
+        "lazy_mode": settings.lazy_mode,
+        "embeddings": settings.embeddings,
+        "no_op_offload": int(settings.no_op_offload),
+        "no_host": settings.no_host,
         "repack": repack,
         "fit_target": 0,
         "fit_min_ctx": 0,
@@ -71,6 +71,12 @@ def fields_of(
         "n_depth": test.depth,
         "test_time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
+
+
+def _shares(shares: tuple[float, ...]) -> str:
+    """Write shares as llama-bench does: up to the last that is not 0."""
+    last = max((number for number, share in enumerate(shares) if share > 0), default=0)
+    return "/".join(f"{share:.2f}" for share in shares[: last + 1]) or "0.00"
 
 
 def _described(build: dict[str, Any], kinds: tuple[str, ...]) -> str:

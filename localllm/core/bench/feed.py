@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 from localllm.core.estimate import subject_of_file
 from localllm.core.fit import Placement
 from localllm.core.speed import TimedModel
 from localllm.core.speed.history import Subject
+from localllm.engine.benches import BenchSettings
 from localllm.engine.protocol import LoadSettings
 
 if TYPE_CHECKING:
@@ -15,10 +17,12 @@ if TYPE_CHECKING:
 
     from localllm.core.machine import Machine
     from localllm.core.speed import SpeedHistory
-    from localllm.engine.benches import BenchSettings
     from localllm.engine.protocol import BenchTest
 
-_USUAL = LoadSettings()
+# what a prediction knows of; anything else has to be as it is by itself
+_KNOWN = frozenset(
+    field.name for field in dataclasses.fields(LoadSettings) if field.name not in ("batch", "ubatch")
+) | {"require_flash_attention", "load_mode", "warm_up"}
 
 
 class SpeedFeed:
@@ -31,8 +35,7 @@ class SpeedFeed:
         self, settings: BenchSettings, test: BenchTest, layers: int, nanoseconds: tuple[int, ...]
     ) -> None:
         """Keep undisturbed repetitions that were made the usual way; `layers` are the model's."""
-        usual = (settings.batch, settings.ubatch) == (_USUAL.batch, _USUAL.ubatch)
-        if not nanoseconds or not usual or test.sequences > 1 or settings.experts_layers_on_cpu:
+        if not nanoseconds or test.sequences > 1 or not _is_usual(settings):
             return
         subject = subject_of_file(self._path)
         if subject.shape is None:
@@ -48,3 +51,9 @@ class SpeedFeed:
         if not self._machine.engine_gpus or not wanted:
             return Placement("cpu", 0, 0, 0)
         return Placement("gpu" if wanted == whole else "partly_gpu", wanted, 0, 0)
+
+
+def _is_usual(settings: BenchSettings) -> bool:
+    usual = BenchSettings()
+    names = (field.name for field in dataclasses.fields(settings) if field.name not in _KNOWN)
+    return all(getattr(settings, name) == getattr(usual, name) for name in names)

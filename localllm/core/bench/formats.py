@@ -22,20 +22,24 @@ Format = Literal["md", "csv", "json", "jsonl", "sql"]
 
 _MIB, _GIB = 2**20, 2**30
 _ALWAYS = ("model", "size", "params", "backend")
+# in the order of the table's columns
 _USUAL: dict[str, Value] = {
-    "n_cpu_moe": 0, "n_batch": 2048, "n_ubatch": 512, "type_k": "f16", "type_v": "f16", "main_gpu": 0,
-    "split_mode": "layer", "no_kv_offload": False, "flash_attn": -1, "load_mode": "auto",
-    "embeddings": False, "no_op_offload": 0, "no_host": False, "repack": True,
+    "n_cpu_moe": 0, "n_threads": -1, "cpu_mask": "0x0", "cpu_strict": False, "poll": 50, "n_batch": 2048,
+    "n_ubatch": 512, "type_k": "f16", "type_v": "f16", "main_gpu": 0, "split_mode": "layer",
+    "no_kv_offload": False, "flash_attn": -1, "devices": "auto", "tensor_split": "0.00",
+    "tensor_buft_overrides": "none", "load_mode": "auto", "lazy_mode": "auto", "embeddings": False,
+    "no_op_offload": 0, "no_host": False, "repack": True, "fit_target": 0, "fit_min_ctx": 0,
 }  # fmt: skip
 _SHORT = {
     "n_gpu_layers": "ngl", "split_mode": "sm", "n_threads": "threads", "no_kv_offload": "nkvo",
     "flash_attn": "fa", "load_mode": "lm", "embeddings": "embd", "no_op_offload": "nopo", "no_host": "noh",
-    "repack": "rpk",
+    "repack": "rpk", "devices": "dev", "tensor_split": "ts", "tensor_buft_overrides": "ot",
+    "fit_target": "fitt", "fit_min_ctx": "fitc",
 }  # fmt: skip
 _WIDTHS = {
     "model": -30, "t/s": 20, "size": 10, "params": 10, "n_gpu_layers": 3, "n_threads": 7, "n_batch": 7,
     "n_ubatch": 8, "type_k": 6, "type_v": 6, "split_mode": 6, "load_mode": 10, "flash_attn": 3, "test": 15,
-    "no_op_offload": 4, "no_host": 4, "repack": 3,
+    "no_op_offload": 4, "no_host": 4, "repack": 3, "devices": -12,
 }  # fmt: skip
 _STRINGS = frozenset(
     ("build_commit", "cpu_info", "gpu_info", "backends", "model_filename", "model_type", "cpu_mask", "type_k",
@@ -58,14 +62,12 @@ def markdown_columns(rows: Sequence[BenchRow]) -> list[str]:
     on_cpu = any(
         word in str(row.fields.get("backends")) for row in rows for word in ("CPU", "BLAS", "ZenDNN")
     )
-    settings = ["n_threads"] if on_cpu or len({row.fields.get("n_threads") for row in rows}) > 1 else []
-    if not on_cpu:
-        settings.insert(0, "n_gpu_layers")
+    columns: list[str] = [*_ALWAYS] if on_cpu else [*_ALWAYS, "n_gpu_layers"]
     for name, usual in _USUAL.items():
-        if {row.fields.get(name, usual) for row in rows} - {usual}:
-            settings.append(name)
-    ordered = ["n_gpu_layers", "n_cpu_moe", "n_threads", *list(_USUAL)[1:]]
-    return [*_ALWAYS, *(name for name in ordered if name in settings), "test", "t/s"]
+        values = {row.fields.get(name, usual) for row in rows}
+        if on_cpu if name == "n_threads" and len(values) == 1 else values - {usual}:
+            columns.append(name)
+    return [*columns, "test", "t/s"]
 
 
 def markdown_header(columns: Sequence[str]) -> str:
@@ -134,9 +136,8 @@ def _as_json(rows: Sequence[BenchRow]) -> str:
 
 
 def _as_json_lines(rows: Sequence[BenchRow]) -> str:
-    return "".join(
-        "{" + ", ".join(f"{name}: {value}" for name, value in _json_pairs(row)) + "}\n" for row in rows
-    )
+    lines = ("{" + ", ".join(f"{name}: {value}" for name, value in _json_pairs(row)) + "}\n" for row in rows)
+    return "".join(line.replace(' ], "samples_ts"', ' ],"samples_ts"') for line in lines)  # as llama-bench
 
 
 def _json_pairs(row: BenchRow) -> list[tuple[str, str]]:

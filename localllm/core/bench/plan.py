@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from localllm.engine.benches import BenchSettings
 from localllm.engine.protocol import BenchTest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from localllm.core.bench.parameters import Flash, Parameters
+
+
+# the lists of `Parameters` in llama-bench's order, so that a model is loaded as seldom as can be, and what
+# each is in `BenchSettings`
+_WEIGHTS = {
+    "gpu_layers": "gpu_layers", "expert_layers": "experts_layers_on_cpu", "split_modes": "split_mode",
+    "load_modes": "load_mode", "lazy_modes": "lazy_mode", "main_gpus": "main_gpu", "devices": "devices",
+    "tensor_splits": "tensor_split", "overrides": "overrides", "no_host": "no_host",
+}  # fmt: skip
+_CONTEXT = {
+    "embeddings": "embeddings", "no_op_offload": "no_op_offload", "batches": "batch", "ubatches": "ubatch",
+    "kv_types_k": "kv_type_k", "kv_types_v": "kv_type_v", "no_kv_offload": "no_kv_offload",
+}  # fmt: skip
+_PROCESSORS = {"threads": "threads", "cpu_masks": "cpu_mask", "cpu_strict": "cpu_strict", "polls": "poll"}
 
 
 @dataclass(frozen=True)
@@ -51,32 +66,29 @@ def make_plan(models: Iterable[BenchedModel], wanted: Parameters, cores: int) ->
     tests = _tests(wanted)
     if not tests:
         return ()
+    every = BenchSettings(priority=wanted.priority, numa=wanted.numa, warm_up=wanted.warm_up)
     return tuple(
-        Configuration(
-            model,
-            BenchSettings(
-                threads=count or cores,
-                gpu_layers=layers,
-                batch=batch,
-                ubatch=ubatch,
-                kv_type_k=keys,
-                kv_type_v=values,
-                flash_attention=flash != "off",
-                require_flash_attention=flash == "on",
-                experts_layers_on_cpu=experts,
-                load_mode=mode,
-            ),
-            flash,
-            repack,
-            tests,
-        )
+        Configuration(model, _with(every, weights, context, _flash(flash), processors), flash, repack, tests)
         for model in models
-        for layers, experts in itertools.product(wanted.gpu_layers, wanted.expert_layers)
-        for mode, repack in itertools.product(wanted.load_modes, wanted.repack)
-        for batch, ubatch in itertools.product(wanted.batches, wanted.ubatches)
-        for keys, values in itertools.product(wanted.kv_types_k, wanted.kv_types_v)
-        for flash, count in itertools.product(wanted.flash, wanted.threads)
+        for weights, repack in itertools.product(_ways(wanted, _WEIGHTS), wanted.repack)
+        for context, flash in itertools.product(_ways(wanted, _CONTEXT), wanted.flash)
+        for processors in _ways(wanted, _PROCESSORS, threads=cores)
     )
+
+
+def _ways(wanted: Parameters, names: Mapping[str, str], threads: int = 0) -> list[dict[str, Any]]:
+    """Return every combination of these lists as values of `BenchSettings`; 0 threads mean `threads`."""
+    values = itertools.product(*(getattr(wanted, name) for name in names))
+    ways = [dict(zip(names.values(), each, strict=True)) for each in values]
+    return [{**way, "threads": way["threads"] or threads} if "threads" in way else way for way in ways]
+
+
+def _flash(wanted: Flash) -> dict[str, Any]:
+    return {"flash_attention": wanted != "off", "require_flash_attention": wanted == "on"}
+
+
+def _with(settings: BenchSettings, *changes: dict[str, Any]) -> BenchSettings:
+    return dataclasses.replace(settings, **{name: value for each in changes for name, value in each.items()})
 
 
 def _tests(wanted: Parameters) -> tuple[BenchTest, ...]:

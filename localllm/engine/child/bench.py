@@ -13,11 +13,11 @@ import random
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
+from localllm.engine.child.bench_parameters import BenchParameters
 from localllm.engine.child.buffers import read_buffers
 from localllm.engine.child.model import (
     MOST_TOKENS,
     ContextUse,
-    WeightsUse,
     context_error,
     load_weights,
     open_context,
@@ -66,10 +66,11 @@ class Bench:
         stop: StopFlag,
         on_progress: Callable[[float], None],
     ) -> None:
-        self._settings, self._log, self._stop = settings, log, stop
+        self.settings, self._log, self._stop = settings, log, stop
+        self._parameters = BenchParameters(settings)
+        self._parameters.set_process()
         started = time.perf_counter()
-        use = WeightsUse(settings.load_mode, settings.experts_layers_on_cpu)
-        self._model = load_weights(path, settings, log, stop, on_progress, use)
+        self._model = load_weights(path, settings, log, stop, on_progress, self._parameters.set_weights)
         self._load_ms = (time.perf_counter() - started) * 1000
         self._vocabulary = llama.llama_vocab_n_tokens(llama.llama_model_get_vocab(self._model))
 
@@ -94,8 +95,9 @@ class Bench:
         forget_peak()
         run = _Run(self, test, self._open(test))
         try:
-            buffers = read_buffers(self._model, run.context, self._log)
-            run.warm_up()
+            buffers = read_buffers(self._model, run.context, self._log, embeddings=self.settings.embeddings)
+            if self.settings.warm_up:
+                run.warm_up()
             for _ in range(test.repetitions):
                 send("sample", test=number, nanoseconds=run.repeat())
         finally:
@@ -106,12 +108,8 @@ class Bench:
         tokens = (test.depth + test.prompt_tokens + test.generated_tokens) * test.sequences
         if tokens > MOST_TOKENS:
             raise EngineError(text("The engine holds {most} tokens at most.", most=MOST_TOKENS))
-        settings = dataclasses.replace(self._settings, context_length=tokens)
-        use = ContextUse(
-            outputs=test.sequences,
-            sequences=test.sequences,
-            require_flash_attention=self._settings.require_flash_attention,
-        )
+        settings = dataclasses.replace(self.settings, context_length=tokens)
+        use = ContextUse(test.sequences, test.sequences, adjust=self._parameters.set_context)
         return open_context(self._model, settings, self._log, self._stop, use)
 
     def _report(self) -> BenchReport:
@@ -136,16 +134,6 @@ class Bench:
         if code != 0:
             raise context_error(self._log.errors())
 
-    @property
-    def batch(self) -> int:
-        """Tokens of a logical batch."""
-        return self._settings.batch
-
-    @property
-    def threads(self) -> int:
-        """Threads that compute."""
-        return self._settings.threads
-
     def close(self) -> None:
         """Give the model's memory back."""
         llama.llama_model_free(self._model)
@@ -157,8 +145,8 @@ class _Run:
     def __init__(self, bench: Bench, test: BenchTest, context: Any) -> None:
         self._bench, self._test, self.context = bench, test, context
         self._memory = llama.llama_get_memory(context)
-        self._pool = ThreadPool(bench.threads, context)
-        self._batch = llama.llama_batch_init(max(bench.batch, test.sequences), 0, 1)
+        self._pool = ThreadPool(bench.settings, context)
+        self._batch = llama.llama_batch_init(max(bench.settings.batch, test.sequences), 0, 1)
         self._filled = 0
 
     def warm_up(self) -> None:
@@ -194,10 +182,10 @@ class _Run:
         llama.llama_memory_clear(self._memory, False)  # noqa: FBT003 - C signature
 
     def _read(self, count: int, position: int = 0) -> None:
-        tokens = self._bench.random_tokens(count)
+        tokens, batch = self._bench.random_tokens(count), self._bench.settings.batch
         for sequence in range(self._test.sequences):
-            for start in range(0, count, self._bench.batch):
-                self._decode(tokens[start : start + self._bench.batch], position + start, sequence)
+            for start in range(0, count, batch):
+                self._decode(tokens[start : start + batch], position + start, sequence)
         llama.llama_synchronize(self.context)
 
     def _generate(self, count: int, position: int = 0) -> None:

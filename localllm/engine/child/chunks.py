@@ -18,7 +18,7 @@ from localllm.engine.child.model import (
 from localllm.engine.child.native import llama
 from localllm.errors import Cancelled, EngineError, UsageError
 from localllm.gguf import check_header, read_header
-from localllm.texts import text
+from localllm.texts import plural, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,7 +75,11 @@ class ChunkReader:
         length = wanted.chunk_tokens
         if len(tokens) < 2 * length:
             raise UsageError(
-                text("The text is too short: it has {have} tokens.", have=len(tokens)),
+                plural(
+                    len(tokens),
+                    "The text is too short: it has one token.",
+                    "The text is too short: it has {count} tokens.",
+                ),
                 hint=text("Take one of at least {need} tokens, about two pages.", need=2 * length),
             )
         return tokens[: len(tokens) // length * length].reshape(-1, length)

@@ -10,8 +10,9 @@ import ctypes
 from typing import TYPE_CHECKING, Any
 
 from localllm.engine.child.buffers import read_buffers
-from localllm.engine.child.model import KV_TYPE_NUMBERS, context_error, experts_override, load_error
+from localllm.engine.child.model import KV_TYPE_NUMBERS, context_error, load_error
 from localllm.engine.child.native import llama
+from localllm.engine.child.tensor_places import experts_in_memory, placement_table
 from localllm.gguf import check_header, read_header
 
 if TYPE_CHECKING:
@@ -67,9 +68,9 @@ class DryRunner:
         parameters.load_mode = llama.LLAMA_LOAD_MODE_NONE  # any other is asserted against with no_alloc
         parameters.use_extra_bufts = settings.extra_buffers
         parameters.n_gpu_layers = settings.gpu_layers
-        overrides = experts_override() if settings.experts_on_cpu else None
-        if overrides is not None:
-            parameters.tensor_buft_overrides = ctypes.cast(overrides, ctypes.c_void_p)
+        places = placement_table(experts_in_memory()) if settings.experts_on_cpu else None
+        if places is not None:
+            parameters.tensor_buft_overrides = ctypes.cast(places, ctypes.c_void_p)
         self._log.clear()
         self._model = llama.llama_model_load_from_file(str(path).encode(), parameters)
         if not self._model:

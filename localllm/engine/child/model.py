@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from localllm.engine.child.buffers import own_weights, read_buffers
-from localllm.engine.child.native import ggml_function, llama
+from localllm.engine.child.native import llama
 from localllm.engine.child.resident import read_resident
+from localllm.engine.child.tensor_places import experts_in_memory, placement_table
 from localllm.errors import BadModelFile, Cancelled, EngineError
 from localllm.texts import text
 
@@ -27,7 +28,6 @@ KV_TYPE_NUMBERS = {
 MOST_TOKENS = 1 << 24  # of a context
 _WARM_UP_TOKENS = 8
 _NO_VOCABULARY = 0  # LLAMA_VOCAB_TYPE_NONE
-_EXPERTS = rb"\.ffn_(up|down|gate)_(ch|)exps"
 
 
 class StopFlag:
@@ -244,26 +244,13 @@ def require_vocabulary(vocab: Any, path: Path) -> None:
         )
 
 
-@dataclass(frozen=True)
-class WeightsUse:
-    """How weights are read and placed beyond what `LoadSettings` says.
-
-    Attributes:
-        load_mode: llama.cpp's name of it.
-        experts_layers: Layers, from the first, whose experts stay in main memory.
-    """
-
-    load_mode: str = "auto"
-    experts_layers: int = 0
-
-
 def load_weights(
     path: Path,
     settings: LoadSettings,
     log: NativeLog,
     stop: StopFlag,
     on_progress: Callable[[float], None],
-    use: WeightsUse | None = None,
+    adjust: Callable[[Any], None] | None = None,
 ) -> Any:
     """Return llama.cpp's handle of a loaded model.
 
@@ -273,7 +260,7 @@ def load_weights(
         log: Says why it was refused.
         stop: Ends it.
         on_progress: Gets fractions from 0 to 1.
-        use: As llama.cpp has it by itself if None.
+        adjust: Changes llama.cpp's parameters beyond what the settings say.
 
     Raises:
         EngineError, BadModelFile: llama.cpp refused the file.
@@ -282,8 +269,6 @@ def load_weights(
     parameters = llama.llama_model_default_params()
     parameters.n_gpu_layers = settings.gpu_layers
     parameters.use_extra_bufts = settings.extra_buffers
-    use = use or WeightsUse()
-    parameters.load_mode = llama.llama_load_mode_from_str(use.load_mode.encode())
 
     def report(fraction: float, _data: object) -> bool:
         on_progress(fraction)
@@ -291,9 +276,11 @@ def load_weights(
 
     callback = llama.llama_progress_callback(report)
     parameters.progress_callback = callback
-    overrides = experts_override(0 if settings.experts_on_cpu else use.experts_layers)
-    if settings.experts_on_cpu or use.experts_layers:
-        parameters.tensor_buft_overrides = ctypes.cast(overrides, ctypes.c_void_p)
+    places = placement_table(experts_in_memory()) if settings.experts_on_cpu else None
+    if places is not None:
+        parameters.tensor_buft_overrides = ctypes.cast(places, ctypes.c_void_p)
+    if adjust is not None:
+        adjust(parameters)
     log.clear()
     model = llama.llama_model_load_from_file(str(path).encode(), parameters)
     if not model:
@@ -311,13 +298,13 @@ class ContextUse:
         outputs: Tokens of a batch with logits: only the last one's saves ubatch × vocabulary × 4 bytes.
         sequences: They share the context length.
         observer: Callback for what the graph computes; must stay referenced.
-        require_flash_attention: Refuse where it cannot be had.
+        adjust: Changes llama.cpp's parameters beyond what the settings say.
     """
 
     outputs: int = 1
     sequences: int = 1
     observer: Any = None
-    require_flash_attention: bool = False
+    adjust: Callable[[Any], None] | None = None
 
 
 def open_context(
@@ -352,34 +339,18 @@ def open_context(
     parameters.flash_attn_type = (
         llama.LLAMA_FLASH_ATTN_TYPE_AUTO if settings.flash_attention else llama.LLAMA_FLASH_ATTN_TYPE_DISABLED
     )
-    if use.require_flash_attention:
-        parameters.flash_attn_type = llama.LLAMA_FLASH_ATTN_TYPE_ENABLED
     parameters.swa_full = False
     parameters.type_k = KV_TYPE_NUMBERS[settings.kv_type_k]
     parameters.type_v = KV_TYPE_NUMBERS[settings.kv_type_v]
     parameters.abort_callback = stop.callback
     parameters.abort_callback_data = stop.data
+    if use.adjust is not None:
+        use.adjust(parameters)
     log.clear()
     context = llama.llama_init_from_model(model, parameters)
     if not context:
         raise context_error(log.errors())
     return context
-
-
-class _BufferOverride(ctypes.Structure):
-    """llama_model_tensor_buft_override: tensors whose name matches go into this kind of buffer."""
-
-    _fields_ = (("pattern", ctypes.c_char_p), ("buffer_type", ctypes.c_void_p))
-
-
-def experts_override(layers: int = 0) -> Any:
-    """Return the table that keeps the experts' tensors in main memory (llama.cpp's --cpu-moe, --n-cpu-moe).
-
-    Of the first `layers` layers; 0 means all.
-    """
-    cpu = ggml_function("ggml_backend_cpu_buffer_type", ctypes.c_void_p)
-    patterns = [rb"blk\.%d%s" % (layer, _EXPERTS) for layer in range(layers)] or [_EXPERTS]
-    return (_BufferOverride * (len(patterns) + 1))(*(_BufferOverride(name, cpu()) for name in patterns))
 
 
 def load_error(path: Path, lines: list[str]) -> EngineError | BadModelFile:

@@ -6,11 +6,14 @@ Without one ggml makes a pool for each graph, which on builds without OpenMP sta
 from __future__ import annotations
 
 import ctypes
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from localllm.engine.child.native import ggml_function, llama
 
-_POLLING = 50  # per cent of the time that a thread waits busily; llama-bench's default
+if TYPE_CHECKING:
+    from localllm.engine.benches import BenchSettings
+
+_MOST_CPUS = 512  # GGML_MAX_N_THREADS
 _CPU = 0  # GGML_BACKEND_DEVICE_TYPE_CPU
 
 
@@ -18,7 +21,7 @@ class _Parameters(ctypes.Structure):
     """ggml_threadpool_params of ggml 0.25."""
 
     _fields_ = (
-        ("cpu_mask", ctypes.c_bool * 512),
+        ("cpu_mask", ctypes.c_bool * _MOST_CPUS),
         ("threads", ctypes.c_int),
         ("priority", ctypes.c_int),
         ("poll", ctypes.c_uint32),
@@ -28,10 +31,17 @@ class _Parameters(ctypes.Structure):
 
 
 class ThreadPool:
-    """So many threads; `close` ends them, after the context is freed."""
+    """The threads that settings ask for; `close` ends them, after the context is freed."""
 
-    def __init__(self, threads: int, context: Any) -> None:
-        parameters = _Parameters(threads=threads, poll=_POLLING)
+    def __init__(self, settings: BenchSettings, context: Any) -> None:
+        mask = int(settings.cpu_mask, 16)
+        parameters = _Parameters(
+            cpu_mask=tuple(bool(mask >> cpu & 1) for cpu in range(_MOST_CPUS)),
+            threads=settings.threads,
+            priority=settings.priority,
+            poll=settings.poll,
+            strict_cpu=settings.cpu_strict,
+        )
         self._pool = _cpu_function("ggml_threadpool_new", ctypes.c_void_p, ctypes.c_void_p)(
             ctypes.byref(parameters)
         )
