@@ -17,6 +17,7 @@ LocalLLMError            what happened · what is safe · what to do · detail f
 ├── DamagedCache         what was kept to save time cannot be read; it can be made again
 ├── MachineBusy          other programs use the computer: a measurement would not be true
 ├── StoreError           the chats on disk cannot be read or written
+│   └── DamagedStore     their file itself is damaged
 └── UsageError           a command or a setting that makes no sense
 
 Cancelled                not an error, never shown
@@ -149,6 +150,10 @@ class NotEnoughDisk(DownloadError):
 
 class StoreError(LocalLLMError):
     """The chats on disk cannot be read or written."""
+
+
+class DamagedStore(StoreError):
+    """The file itself is damaged: trying again does not help, saving what is left does."""
 
 
 class CheckpointRefused(LocalLLMError):
