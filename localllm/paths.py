@@ -2,42 +2,67 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, cast
 
 import platformdirs
 
 HOME_VARIABLE = "LOCALLLM_HOME"
+PORTABLE_FOLDER = "data"
 _APP = "LocalLLM"
+
+Chosen = Literal["variable", "portable", "moved", "usual"]
 
 
 @dataclass(frozen=True)
 class Paths:
-    """Folders of this user; `LOCALLLM_HOME` moves them all (tests and portable installations set it)."""
+    """Folders of this user.
+
+    Attributes:
+        chosen: What decided where they are: `LOCALLLM_HOME`, a folder `data` beside the program, the person
+            who moved the data, or the system's custom; in this order.
+    """
 
     config: Path
     data: Path
     cache: Path
     logs: Path
     models: Path
+    chosen: Chosen = "usual"
 
     @classmethod
     def for_user(cls) -> Paths:
         """Return the folders of this user; none is created."""
         home = os.environ.get(HOME_VARIABLE)
         if home:
-            root = expand_home(home).absolute()
-            return cls(root / "config", root / "data", root / "cache", root / "logs", root / "models")
-        data = platformdirs.user_data_path(_APP, appauthor=False)
+            return cls._all_in(expand_home(home).absolute(), "variable")
+        portable = portable_folder()
+        if portable is not None:
+            return cls._all_in(portable, "portable")
+        config = platformdirs.user_config_path(_APP, appauthor=False, roaming=True)
+        moved = read_moved_folder(config / "data-folder.json")
+        data = moved or usual_data_folder()
         return cls(
-            config=platformdirs.user_config_path(_APP, appauthor=False, roaming=True),
+            config=config,
             data=data,
             cache=platformdirs.user_cache_path(_APP, appauthor=False),
             logs=platformdirs.user_log_path(_APP, appauthor=False),
             models=data / "models",
+            chosen="moved" if moved else "usual",
         )
+
+    @classmethod
+    def _all_in(cls, root: Path, chosen: Chosen) -> Paths:
+        return cls(root / "config", root / "data", root / "cache", root / "logs", root / "models", chosen)
+
+    @property
+    def data_folder_file(self) -> Path:
+        """Where the data folder was moved to, JSON."""
+        return self.config / "data-folder.json"
 
     @property
     def settings_file(self) -> Path:
@@ -118,6 +143,33 @@ class Paths:
     def loads_file(self) -> Path:
         """What loading models really took on this machine, SQLite."""
         return self.data / "loads.db"
+
+
+def usual_data_folder() -> Path:
+    """Return where data is kept unless somebody chose otherwise."""
+    return platformdirs.user_data_path(_APP, appauthor=False)
+
+
+def portable_folder() -> Path | None:
+    """Return the folder `data` beside the installed program, which holds everything if it is there."""
+    if not getattr(sys, "frozen", False):
+        return None
+    program = Path(sys.executable)
+    bundle = next((parent for parent in program.parents if parent.suffix == ".app"), None)  # macOS
+    folder = (bundle or program).parent / PORTABLE_FOLDER
+    return folder if folder.is_dir() else None
+
+
+def read_moved_folder(file: Path) -> Path | None:
+    """Return the folder that the data was moved to, as `file` says; None if it was not."""
+    try:
+        entry: object = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(entry, dict):
+        return None
+    folder = cast("dict[str, object]", entry).get("folder")
+    return Path(folder) if isinstance(folder, str) and Path(folder).is_absolute() else None
 
 
 def expand_home(path: str) -> Path:

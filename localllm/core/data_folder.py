@@ -1,0 +1,268 @@
+"""Where everything of this person is kept: what takes how much, where it was moved to, and taking it away."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import psutil
+
+from localllm.errors import StoreError, UsageError
+from localllm.files import write_atomically
+from localllm.paths import usual_data_folder
+from localllm.texts import text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from localllm.paths import Paths
+    from localllm.progress import Progress
+
+PartName = Literal["models", "chats", "measurements", "settings", "cache", "logs"]
+_OWN_FILES_OF_CONFIG = ("settings*.json", "window.ini", "data-folder.json")
+_LOCKS = ("window.lock", "measuring.lock")
+
+
+@dataclass(frozen=True)
+class DataPart:
+    """One kind of what is kept: its folder, and how many files and bytes it has there."""
+
+    name: PartName
+    folder: Path
+    files: int
+    size: int
+
+
+def list_parts(paths: Paths, progress: Progress) -> list[DataPart]:
+    """Return everything that is kept, by kind; "measurements" is what lies beside the chats.
+
+    Raises:
+        Cancelled: Through `progress`.
+    """
+    chats = [paths.chats_file.with_name(paths.chats_file.name + end) for end in ("", "-wal", "-shm")]
+    rest = [file for file in files_of_data(paths) if not file.is_relative_to(paths.models)]
+    kinds: tuple[tuple[PartName, Path, list[Path]], ...] = (
+        ("models", paths.models, _files_in(paths.models)),
+        ("chats", paths.data, [file for file in chats if file.is_file()]),
+        ("measurements", paths.data, [file for file in rest if file not in chats]),
+        ("settings", paths.config, list(_files_of_config(paths))),
+        ("cache", paths.cache, _files_in(paths.cache)),
+        ("logs", paths.logs, _files_in(paths.logs)),
+    )
+    found: list[DataPart] = []
+    for name, folder, files in kinds:
+        progress.raise_if_cancelled()
+        found.append(DataPart(name, folder, len(files), sum(_size(file) for file in files)))
+    return found
+
+
+def files_of_data(paths: Paths) -> list[Path]:
+    """Return every file of the data folder, models included; settings, caches, logs and locks are not data.
+
+    On some systems they lie in the same folder.
+    """
+    apart = (paths.cache, paths.logs, *([paths.config] if paths.config != paths.data else []))
+    config = set(_files_of_config(paths))
+    return [
+        file
+        for file in _files_in(paths.data, leave_out=apart)
+        if file not in config and file.name not in _LOCKS
+    ]
+
+
+def remove_data(paths: Paths, progress: Progress, *, with_models: bool) -> int:
+    """Delete what is kept, the models only if wished; return the bytes. Other applications' models stay.
+
+    Raises:
+        UsageError: LocalLLM is running, or a file cannot be deleted; what was deleted is gone.
+        Cancelled: Through `progress`.
+    """
+    refuse_while_used(paths)
+    files = [*files_of_data(paths), *_files_in(paths.cache)]
+    files += [paths.data / name for name in _LOCKS if (paths.data / name).is_file()]
+    files += [file for file in _files_in(paths.models) if file not in set(files)]
+    if not with_models:
+        files = [file for file in files if not file.is_relative_to(paths.models)]
+    files += list(_files_of_config(paths))  # last: it says where the rest is
+    freed = delete(files, progress)
+    for log in _files_in(paths.logs):
+        with contextlib.suppress(OSError):  # Windows: this process is writing it
+            log.unlink()
+    for folder in (paths.data, paths.models, paths.cache, paths.logs, paths.config):
+        remove_empty_folders(folder)
+    return freed
+
+
+def delete(files: list[Path], progress: Progress) -> int:
+    """Delete files; return the bytes.
+
+    Raises:
+        UsageError: One cannot be deleted.
+        Cancelled: Through `progress`.
+    """
+    freed = 0
+    for number, file in enumerate(files):
+        progress.update(number, len(files))
+        size = _size(file)
+        try:
+            file.unlink(missing_ok=True)
+        except OSError as error:
+            raise UsageError(
+                text("“{path}” could not be deleted: {reason}.", path=str(file), reason=_reason(error)),
+                safe=text("What was not deleted yet is still there."),
+                hint=text("End programs that use it, then try again."),
+            ) from error
+        freed += size
+    return freed
+
+
+def remove_empty_folders(folder: Path) -> None:
+    """Delete a folder's folders, and itself, where no file is in them."""
+    for inner, _folders, _files in os.walk(folder, topdown=False):
+        if not os.listdir(inner):  # noqa: PTH208 - one that is empty
+            os.rmdir(inner)  # noqa: PTH106
+
+
+def use_folder(paths: Paths, folder: Path) -> None:
+    """Keep data in this folder from the next start on; nothing is copied, what it has is used.
+
+    Raises:
+        UsageError: It cannot be chosen here, it is not there, or it has another program's files.
+    """
+    refuse_where_fixed(paths)
+    refuse_while_used(paths)
+    folder = folder.absolute()
+    usual = folder == usual_data_folder()
+    ours = (folder / paths.chats_file.name).is_file() or (folder / "models").is_dir()
+    if not (usual or ours or (folder.is_dir() and not any(folder.iterdir()))):
+        raise UsageError(
+            text("“{folder}” has no data of LocalLLM.", folder=str(folder)),
+            hint=text("Choose a folder that the data was moved to, or an empty one."),
+        )
+    remember_folder(paths, folder)
+
+
+def remember_folder(paths: Paths, folder: Path, remove: Path | None = None) -> None:
+    """Write down where data is kept, and what is still to be removed of where it was.
+
+    Raises:
+        UsageError: The settings' folder cannot be written.
+    """
+    entry = {"folder": str(folder)} | ({"remove": str(remove)} if remove else {})
+    try:
+        if remove is None and folder == usual_data_folder():
+            paths.data_folder_file.unlink(missing_ok=True)
+        else:
+            write_atomically(paths.data_folder_file, json.dumps(entry).encode())
+    except OSError as error:
+        raise UsageError(
+            text("“{path}” cannot be written: {reason}.", path=str(paths.config), reason=_reason(error)),
+            safe=text("Everything is where it was."),
+        ) from error
+
+
+def require_data_folder(paths: Paths) -> None:
+    """See that a folder that data was moved to is there: its disk may not be.
+
+    Raises:
+        StoreError: It is not.
+    """
+    if paths.chosen == "moved" and not paths.data.is_dir():
+        raise StoreError(
+            text("The data folder “{folder}” is not there.", folder=str(paths.data)),
+            safe=text("Nothing was changed."),
+            hint=text(
+                "Connect its disk and start again, or choose another folder with `localllm data use FOLDER`;"
+                " the usual one is “{usual}”.",
+                usual=str(usual_data_folder()),
+            ),
+        )
+
+
+def refuse_where_fixed(paths: Paths) -> None:
+    """Refuse to choose a folder where something else decides it.
+
+    Raises:
+        UsageError: The variable LOCALLLM_HOME or a portable installation does.
+    """
+    if paths.chosen == "variable":
+        raise UsageError(
+            text("The variable LOCALLLM_HOME says where data is kept: “{folder}”.", folder=str(paths.data)),
+            hint=text("Move that folder yourself and change the variable, or start without it."),
+        )
+    if paths.chosen == "portable":
+        raise UsageError(
+            text("This is a portable installation: data lies in “{folder}”.", folder=str(paths.data)),
+            hint=text("Move the whole folder of the program, data included."),
+        )
+
+
+def refuse_while_used(paths: Paths) -> None:
+    """Refuse while another LocalLLM is at work with the data.
+
+    Raises:
+        UsageError: It is.
+    """
+    if _window_is_open(paths) or _file_is_open(paths):
+        raise UsageError(
+            text("LocalLLM is running."),
+            safe=text("Nothing was changed."),
+            hint=text("Close its window, end its commands, then try again."),
+        )
+
+
+def _window_is_open(paths: Paths) -> bool:
+    try:
+        first = (paths.data / "window.lock").read_text(encoding="utf-8").partition("\n")[0]
+    except FileNotFoundError:
+        return False
+    except OSError:  # Windows: held
+        return True
+    return first.isdigit() and int(first) != os.getpid() and psutil.pid_exists(int(first))
+
+
+def _file_is_open(paths: Paths) -> bool:
+    """Tell whether another process has one of our files open, where the system tells that quickly."""
+    if os.name != "posix":
+        return False
+    ours = {os.getpid(), *(child.pid for child in psutil.Process().children(recursive=True))}
+    for process in psutil.process_iter():
+        if process.pid in ours:
+            continue
+        try:
+            names = [Path(file.path) for file in process.open_files()]
+        except (psutil.Error, OSError):
+            continue
+        if any(name.is_relative_to(paths.data) and name.name not in _LOCKS for name in names):
+            return True
+    return False
+
+
+def _files_of_config(paths: Paths) -> Iterator[Path]:
+    for pattern in _OWN_FILES_OF_CONFIG:
+        yield from sorted(paths.config.glob(pattern))
+
+
+def _files_in(folder: Path, leave_out: tuple[Path, ...] = ()) -> list[Path]:
+    found: list[Path] = []
+    for inner, folders, files in os.walk(folder):
+        here = Path(inner)
+        folders[:] = sorted(name for name in folders if here / name not in leave_out)
+        linked = [name for name in folders if (here / name).is_symlink()]
+        found += [here / name for name in sorted([*files, *linked])]
+    return found
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.lstat().st_size
+    except OSError:
+        return 0
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)
