@@ -1,40 +1,26 @@
-"""A conversion as the rest of the program sees it: looked over first, then written by a process of its own.
-
-The file has a temporary name until everything is in it and it was tried; killing any process leaves nothing
-under its final name, and what a killed one has left is removed when the next conversion begins.
-"""
+"""A conversion as the rest of the program sees it: looked over first, then written by a process."""
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import os
-import queue
-import shutil
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from localllm.core.convert.report import Preview, Report
-from localllm.core.unfinished import remove_left_over, unfinished_name
-from localllm.engine.protocol import error_from_record, from_record, unpack_text
-from localllm.errors import CheckpointRefused, LocalLLMError, UsageError
-from localllm.files import move_into_place
-from localllm.processes import Child, Death, Message, python_arguments
-from localllm.texts import Bytes, Text, text
+from localllm.core.convert.writing import WritingProcess, new_file, nothing_written, refuse_overwriting
+from localllm.engine.protocol import from_record, unpack_text
+from localllm.errors import LocalLLMError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from localllm.core.convert.plan import OutputType
+    from localllm.processes import Message
     from localllm.progress import Progress
+    from localllm.texts import Text
 
 _CHILD_MODULE = "localllm.core.convert.child"
-_KEPT_FREE = 512 << 20  # bytes that stay free for others
-_POLL_SECONDS = 0.1
 _SILENT_SECONDS = 0.5  # without a word of the converter, after which it waits for the download
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-NOTHING_WRITTEN = text("Nothing was written.")
 
 
 class Source(Protocol):
@@ -80,8 +66,8 @@ def preview(source: Source, output_type: OutputType, progress: Progress) -> Prev
         CheckpointRefused: It cannot be converted.
         Cancelled: Through `progress`.
     """
-    with _Worker(source, output_type) as worker:
-        return worker.preview(progress)
+    with _Conversion(source, output_type) as conversion:
+        return conversion.preview(progress)
 
 
 def convert(
@@ -110,77 +96,39 @@ def convert(
         Cancelled: Through `progress`; nothing is left.
     """
     began = time.monotonic()
-    with _Worker(source, output_type) as worker:
-        made = worker.preview(progress)
+    with _Conversion(source, output_type) as conversion:
+        made = conversion.preview(progress)
         path = target(made)
         refuse_overwriting(path)
         if on_preview:
             on_preview(made)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            remove_left_over(path.parent)
-            require_room(path.parent, made.size + source.room)
-            temporary = unfinished_name(path)
+        with new_file(path, made.size + source.room) as temporary:
             try:
-                overflows = worker.write(temporary, progress)
+                overflows = conversion.write(temporary, progress)
                 if check:
                     check(temporary, progress)
                 progress.raise_if_cancelled()
-                move_into_place(temporary, path)
             finally:
                 source.close()
-                worker.stop()
-                temporary.unlink(missing_ok=True)
-        except OSError as error:
-            raise disk_error(error.errno, error.strerror or str(error), path.parent) from error
-    return Report(str(path), made, overflows, worker.notes, time.monotonic() - began)
+                conversion.stop()
+    return Report(str(path), made, overflows, conversion.notes, time.monotonic() - began)
 
 
-def refuse_overwriting(path: Path) -> None:
-    """Refuse a name that is taken.
-
-    Raises:
-        UsageError: There is a file of that name.
-    """
-    if path.exists():
-        raise UsageError(
-            text("“{path}” exists already.", path=str(path)),
-            safe=text("Nothing was overwritten."),
-            hint=text("Choose another name, or move that file."),
-        )
-
-
-class _Worker:
-    """The process, and what it says."""
+class _Conversion(WritingProcess):
+    """The process that converts, and the source that brings it shards."""
 
     def __init__(self, source: Source, output_type: OutputType) -> None:
         self._source = source
-        self._folder = source.folder
         self.notes: tuple[Text, ...] = ()
-        self._events: queue.SimpleQueue[Message | Death | str | Text | LocalLLMError] = queue.SimpleQueue()
-        self._child = Child(
-            python_arguments(_CHILD_MODULE), on_message=self._events.put, on_death=self._events.put
-        )
         self._heard = 0.0
         self._done = (0.0, 0.0)
-        self._child.send(
-            {
-                "folder": str(source.folder),
-                "type": output_type,
-                "coming": dict(source.coming),
-                "programs": list(source.programs),
-            }
-        )
-
-    def __enter__(self) -> _Worker:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        """End the process."""
-        self._child.kill()
+        order = {
+            "folder": str(source.folder),
+            "type": output_type,
+            "coming": dict(source.coming),
+            "programs": list(source.programs),
+        }
+        super().__init__(_CHILD_MODULE, order)
 
     def preview(self, progress: Progress) -> Preview:
         message = self._next("preview", progress)
@@ -188,91 +136,26 @@ class _Worker:
         return from_record(Preview, message["preview"])
 
     def write(self, path: Path, progress: Progress) -> dict[str, int]:
-        self._folder = path.parent
-        self._child.send({"write": str(path)})
+        self._begin(path)
         if self._source.coming:
-            self._source.begin(self._events.put)
+            self._source.begin(lambda said: self._events.put({"event": "source", "said": said}))
         return self._next("done", progress)["overflows"]
 
-    def _next(self, wanted: str, progress: Progress) -> Message:
-        """Return the next message of a kind; what else comes until then is dealt with."""
-        while True:
-            progress.raise_if_cancelled()
-            with contextlib.suppress(queue.Empty):
-                event = self._events.get(timeout=_POLL_SECONDS)
-                if isinstance(event, LocalLLMError):
-                    event.safe = event.safe or NOTHING_WRITTEN
-                    raise event
-                if isinstance(event, Text):
-                    self._tell_of_waiting(event, progress)
-                elif isinstance(event, str):
-                    self._child.send({"arrived": event})
-                elif isinstance(event, Death):
-                    raise _died(event)
-                elif event["event"] == wanted:
-                    return event
-                else:
-                    self._take(event, progress)
-
-    def _tell_of_waiting(self, note: Text, progress: Progress) -> None:
-        if time.monotonic() - self._heard > _SILENT_SECONDS:
-            progress.update(*self._done, note)
-
     def _take(self, event: Message, progress: Progress) -> None:
-        if event["event"] == "progress":
-            self._heard, self._done = time.monotonic(), (event["done"], event["total"])
-            progress.update(event["done"], event["total"], text("{name}", name=event["tensor"]))
+        if event["event"] == "source":
+            self._hear(event["said"], progress)
         elif event["event"] == "read":
             self._source.was_read(event["name"])
-        elif event["event"] == "error":
-            raise _refusal(event["error"])
-        elif event["event"] == "disk":
-            raise disk_error(event["number"], event["reason"], self._folder)
+        else:
+            if event["event"] == "progress":
+                self._heard, self._done = time.monotonic(), (event["done"], event["total"])
+            super()._take(event, progress)
 
-
-def _refusal(record: dict[str, Any]) -> LocalLLMError:
-    error = error_from_record(record)
-    error.safe = error.safe or NOTHING_WRITTEN
-    return error
-
-
-def _died(death: Death) -> CheckpointRefused:
-    return CheckpointRefused(
-        text("The program that converts ended: {cause}.", cause=death.cause),
-        safe=NOTHING_WRITTEN,
-        hint=text("Close other programs if memory is short, then try again."),
-        detail="\n".join(death.last_lines[-5:]),
-    )
-
-
-def require_room(folder: Path, need: int) -> None:
-    """Refuse what would fill a disk.
-
-    Raises:
-        CheckpointRefused: It does not fit.
-    """
-    free = shutil.disk_usage(folder).free
-    if free < need + _KEPT_FREE:
-        raise _no_room(folder, need, free)
-
-
-def _no_room(folder: Path, need: int, free: int) -> CheckpointRefused:
-    return CheckpointRefused(
-        text(
-            "The disk of “{folder}” has {free} free; the conversion needs {need}.",
-            folder=str(folder),
-            free=Bytes(free),
-            need=Bytes(need),
-        ),
-        safe=NOTHING_WRITTEN,
-        hint=text("Make room, then try again."),
-    )
-
-
-def disk_error(number: int | None, reason: str, folder: Path) -> CheckpointRefused:
-    """Return the refusal for what the system said of a disk; `number` is its errno."""
-    if number in _NO_ROOM:
-        sentence = text("The disk of “{folder}” became full.", folder=str(folder))
-        return CheckpointRefused(sentence, safe=NOTHING_WRITTEN, hint=text("Make room, then try again."))
-    sentence = text("“{folder}” cannot be written: {reason}.", folder=str(folder), reason=reason)
-    return CheckpointRefused(sentence, safe=NOTHING_WRITTEN, detail=os.strerror(number) if number else "")
+    def _hear(self, said: str | Text | LocalLLMError, progress: Progress) -> None:
+        """Take what the source says: a shard is there, what it is at, or why it fails."""
+        if isinstance(said, LocalLLMError):
+            raise nothing_written(said)
+        if isinstance(said, str):
+            self._child.send({"arrived": said})
+        elif time.monotonic() - self._heard > _SILENT_SECONDS:
+            progress.update(*self._done, said)

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import queue
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from localllm.core.convert.job import NOTHING_WRITTEN, disk_error, refuse_overwriting, require_room
+from localllm.core.convert.writing import WritingProcess, new_file, refuse_overwriting
 from localllm.core.library.found import files_of, look_at
 from localllm.core.library.inspector import Inspector, refusal
 from localllm.core.library.scan import inspect_model
-from localllm.core.unfinished import remove_left_over, unfinished_name
-from localllm.engine.protocol import error_from_record, to_record, unpack_text
-from localllm.errors import BrokenResult, CheckpointRefused, LocalLLMError, UsageError
-from localllm.files import move_into_place
+from localllm.engine.protocol import to_record, unpack_text
+from localllm.errors import BrokenResult, LocalLLMError, UsageError
 from localllm.gguf import read_header
 from localllm.gguf.adapters import check_adapter
 from localllm.gguf.header import unreadable
-from localllm.processes import Child, Death, Message, python_arguments
 from localllm.texts import plural, text
 
 if TYPE_CHECKING:
@@ -28,11 +23,11 @@ if TYPE_CHECKING:
 
     from localllm.core.lora.conversion import AdapterType
     from localllm.engine.protocol import Adapter
+    from localllm.processes import Message
     from localllm.progress import Progress
     from localllm.texts import Text
 
 _CHILD_MODULE = "localllm.core.lora.child"
-_POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -134,48 +129,25 @@ def _run(
 ) -> LoraReport:
     began = time.monotonic()
     refuse_overwriting(target)
-    with _Worker(order) as worker:
+    with _Worker(_CHILD_MODULE, order) as worker:
         size = worker.wait_until_ready(progress)
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            remove_left_over(target.parent)
-            require_room(target.parent, size)
-            temporary = unfinished_name(target)
+        with new_file(target, size) as temporary:
             try:
                 worker.write(temporary, progress)
                 if check:
                     check(temporary, progress)
                 progress.raise_if_cancelled()
-                move_into_place(temporary, target)
             finally:
                 worker.stop()
-                temporary.unlink(missing_ok=True)
-        except OSError as error:
-            raise disk_error(error.errno, error.strerror or str(error), target.parent) from error
     return LoraReport(target, size, tuple(worker.notes), time.monotonic() - began)
 
 
-class _Worker:
-    """The process, and what it says."""
+class _Worker(WritingProcess):
+    """The process that converts or merges adapters."""
 
-    def __init__(self, order: dict[str, Any]) -> None:
+    def __init__(self, module: str, order: Message) -> None:
         self.notes: list[Text] = []
-        self._folder = Path()
-        self._events: queue.SimpleQueue[Message | Death] = queue.SimpleQueue()
-        self._child = Child(
-            python_arguments(_CHILD_MODULE), on_message=self._events.put, on_death=self._events.put
-        )
-        self._child.send(order)
-
-    def __enter__(self) -> _Worker:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        """End the process."""
-        self._child.kill()
+        super().__init__(module, order)
 
     def wait_until_ready(self, progress: Progress) -> int:
         """Return the bytes of the file that it will write."""
@@ -184,8 +156,7 @@ class _Worker:
         return message["size"]
 
     def write(self, path: Path, progress: Progress) -> None:
-        self._folder = path.parent
-        self._child.send({"write": str(path)})
+        self._begin(path)
         if overflows := self._next("done", progress)["overflows"]:
             self.notes.append(
                 plural(
@@ -194,29 +165,3 @@ class _Worker:
                     "{count} weights are too large for F16 and became infinite.",
                 )
             )
-
-    def _next(self, wanted: str, progress: Progress) -> Message:
-        while True:
-            progress.raise_if_cancelled()
-            with contextlib.suppress(queue.Empty):
-                event = self._events.get(timeout=_POLL_SECONDS)
-                if isinstance(event, Death):
-                    raise CheckpointRefused(
-                        text("The program that converts ended: {cause}.", cause=event.cause),
-                        safe=NOTHING_WRITTEN,
-                        hint=text("Close other programs if memory is short, then try again."),
-                        detail="\n".join(event.last_lines[-5:]),
-                    )
-                if event["event"] == wanted:
-                    return event
-                self._take(event, progress)
-
-    def _take(self, event: Message, progress: Progress) -> None:
-        if event["event"] == "progress":
-            progress.update(event["done"], event["total"], text("{name}", name=event["tensor"]))
-        elif event["event"] == "error":
-            error = error_from_record(event["error"])
-            error.safe = error.safe or NOTHING_WRITTEN
-            raise error
-        elif event["event"] == "disk":
-            raise disk_error(event["number"], event["reason"], self._folder)

@@ -16,6 +16,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from localllm.core.convert.writing import KEPT_FREE
 from localllm.core.quantize.types import TYPES
 from localllm.texts import Bytes, Text, plural, text
 from localllm.ui.jobs import Job, Reactions
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
 
 _TURN_AT = 700  # pixels
 _QUANTIZED = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "IQ4_XS", "Q3_K_M")
-_SPARE_DISK = 512 << 20  # bytes that stay free, as the converter has it
 
 
 class ConvertPanel(QWidget):
@@ -337,7 +337,7 @@ class ConvertPlanCard(PlanCard):
                 )
             )
         rows = [ActionRow(say(sentence)) for sentence in _remarks(found)]
-        full, there = found.free < need + _SPARE_DISK, found.target.exists()
+        full, there = found.free < need + KEPT_FREE, found.target.exists()
         if full:
             rows.append(ActionRow(self.tr("There is not enough room on the disk for it.")))
         if there:

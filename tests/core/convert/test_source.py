@@ -203,7 +203,7 @@ def test_the_result_has_a_place_and_a_name(tmp_path, server, folder):
 def test_the_process_that_converts_has_no_network(server):
     program = (
         "import sys, socket\n"
-        "from localllm.core.convert.child import leave_network\n"
+        "from localllm.core.convert.writing_child import leave_network\n"
         "leave_network()\n"
         "socket.create_connection(('127.0.0.1', int(sys.argv[1])), 5)\n"
     )
