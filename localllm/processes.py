@@ -240,7 +240,7 @@ def name_cause(code: int, last_lines: Sequence[str]) -> Text:
         return _name_signal(-code)
     if code == 0:
         return text("it ended by itself")
-    return text("it ended with code {code}", code=code)
+    return text("it ended with code {code}", code=str(code))
 
 
 def _name_signal(number: int) -> Text:

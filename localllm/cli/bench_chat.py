@@ -6,7 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from localllm.cli.output import Column
-from localllm.texts import Number, Text, text
+from localllm.texts import Number, Text, plural, text
 
 if TYPE_CHECKING:
     import argparse
@@ -33,8 +33,8 @@ def run_chat(
     columns = [
         Column(
             text(
-                "{read} tokens read, {written} written",
-                read=found.prompt_tokens,
+                "{read} read, {written} written",
+                read=plural(found.prompt_tokens, "{count} token", "{count} tokens"),
                 written=found.written_tokens,
             )
         ),

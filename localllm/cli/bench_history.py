@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from localllm.cli.bench_output import show_history, show_run
 from localllm.cli.output import Column
 from localllm.errors import UsageError
-from localllm.texts import Number, Text, text
+from localllm.texts import Moment, Number, Text, plural, text
 
 if TYPE_CHECKING:
     import argparse
@@ -73,7 +72,8 @@ def _import(arguments: argparse.Namespace, history: BenchHistory, output: Output
     if arguments.json:
         output.json({"run": number, "rows": len(rows)})
     else:
-        output.say(text("{count} tests are run {number} now.", count=len(rows), number=number))
+        one, many = "1 test is run {number} now.", "{count} tests are run {number} now."
+        output.say(plural(len(rows), one, many, number=number))
 
 
 def _find(history: BenchHistory, number: int) -> BenchRun:
@@ -138,13 +138,15 @@ def _show(before: BenchRun, after: BenchRun, found: list[Comparison], output: Ou
 
 
 def _title(run: BenchRun) -> Text:
-    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.created))
+    when = Moment(run.created, time_of_day=True)
     return text("run {number} ({when}) {name}", number=run.id, when=when, name=run.name)
 
 
 def _cells(one: Comparison) -> list[Text | str]:
     speeds: list[Text | str] = [
-        f"{row.mean:.2f} ± {row.deviation:.2f}" if row and row.samples else "–"
+        text("{speed} ± {error}", speed=Number(row.mean, 2), error=Number(row.deviation, 2))
+        if row and row.samples
+        else "–"
         for row in (one.before, one.after)
     ]
     if one.ratio is None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from localllm.cli.output import Column
-from localllm.texts import Bytes, Number, Text, text
+from localllm.texts import Bytes, Moment, Number, Text, plural, text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,9 +40,10 @@ def note_run(rows: Sequence[BenchRow], output: Output, price: float | None = Non
     counted = Counter(reason for row in rows for reasons in row.disturbed for reason in reasons)
     for reason, count in counted.items():
         output.note(
-            text(
+            plural(
+                count,
+                "1 of {total} repetitions was disturbed by {reason}.",
                 "{count} of {total} repetitions were disturbed by {reason}.",
-                count=count,
                 total=total,
                 reason=_REASONS[reason],
             )
@@ -123,7 +123,7 @@ def show_history(runs: Sequence[BenchRun], output: Output, *, as_json: bool) -> 
 
 
 def _history_row(run: BenchRun) -> list[Text | str]:
-    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.created))
+    when = text("{when}", when=Moment(run.created, time_of_day=True))
     models = ", ".join(dict.fromkeys(_model_of(row) for row in run.rows))
     tests = ", ".join(dict.fromkeys(row.test for row in run.rows))
     source = text("this computer") if run.source == "here" else text("imported")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from localllm.cli.output import Column
 from localllm.core.catalogue import Catalogue
 from localllm.errors import ModelNotFound
 from localllm.progress import Progress
-from localllm.texts import Text, plural, text
+from localllm.texts import Moment, Text, plural, text
 
 if TYPE_CHECKING:
     import argparse
@@ -51,7 +52,7 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
             len(catalogue.models),
             "{count} model, facts of {day}.",
             "{count} models, facts of {day}.",
-            day=day,
+            day=_shown(day),
         )
     )
     return 0
@@ -86,6 +87,13 @@ def run_refresh(arguments: argparse.Namespace, context: Context) -> int:
     return 0
 
 
+def _shown(day: str) -> Moment | str:
+    try:
+        return Moment(datetime.fromisoformat(day).timestamp())
+    except ValueError:  # somebody has edited the file
+        return day
+
+
 def _print(found: Refreshed, context: Context, *, json: bool) -> None:
     translate, output = context.output.translate, context.output
     if json:
@@ -93,9 +101,10 @@ def _print(found: Refreshed, context: Context, *, json: bool) -> None:
         output.json({"refreshed": found.day, "models": found.models, "changed": found.changed, "left": left})
         return
     output.say(
-        text(
-            "{models} models are as the Hub has them now; {changed} had changed.",
-            models=found.models,
+        plural(
+            found.models,
+            "1 model is as the Hub has it now; {changed} had changed.",
+            "{count} models are as the Hub has them now; {changed} had changed.",
             changed=found.changed,
         )
     )

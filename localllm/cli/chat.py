@@ -8,17 +8,17 @@ import time
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from localllm.cli.model_flags import add_engine_flags, add_sampling_flags, load_settings, sampling
+from localllm.cli.model_flags import add_engine_flags, add_sampling_flags, chosen_flags
 from localllm.core.chat import alternate, fit_history, prompt_budget
 from localllm.core.estimate import Estimator
 from localllm.core.hardware import probe
-from localllm.core.library import Library, LoadProfile
+from localllm.core.library import Library
 from localllm.core.library.adapters import find_adapters
+from localllm.core.resolution import default_profile, resolve
 from localllm.core.session import ModelSession
 from localllm.engine.protocol import (
     ChatMessage,
     Finished,
-    LoadSettings,
     Piece,
     PromptProgress,
     Sampling,
@@ -27,14 +27,14 @@ from localllm.engine.protocol import (
 )
 from localllm.errors import LocalLLMError, StoreError, UsageError
 from localllm.progress import Progress
-from localllm.texts import Number, Text, text
+from localllm.texts import Number, Text, plural, text
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
     from localllm.cli.output import Context
-    from localllm.core.library import LibraryModel
+    from localllm.core.library import LibraryModel, LoadProfile
 
 _log = logging.getLogger(__name__)
 STOP_REASONS: dict[StopReason, Text] = {
@@ -74,8 +74,11 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     if model is None:
         raise UsageError(text("There is no model on this disk."), hint=text("Name a GGUF file."))
     profile = _profile(library, model, arguments.profile, context)
-    settings = load_settings(arguments, profile.load)
-    settings = replace(settings, adapters=find_adapters(library, settings.adapters))
+    chosen = chosen_flags(arguments) | (
+        {} if arguments.system is None else {"system_prompt": arguments.system}
+    )
+    resolved = resolve(context.settings, profile, chosen, "command line")
+    settings = replace(resolved.load, adapters=find_adapters(library, resolved.load.adapters))
     paths = context.paths
     session = ModelSession(
         lambda: probe(paths.models, measurements=paths.measurements_file), Estimator.for_paths(paths)
@@ -83,9 +86,7 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     try:
         _load(session, model, settings, arguments, context)
         _remember_use(library, model)
-        sampled = sampling(arguments, profile.sampling) or Sampling()
-        system = profile.system_prompt if arguments.system is None else arguments.system
-        terminal = TerminalChat(session, context, sampled, system)
+        terminal = TerminalChat(session, context, resolved.sampling, resolved.system_prompt)
         if prompt is None:
             terminal.converse()
         else:
@@ -157,9 +158,9 @@ class TerminalChat:
         budget = prompt_budget(limit, self._sampling.max_tokens)
         messages, left_out = fit_history(self._system, alternate(self._history), budget, limit, engine.count)
         if left_out:
-            self._output.note(
-                text("The oldest {count} messages no longer fit and are left out.", count=left_out)
-            )
+            one = "The oldest message no longer fits and is left out."
+            many = "The oldest {count} messages no longer fit and are left out."
+            self._output.note(plural(left_out, one, many))
         self._stats, pieces = Stats(stop_reason="cancelled"), list[str]()
         try:
             for event in engine.generate(messages, self._sampling, progress):
@@ -184,8 +185,8 @@ class TerminalChat:
     def _describe_stats(self) -> Text:
         stats = self._stats
         return text(
-            "[{tokens} tokens, {speed} tokens/s, first after {first} s, {reason}]",
-            tokens=stats.completion_tokens,
+            "[{tokens}, {speed} tokens/s, first after {first} s, {reason}]",
+            tokens=plural(stats.completion_tokens, "{count} token", "{count} tokens"),
             speed=Number(stats.tokens_per_second, 1),
             first=Number(stats.ttft_ms / 1000, 2),
             reason=STOP_REASONS[stats.stop_reason],
@@ -203,20 +204,14 @@ class TerminalChat:
         }
 
 
-def _profile(library: Library, model: LibraryModel, name: str, context: Context) -> LoadProfile:
-    """Return the load profile to take: the one named, the model's default, or what the settings say."""
-    settings, found = context.settings, None
-    try:
-        found = library.profile(model.path.absolute(), name)
-    except StoreError as error:
-        if name:
-            raise
-        _log.warning("Load profiles cannot be read: %s", error.detail or error)
+def _profile(library: Library, model: LibraryModel, name: str, context: Context) -> LoadProfile | None:
+    """Return the load profile to take: the one named, or the model's default."""
+    path = model.path.absolute()
+    found = library.profile(path, name) if name else default_profile(library, path)
     if found is None and name:
         raise UsageError(text("“{model}” has no load profile “{name}”.", model=model.name, name=name))
-    if found is None:
-        return LoadProfile("", LoadSettings(settings.context_length, settings.threads))
-    context.output.note(text("The load profile “{name}” is used.", name=found.name))
+    if found is not None:
+        context.output.note(text("The load profile “{name}” is used.", name=found.name))
     return found
 
 

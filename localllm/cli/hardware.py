@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from localllm.cli.output import Column
 from localllm.core.hardware import measure_memory_bandwidth, probe
 from localllm.progress import Progress
-from localllm.texts import Bytes, Number, Text, text
+from localllm.texts import Bytes, Number, Text, plural, text
 
 if TYPE_CHECKING:
     import argparse
@@ -74,13 +74,14 @@ def show_machine(machine: Machine, output: Output) -> None:
 
 def _cpu_rows(cpu: Cpu) -> list[_Row]:
     cores = text(
-        "{physical} cores, {logical} threads; usable here: {usable}",
-        physical=cpu.physical_cores,
-        logical=cpu.logical_cores,
+        "{cores}, {threads}; usable here: {usable}",
+        cores=plural(cpu.physical_cores, "{count} core", "{count} cores"),
+        threads=plural(cpu.logical_cores, "{count} thread", "{count} threads"),
         usable=cpu.usable_cores,
     )
     if cpu.performance_cores is not None:
-        cores = text("{cores}, of them {fast} fast ones", cores=cores, fast=cpu.performance_cores)
+        sentences = ("{cores}, one of them fast", "{cores}, {count} of them fast")
+        cores = plural(cpu.performance_cores, *sentences, cores=cores)
     rows: list[_Row] = [(text("Processor"), f"{cpu.name} ({cpu.architecture})"), ("", cores)]
     if cpu.features:
         rows.append(("", " ".join(cpu.features)))
@@ -114,8 +115,9 @@ def _disk_row(disk: Disk) -> _Row:
 
 def _engine_row(build: EngineBuild) -> _Row:
     devices = ", ".join(_device(device) for device in build.devices)
+    version = f"{build.version} ({', '.join(build.parts)})" if build.parts else build.version
     return text("Engine"), text(
-        "llama.cpp {version}, computes on: {devices}", version=build.version, devices=devices
+        "llama.cpp {version}, computes on: {devices}", version=version, devices=devices
     )
 
 

@@ -9,7 +9,7 @@ from localllm.cli.model_flags import chunk_tokens, layers, natural
 from localllm.engine.passes import CHUNK_TOKENS
 from localllm.engine.protocol import LoadSettings
 from localllm.progress import Progress
-from localllm.texts import Bytes, Text, text
+from localllm.texts import Bytes, Text, plural, text
 
 if TYPE_CHECKING:
     import argparse
@@ -82,7 +82,7 @@ def _as_json(made: MadeImatrix) -> dict[str, object]:
         "path": str(made.path),
         "text": made.text.name,
         "text_sha256": made.text.sha256,
-        "chunks": made.matrix.chunks,
+        "chunks": plural(made.matrix.chunks, "1 chunk", "{count} chunks"),
         "chunk_tokens": made.matrix.chunk_tokens,
         "entries": len(made.matrix.entries),
         "partial": list(made.matrix.partial),
@@ -95,18 +95,19 @@ def _show(made: MadeImatrix, context: Context) -> None:
     output = context.output
     values = {
         "count": len(made.matrix.entries),
-        "chunks": made.matrix.chunks,
+        "chunks": plural(made.matrix.chunks, "1 chunk", "{count} chunks"),
         "text": made.text.name,
         "size": Bytes(made.path.stat().st_size),
     }
     if made.reused:
         output.note(text("It had been made before and is taken again."))
-    output.note(text("{count} weight matrices measured over {chunks} chunks of “{text}”, {size}.", **values))
+    output.note(text("{count} weight matrices measured over {chunks} of “{text}”, {size}.", **values))
     if made.matrix.partial:
         output.note(
-            text(
+            plural(
+                len(made.matrix.partial),
+                "Of one matrix some experts were not reached; more text would reach them.",
                 "Of {count} matrices some experts were not reached; more text would reach them.",
-                count=len(made.matrix.partial),
             )
         )
     output.say(str(made.path))

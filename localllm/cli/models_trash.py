@@ -12,7 +12,7 @@ from localllm.core.library.library import Library
 from localllm.core.library.trash import TRASH_DAYS, empty_trash, list_trash, restore
 from localllm.errors import UsageError
 from localllm.progress import Progress
-from localllm.texts import Bytes, plural, text
+from localllm.texts import Bytes, Moment, plural, text
 
 if TYPE_CHECKING:
     from localllm.cli.output import Context
@@ -133,7 +133,7 @@ def _days(value: str) -> float:
 
 
 def _as_row(entry: TrashEntry) -> list[Any]:
-    day = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.deleted))
+    day = text("{when}", when=Moment(entry.deleted, time_of_day=True))
     return [entry.name, text("{size}", size=Bytes(entry.size)), day, entry.folder.name]
 
 

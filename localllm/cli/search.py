@@ -14,7 +14,7 @@ from localllm.core.hub.addresses import is_address, parse_address
 from localllm.core.quality import USES
 from localllm.errors import HubOffline, ModelNotFound, UsageError
 from localllm.paths import resources_folder
-from localllm.texts import Number, Text, text
+from localllm.texts import Moment, Number, Text, text
 
 if TYPE_CHECKING:
     import argparse
@@ -98,10 +98,10 @@ def _hit_as_row(hit: SearchHit) -> list[Text | str]:
     return [
         hit.id,
         text("{count} B", count=Number(hit.parameters / 1e9, 1)) if hit.parameters else "",
-        str(hit.context_length or ""),
-        str(hit.downloads),
-        str(hit.likes),
-        hit.updated.date().isoformat() if hit.updated else "",
+        text("{tokens}", tokens=hit.context_length) if hit.context_length else "",
+        text("{count}", count=hit.downloads),
+        text("{count}", count=hit.likes),
+        text("{day}", day=Moment(hit.updated.timestamp())) if hit.updated else "",
         hit.licence,
         note,
     ]

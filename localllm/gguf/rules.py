@@ -64,7 +64,9 @@ def _broken_dimensions(header: GgufHeader) -> Iterator[Text]:
     kv_heads = header.of_architecture("attention.head_count_kv")
     if isinstance(heads, int) and isinstance(kv_heads, int) and kv_heads > 0 and heads % kv_heads:
         yield text(
-            "its {heads} heads cannot share {kv_heads} key-value heads", heads=heads, kv_heads=kv_heads
+            "key-value heads ({kv_heads}) cannot be shared by its heads ({heads})",
+            heads=heads,
+            kv_heads=kv_heads,
         )
 
 
@@ -78,9 +80,9 @@ def _broken_experts(header: GgufHeader) -> Iterator[Text]:
     if used > count or (count and not used):
         yield text("it claims to use {used} of {count} experts", used=used, count=count)
     if groups > 1 and (groups >= count or count % groups or not 0 < groups_used < groups):
-        yield text("its {count} experts cannot form {groups} groups", count=count, groups=groups)
+        yield text("its experts ({count}) cannot form {groups} groups", count=count, groups=groups)
     if groups and groups >= count:
-        yield text("its {count} experts cannot form {groups} groups", count=count, groups=groups)
+        yield text("its experts ({count}) cannot form {groups} groups", count=count, groups=groups)
 
 
 def _largest(value: Value | None) -> int:

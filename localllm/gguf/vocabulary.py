@@ -52,7 +52,7 @@ def broken_vocabulary(header: GgufHeader) -> Iterator[Text]:
         array = header.arrays.get(f"tokenizer.ggml.{name}")
         if array is not None and array.count != len(tokens):
             yield text(
-                "its vocabulary has {count} entries but {other} “{name}”",
+                "its vocabulary and its “{name}” differ in length: {count} and {other}",
                 count=len(tokens),
                 other=array.count,
                 name=name,
@@ -79,8 +79,8 @@ def _equal_tokens(tokens: list[bytes]) -> Iterator[Text]:
             yield text(
                 "it has two identical vocabulary entries (“{token}”, no. {first} and {second})",
                 token=token.decode("utf-8", "replace")[:40],
-                first=seen[token],
-                second=number,
+                first=str(seen[token]),
+                second=str(number),
             )
         seen.setdefault(token, number)
 
@@ -107,7 +107,9 @@ def _bad_ids(header: GgufHeader, count: int) -> Iterator[Text]:
         number = header.metadata.get(f"tokenizer.ggml.{name}_token_id")
         absent = number == 0xFFFFFFFF and name != "eos"  # -1 stands for none
         if isinstance(number, int) and not absent and not 0 <= number < count:
-            yield text("its “{name}” token is no. {number} of {count}", name=name, number=number, count=count)
+            yield text(
+                "its “{name}” token is no. {number} of {count}", name=name, number=str(number), count=count
+            )
     adds, usual = _ADDS.get(_kind_of(header), ((False, False, False), (None, None, None)))
     flags, names = ("add_bos_token", "add_eos_token", "add_sep_token"), ("bos", "eos", "seperator")
     for flag, name, default, number in zip(flags, names, adds, usual, strict=True):

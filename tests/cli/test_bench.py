@@ -61,7 +61,7 @@ def test_shows_what_was_measured_before(kept, capsys):
     assert run(["bench", "--history", str(kept)]) == 0
     shown = capsys.readouterr()
     assert shown.out == MARKDOWN
-    assert "1 of 4 repetitions were disturbed by other programs." in shown.err
+    assert "1 of 4 repetitions was disturbed by other programs." in shown.err
     assert "SmolLM2.gguf, pp32: It did not fit." in shown.err
 
 

@@ -145,7 +145,7 @@ def test_a_least_speed_is_kept(catalogue):
         assert found.best.pace >= least
     slow = recommend(machines.LAPTOP, catalogue, Wish(least_speed=1e5))
     assert slow.best is None
-    assert "you asked for 100000" in str(slow.ranked[0].why_not)
+    assert "you asked for 100,000" in str(slow.ranked[0].why_not)
 
 
 def test_embedding_models_are_loaded_whole(catalogue):

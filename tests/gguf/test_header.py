@@ -102,7 +102,10 @@ HOSTILE = {
     "no architecture": ([g.text_pair("general.name", "x")], "which architecture"),
     "no layers": ([A, g.uint_pair("llama.block_count", 0)], "claims 0 layers"),
     "513 layers": ([A, g.uint_pair("llama.block_count", 513)], "claims 513 layers"),
-    "heads": ([*g.LLAMA[:2], g.uint_pair("llama.attention.head_count", 7), *g.LLAMA[3:]], "7 heads"),
+    "heads": (
+        [*g.LLAMA[:2], g.uint_pair("llama.attention.head_count", 7), *g.LLAMA[3:]],
+        r"shared by its heads \(7\)",
+    ),
     "epsilon NaN": ([A, g.float_pair("llama.attention.layer_norm_rms_epsilon", float("nan"))], "is nan"),
     "epsilon below 0": ([A, g.float_pair("llama.attention.layer_norm_rms_epsilon", -1.0)], "is -1.0"),
     "token twice": ([A, g.strings_pair("tokenizer.ggml.tokens", ["a", "b", "a"])], "no. 0 and 2"),
@@ -120,7 +123,7 @@ HOSTILE = {
             g.strings_pair("tokenizer.ggml.tokens", VOCABULARY),
             g.strings_pair("tokenizer.ggml.scores", ["1"]),
         ],
-        "10 entries but 1",
+        "10 and 1",
     ),
     "token twice for C": ([A, g.strings_pair("tokenizer.ggml.tokens", ["a", "b\0c", "b\0d"])], "no. 1 and 2"),
     "kind of token": (
@@ -172,11 +175,14 @@ HOSTILE = {
     "1000 parts": ([A, g.uint_pair("split.count", 1000)], "claims 1000 parts"),
     "part 3 of 2": ([A, g.uint_pair("split.count", 2), g.uint_pair("split.no", 2)], "part 3 of 2"),
     "no context": ([A, g.uint_pair("llama.context_length", 0)], "context length is 0"),
-    "endless context": ([A, g.uint_pair("llama.context_length", 2**32 - 1)], "context length is 4294967295"),
-    "width": ([A, g.uint_pair("llama.embedding_length", 2**31)], "width is 2147483648"),
+    "endless context": (
+        [A, g.uint_pair("llama.context_length", 2**32 - 1)],
+        "context length is 4,294,967,295",
+    ),
+    "width": ([A, g.uint_pair("llama.embedding_length", 2**31)], "width is 2,147,483,648"),
     "rotation base": ([A, g.float_pair("llama.rope.freq_base", 0.0)], "rotation base is 0.0"),
     "rotated": ([*g.LLAMA, g.uint_pair("llama.rope.dimension_count", 0)], "rotates 0 elements"),
-    "rotated too much": ([A, g.uint_pair("llama.rope.dimension_count", 10**6)], "rotates 1000000 elements"),
+    "rotated too much": ([A, g.uint_pair("llama.rope.dimension_count", 10**6)], "rotates 1,000,000 elements"),
     "vocabulary size": (
         [A, g.uint_pair("llama.vocab_size", 1), g.strings_pair("tokenizer.ggml.tokens", VOCABULARY)],
         "claims 1 vocabulary entries and has 10",

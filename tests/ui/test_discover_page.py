@@ -113,7 +113,7 @@ def test_searching_asks_the_hub_once_the_typing_pauses(page, server, qtbot):
     qtbot.waitUntil(lambda: page.found.row_of(LARGE) == 0, timeout=SLOW)
     assert len(server.asked("/api/models?")) == 1
     lines = page.found.index(0).data(Qt.ItemDataRole.AccessibleDescriptionRole)
-    assert "1.5 M downloads · 934 likes · 2025-11-03" in lines
+    assert "1.5 M downloads · 934 likes · 3 Nov 2025" in lines
     assert "7.2 B · apache-2.0" in lines
     page.search._sort.setCurrentIndex(1)
     qtbot.waitUntil(lambda: "sort=likes" in server.log[-1].path, timeout=SLOW)

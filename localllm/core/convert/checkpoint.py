@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from localllm.core.convert.safetensors import Shard, Stored, read_shard
 from localllm.core.convert.small_files import damaged, read_object
 from localllm.errors import CheckpointRefused
-from localllm.texts import text
+from localllm.texts import plural, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -204,9 +204,10 @@ def _compare(listed: dict[str, str], checkpoint: Checkpoint) -> None:
     if different:
         name, file = different[0]
         raise CheckpointRefused(
-            text(
+            plural(
+                len({weight for weight, _ in different}),
+                "The files and the index disagree on one weight, “{name}” in “{file}”.",
                 "The files and the index disagree on {count} weights, “{name}” in “{file}” among them.",
-                count=len({weight for weight, _ in different}),
                 name=name,
                 file=file,
             ),

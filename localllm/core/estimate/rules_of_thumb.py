@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from localllm.texts import Bytes, Number, Text, text
+from localllm.texts import Bytes, Number, Text, plural, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,26 +117,31 @@ def _why_cache(shape: ModelShape) -> Text:
             width=shape.mla_width,
         )
     if shape.recurrent_layers:
-        return text(
-            "Only {full} of its {layers} layers have a cache; the others keep a state of fixed size.",
-            full=shape.full_layers,
+        return plural(
+            shape.full_layers,
+            "Only one of its {layers} layers has a cache; the others keep a state of fixed size.",
+            "Only {count} of its {layers} layers have a cache; the others keep a state of fixed size.",
             layers=shape.layers,
         )
+    queries = plural(shape.heads, "one query head has", "{count} query heads share")
+    cached = plural(shape.kv_heads, "one head", "{count} heads")
     if shape.window_layers:
-        return text(
-            "{window} of its {layers} layers look back at the last {tokens} tokens only, and {heads} query "
-            "heads share {kv_heads} heads of keys and values.",
-            window=shape.window_layers,
+        return plural(
+            shape.window_layers,
+            "One of its {layers} layers looks back at the last {tokens} tokens only, and {queries} {cached} "
+            "of keys and values.",
+            "{count} of its {layers} layers look back at the last {tokens} tokens only, and {queries} {cached} "
+            "of keys and values.",
             layers=shape.layers,
             tokens=shape.sliding_window,
-            heads=shape.heads,
-            kv_heads=shape.kv_heads,
+            queries=queries,
+            cached=cached,
         )
     return text(
-        "{heads} query heads share {kv_heads} heads of keys and values of {length} numbers each: "
+        "Here {queries} {heads} of keys and values of {length} numbers each: "
         "{cached} are cached per layer and token where the formula takes 2 × {width}.",
-        heads=shape.heads,
-        kv_heads=shape.kv_heads,
+        queries=queries,
+        heads=cached,
         length=shape.key_length,
         cached=shape.kv_heads * (shape.key_length + shape.value_length),
         width=shape.embedding_width,

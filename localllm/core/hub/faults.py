@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import httpx2
 
 from localllm.errors import HubError, HubOffline, HubRefused
-from localllm.texts import Text, text
+from localllm.texts import Moment, Text, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -129,7 +129,7 @@ def _certificate_error(error: ssl.SSLError, host: str) -> HubError:
         message = text(
             "The certificate of {host} is not valid today. Your computer's clock says {date}.",
             host=host,
-            date=now.date().isoformat() if now.year >= _FIRST_YEAR else str(now.year),
+            date=Moment(now.timestamp()) if now.year >= _FIRST_YEAR else str(now.year),
         )
         return HubError(message, hint=text("Set the clock right, then try again."), detail=detail)
     return HubError(

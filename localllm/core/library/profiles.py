@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from localllm.engine.protocol import LoadSettings, Sampling
-from localllm.texts import Text, text
+from localllm.texts import Text, plural, text
 
 if TYPE_CHECKING:
     from localllm.core.library.model import LoadProfile
@@ -21,9 +21,9 @@ def describe_profile(profile: LoadProfile) -> Text:
     parts: list[Text] = [text("{tokens} tokens", tokens=profile.load.context_length)]
     usual = LoadSettings()
     if profile.load.threads:
-        parts.append(text("{count} threads", count=profile.load.threads))
+        parts.append(plural(profile.load.threads, "{count} thread", "{count} threads"))
     if profile.load.gpu_layers != usual.gpu_layers:
-        parts.append(text("{count} GPU layers", count=profile.load.gpu_layers))
+        parts.append(plural(profile.load.gpu_layers, "1 GPU layer", "{count} GPU layers"))
     if profile.load.kv_type_k != usual.kv_type_k:
         parts.append(text("KV {kind}", kind=profile.load.kv_type_k))
     parts += [

@@ -13,7 +13,7 @@ from localllm.core.recommend.sentences import speed_number, where
 from localllm.core.recommend.what_if import WhatIf
 from localllm.core.recommend.wish import suits
 from localllm.core.speed import BASES
-from localllm.texts import Bytes, Number, Text, text
+from localllm.texts import Bytes, Number, Text, plural, text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -188,7 +188,8 @@ def _settings(choice: Choice, wish: Wish) -> list[Text]:
     settings = choice.settings
     found = [text("Where it goes: {where}.", where=where(choice))]
     if choice.placement.kind in ("cpu", "experts_on_cpu", "partly_gpu"):
-        found.append(text("{threads} threads: one for each core that may be used.", threads=settings.threads))
+        one = "One thread: only one core may be used."
+        found.append(plural(settings.threads, one, "{count} threads: one for each core that may be used."))
     if settings.ubatch > 512 and not settings.embeddings:
         found.append(
             text(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QModelIndex, QObject, Qt
 
 from localllm.core.bench.charts import SETTINGS, differing, value_of
-from localllm.texts import Bytes, Number, Text, plural, text
+from localllm.texts import Bytes, Moment, Number, Text, plural, text
 from localllm.ui.itemmodels.records import Column, Index, RecordTable
 from localllm.ui.translation import say
 
@@ -59,6 +58,11 @@ _SHORT = {
     "sequences": text("{value} at a time"),
     "flash_attn": text("flash {value}"),
     "repack": text("repacked: {value}"),
+}
+_SHORT_ONE = {
+    "n_threads": text("1 thread"),
+    "n_gpu_layers": text("1 GPU layer"),
+    "n_cpu_moe": text("1 layer's experts in memory"),
 }
 _SHORTER = {"type_k": "K ", "type_v": "V ", "n_prompt": "pp", "n_gen": "tg"}
 
@@ -112,9 +116,9 @@ class RunTable(RecordTable["BenchRun"]):
         super().__init__(columns, parent)
 
 
-def when_of(run: BenchRun) -> str:
+def when_of(run: BenchRun) -> Text:
     """Return the day and the time of a run."""
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(run.created))
+    return text("{when}", when=Moment(run.created, time_of_day=True))
 
 
 def name_of_run(run: BenchRun) -> Text | str:
@@ -163,6 +167,8 @@ def label_of(row: BenchRow, names: Sequence[str]) -> str:
 def short_setting(name: str, value: Value) -> str:
     """Return a setting in a few characters, so that many fit into a chart."""
     shown = shown_value(name, value)
+    if value == 1 and name in _SHORT_ONE:
+        return say(_SHORT_ONE[name])
     if name in _SHORT:
         return say(text(_SHORT[name].template, value=shown))
     return _SHORTER.get(name, "") + say(shown)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QAbstractListModel, QModelIndex, QObject, QPersistentModelIndex, Qt
 
-from localllm.texts import Bytes, Number, Text, text
+from localllm.texts import Bytes, Moment, Number, Text, plural, text
 from localllm.ui.translation import say
 from localllm.ui.verdicts import speed_of, tint_of, word_of
 
@@ -46,10 +46,8 @@ def found_of_hit(hit: SearchHit) -> Found:
     owner, _, name = hit.id.partition("/")
     mark = text("private") if hit.private else text("licence to accept") if hit.gated else ""
     size = parameters_of(hit.parameters)
-    day = hit.updated.date().isoformat() if hit.updated else ""
-    numbers = text(
-        "{downloads} downloads · {likes} likes", downloads=count_of(hit.downloads), likes=count_of(hit.likes)
-    )
+    day = text("{day}", day=Moment(hit.updated.timestamp())) if hit.updated else ""
+    numbers = popularity_of(hit.downloads, hit.likes)
     pill: tuple[str, Tint] | None = (say(mark), "tight") if mark else None
     return Found(hit.id, name, (_joined(owner, size, hit.licence), _joined(numbers, day)), pill)
 
@@ -88,6 +86,15 @@ def count_of(number: int) -> Text | str:
     if number >= 1_000_000:
         return text("{count} M", count=Number(number / 1e6, 1))
     return text("{count} k", count=Number(number / 1e3)) if number >= 10_000 else str(number)
+
+
+def popularity_of(downloads: int, likes: int) -> Text:
+    """Return how often a repository was downloaded and liked."""
+    sentences = (
+        plural(downloads, "1 download", "{number} downloads", number=count_of(downloads)),
+        plural(likes, "1 like", "{number} likes", number=count_of(likes)),
+    )
+    return text("{downloads} · {likes}", downloads=sentences[0], likes=sentences[1])
 
 
 def _joined(*parts: Text | str) -> str:

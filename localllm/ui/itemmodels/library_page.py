@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject, Qt
 
 from localllm.core.library.model import SOURCE_NAMES
-from localllm.texts import Bytes, Number, Text, plural, text
+from localllm.texts import Bytes, Moment, Number, Text, plural, text
 from localllm.ui.itemmodels.records import Column, Index, RecordTable
 from localllm.ui.translation import say
 
@@ -162,7 +162,7 @@ def day_of(when: float) -> Text | str:
         return text("Today")
     if days < 60:
         return plural(days, "Yesterday", "{count} days ago")
-    return time.strftime("%Y-%m-%d", time.localtime(when))
+    return text("{day}", day=Moment(when))
 
 
 def _tip(model: LibraryModel, column: int) -> Text | str:

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QHBoxLayout, QHeaderView, QProgressBar, QTableView, QVBoxLayout, QWidget
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
-from localllm.texts import Bytes, Number, Text, text
+from localllm.texts import Bytes, Number, Text, plural, text
 from localllm.ui.errors import sentences_of
 from localllm.ui.itemmodels.bench import short_setting
 from localllm.ui.itemmodels.records import Column, RecordTable
-from localllm.ui.jobs import Job, Reactions
-from localllm.ui.lab_work import Entry, Outcome, Task
-from localllm.ui.pages.bench_queries import Tuned, find_models, keep_best, search_best
+from localllm.ui.jobs import Reactions
+from localllm.ui.lab_work import Outcome, Task
+from localllm.ui.own_work import OwnWork
+from localllm.ui.pages.bench_queries import Tuned, keep_best, search_best
+from localllm.ui.pages.model_listing import ModelListing
 from localllm.ui.translation import say
 from localllm.ui.widgets.banner import Banner
 from localllm.ui.widgets.basics import make_button, make_label
 from localllm.ui.widgets.patient import PatientComboBox
+from localllm.ui.widgets.record_view import RecordView
+from localllm.ui.widgets.running_bar import RunningBar
 
 if TYPE_CHECKING:
     from PySide6.QtCore import QObject
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
     from localllm.core.bench.tune import Trial
     from localllm.core.library import LibraryModel
     from localllm.progress import Progress
+    from localllm.ui.lab_work import Entry
     from localllm.ui.services import Services
 
 _FIELDS = {
@@ -101,30 +106,32 @@ class TunePanel(QWidget):
 
     def __init__(self, services: Services) -> None:
         super().__init__()
-        self._services, self._work = services, services.lab
-        self._listing: Job | None = None
-        self._entry: Entry | None = None
+        self._services = services
         self._tuned: Tuned | None = None
         self.setAccessibleName(self.tr("Tune"))
         self.banner = Banner(services.theme)
         self.models = PatientComboBox()
         self.start = make_button(self.tr("Tune"), primary=True, name=self.tr("Search the fastest settings"))
-        self.cancel = make_button(self.tr("Cancel"), name=self.tr("Cancel the search"))
+        self.running = RunningBar(self.tr("How far the search is"), self.tr("Cancel the search"))
         self.save = make_button(self.tr("Save as this model's load profile"), primary=True)
-        self.table = QTableView()
+        self.table = RecordView(self.tr("What was tried"))
+        self._listing = ModelListing(services, self)
+        self._own = OwnWork(services.lab, self.running, self.start)
         self._build()
         self._connect()
 
     def showEvent(self, event: QShowEvent) -> None:
         """Read the models."""
         super().showEvent(event)
-        library = self._services.library
-        reactions = Reactions(succeeded=self._on_listed, failed=self._on_failed)
-        self._listing = self._services.jobs.run(lambda _progress: find_models(library), reactions)
+        self._listing.refresh()
 
     def setFocus(self) -> None:
         """Begin where the model is chosen."""
         self.models.setFocus()
+
+    def open_model(self, model: LibraryModel) -> None:
+        """Propose to tune a model."""
+        self._listing.refresh(model)
 
     def _build(self) -> None:
         self.models.setAccessibleName(self.tr("Model to tune"))
@@ -132,22 +139,11 @@ class TunePanel(QWidget):
             PatientComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
         self.models.setMinimumContentsLength(24)
-        self._note = make_label(role="strong", wrap=True)
-        self.bar = QProgressBar()
-        self.bar.setTextVisible(False)
-        self.bar.setRange(0, 0)
-        self.bar.setAccessibleName(self.tr("The search goes on"))
         self._found = make_label(wrap=True)
-        row, running, kept = QHBoxLayout(), QHBoxLayout(), QHBoxLayout()
+        row, kept = QHBoxLayout(), QHBoxLayout()
         row.addWidget(self.models, 1)
         row.addWidget(self.start)
         row.addStretch(1)
-        self._running = QWidget()
-        running.setContentsMargins(0, 0, 0, 0)
-        running.addWidget(self._note, 3)
-        running.addWidget(self.bar, 2)
-        running.addWidget(self.cancel)
-        self._running.setLayout(running)
         kept.addWidget(self._found, 1)
         kept.addWidget(self.save)
         hint = make_label(
@@ -162,50 +158,34 @@ class TunePanel(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 8, 0)
         column.setSpacing(12)
-        for widget in (self.banner, hint):
-            column.addWidget(widget)
+        column.addWidget(self.banner)
+        column.addWidget(hint)
         column.addLayout(row)
-        column.addWidget(self._running)
+        column.addWidget(self.running)
         column.addLayout(kept)
         column.addWidget(self.table, 1)
         column.addStretch(0)
-        self._set_up_table()
-        for widget in (self._running, self._found, self.save, self.table):
+        for widget in (self._found, self.save, self.table):
             widget.hide()
-
-    def _set_up_table(self) -> None:
-        table = self.table
-        table.setAccessibleName(self.tr("What was tried"))
-        table.setObjectName("measured_table")
-        table.setSelectionBehavior(QTableView.SelectionBehavior.SelectRows)
-        table.setSelectionMode(QTableView.SelectionMode.SingleSelection)
-        table.setShowGrid(False)
-        table.setWordWrap(False)
-        table.setTabKeyNavigation(False)
-        table.setSortingEnabled(True)
-        table.verticalHeader().setVisible(False)
-        table.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
-        table.verticalHeader().setDefaultSectionSize(table.fontMetrics().lineSpacing() + 11)
-        table.horizontalHeader().setHighlightSections(False)
 
     def _connect(self) -> None:
         self.start.clicked.connect(self._on_start)
-        self.cancel.clicked.connect(self._on_cancel)
         self.save.clicked.connect(self._on_save)
-        self._work.progressed.connect(self._on_progressed)
-        self._work.changed.connect(self._on_changed)
+        self._listing.listed.connect(self._on_listed)
+        self._listing.failed.connect(self._on_failed)
+        self._own.changed.connect(self._show_start)
+        self._own.done.connect(self._on_done)
+        self._own.failed.connect(self._on_refused)
 
-    def _on_listed(self, models: list[LibraryModel]) -> None:
-        if self.sender() is not self._listing:
-            return
-        before = cast("LibraryModel | None", self.models.currentData())
+    def _on_listed(self, models: list[LibraryModel], wanted: LibraryModel | None) -> None:
+        before = wanted or cast("LibraryModel | None", self.models.currentData())
         self.models.clear()
         for model in models:
             self.models.addItem(model.name, model)
         paths = [model.path for model in models]
         if before is not None and before.path in paths:
             self.models.setCurrentIndex(paths.index(before.path))
-        self._show_running()
+        self._show_start()
 
     def _on_failed(self, error: Exception) -> None:
         self.banner.show_notice(sentences_of(error), "error")
@@ -217,48 +197,26 @@ class TunePanel(QWidget):
 
         def work(progress: Progress) -> Outcome:
             tuned = search_best(paths, model, progress)
-            done = text("Tried {count} ways to load it.", count=len(tuned.tuning.trials))
+            tried = len(tuned.tuning.trials)
+            done = plural(tried, "Tried one way to load it.", "Tried {count} ways to load it.")
             return Outcome((done,), result=tuned)
 
-        self._entry = self._work.start(Task(text("Tuning of {model}", model=model.name), work))
-        self._show_running()
+        self._own.start(Task(text("Tuning of {model}", model=model.name), work), model)
 
-    def _on_cancel(self) -> None:
-        if self._entry is not None:
-            self._work.cancel(self._entry)
-
-    def _on_progressed(self, entry: Entry) -> None:
-        if entry is self._entry and entry.how_far is not None and entry.how_far.note is not None:
-            self._note.setText(say(entry.how_far.note))
-
-    def _on_changed(self, entry: Entry) -> None:
-        if entry is not self._entry:
-            return
-        if entry.state == "done" and entry.outcome is not None:
+    def _on_done(self, entry: Entry, _model: LibraryModel) -> None:
+        if entry.outcome is not None:
             self._show_tuned(cast("Tuned", entry.outcome.result))
-        elif entry.state == "failed" and entry.error is not None:
-            self._on_failed(entry.error)
-        self._show_running()
 
-    def _show_running(self) -> None:
-        active = self._entry is not None and self._entry.active
-        waits = self._entry is not None and self._entry.state == "waiting"
-        if active and (waits or self._entry is None or self._entry.how_far is None):
-            words = self.tr("It begins as soon as other work is done…") if waits else self.tr("Starting…")
-            self._note.setText(words)
-        had_focus = self.cancel.hasFocus()
-        self._running.setVisible(active)
-        self.start.setEnabled(not active and self.models.count() > 0)
-        if had_focus and not active:
-            self.start.setFocus()
+    def _on_refused(self, entry: Entry, _model: LibraryModel) -> None:
+        if entry.error is not None:
+            self._on_failed(entry.error)
+
+    def _show_start(self) -> None:
+        self.start.setEnabled(not self._own.active and self.models.count() > 0)
 
     def _show_tuned(self, tuned: Tuned) -> None:
         self._tuned = tuned
-        before = self.table.model()
-        self.table.horizontalHeader().setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
-        self.table.setModel(TrialTable(tuned, self))
-        if isinstance(before, TrialTable):
-            before.deleteLater()
+        self.table.show_table(TrialTable(tuned, self))
         self.table.resizeColumnsToContents()
         self.table.horizontalHeader().setStretchLastSection(True)
         best = tuned.tuning.best

@@ -8,8 +8,8 @@ from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QAccessible, QAccessibleAnnouncementEvent
 from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QTabBar, QVBoxLayout, QWidget
 
-from localllm.texts import text
-from localllm.ui.itemmodels.found import count_of, parameters_of
+from localllm.texts import Moment, text
+from localllm.ui.itemmodels.found import parameters_of, popularity_of
 from localllm.ui.pages.discover_queries import holds, recommended_of
 from localllm.ui.translation import say
 from localllm.ui.widgets.basics import (
@@ -239,12 +239,9 @@ class DiscoverDetail(QWidget):
             repository.licence,
         ]
         if repository.commit:
-            numbers = text(
-                "{downloads} downloads · {likes} likes",
-                downloads=count_of(repository.downloads),
-                likes=count_of(repository.likes),
-            )
-            parts += [numbers, repository.updated.date().isoformat() if repository.updated else ""]
+            parts.append(popularity_of(repository.downloads, repository.likes))
+        if repository.commit and repository.updated:
+            parts.append(text("{day}", day=Moment(repository.updated.timestamp())))
         self._facts.setText(" · ".join(said for part in parts if (said := say(part))))
         mark = self.tr("private") if repository.private else self.tr("licence to accept")
         self._mark.setText(mark)

@@ -184,7 +184,9 @@ def _model_facts(details: ModelDetails) -> Iterator[Fact]:
     )
     yield (
         text("Architecture"),
-        text("{name} · {layers} layers", name=facts.architecture, layers=facts.layers or "?"),
+        plural(facts.layers or 0, "{name} · 1 layer", "{name} · {count} layers", name=facts.architecture)
+        if facts.layers
+        else facts.architecture,
         "",
     )
     yield text("Parameters"), parameters_of(model), ""

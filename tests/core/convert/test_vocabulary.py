@@ -165,7 +165,7 @@ def test_a_class_that_begins_texts_itself_changes_the_digest(smollm2_tokenizer, 
 
 def test_more_tokens_than_the_model_has(smollm2_tokenizer):
     with pytest.raises(
-        CheckpointRefused, match=r"no\. 49151, but config.json says that there are only 49151\."
+        CheckpointRefused, match=r"no\. 49151, but config.json says that there are only 49,151\."
     ):
         made(smollm2_tokenizer, vocab_size=49151)
 

@@ -46,7 +46,7 @@ def byte_fallback_tokens(loaded: LoadedTokenizer) -> Tokens:
                 "The numbers of the tokenizer's {count} tokens have gaps (no. {missing} is missing), so "
                 "llama.cpp would take one token for another.",
                 count=len(by_number),
-                missing=MAX_VOCABULARY if missing is None else missing,
+                missing=str(MAX_VOCABULARY if missing is None else missing),
             )
         )
     texts = [by_number[number] for number in range(size)]

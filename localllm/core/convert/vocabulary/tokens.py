@@ -107,7 +107,7 @@ def too_large_id(largest: int, size: int) -> CheckpointRefused:
     return CheckpointRefused(
         text(
             "The tokenizer has a token no. {largest}, but config.json says that there are only {size}.",
-            largest=largest,
+            largest=str(largest),
             size=size,
         ),
         hint=text("Tell its publisher; tokenizer and weights do not belong together."),
@@ -124,8 +124,8 @@ def _repeated(texts: Sequence[str | bytes]) -> CheckpointRefused:
                     "Its vocabulary has the token “{token}” twice, as no. {first} and no. {second}, which "
                     "llama.cpp cannot load.",
                     token=shown[:40],
-                    first=seen[token],
-                    second=number,
+                    first=str(seen[token]),
+                    second=str(number),
                 )
             )
         seen[token] = number
