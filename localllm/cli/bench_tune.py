@@ -60,6 +60,7 @@ def _to_json(found: Tuning, best: LoadSettings | None, *, saved: bool) -> dict[s
                 "turn_seconds": trial.seconds,
                 "memory": trial.memory,
                 "changes_answers": trial.lossy,
+                "kv_cost": dataclasses.asdict(trial.cost) if trial.cost else None,
                 "best": trial is found.best,
                 "failure": None if trial.failure is None else str(trial.failure),
             }
@@ -94,7 +95,13 @@ def _row(trial: Trial, found: Tuning, output: Output) -> list[Text | str]:
         reason = trial.failure or text("no figure")
         return [settings or text("as usual"), "–", "–", "–", "–", reason]
     verdict: Text | str = text("best") if trial is found.best else ""
-    if trial.lossy:
+    if trial.cost is not None:
+        verdict = text(
+            "changes the answers: divergence {divergence}, {percent} % the same next token",
+            divergence=Number(trial.cost.divergence, 4),
+            percent=Number(100 * trial.cost.same_top, 1),
+        )
+    elif trial.lossy:
         verdict = text("changes the answers: see “localllm evaluate --kv-type”")
     return [
         settings or text("as usual"),

@@ -2,37 +2,50 @@
 
 What is made short is a turn of a chat: a prompt that is read and an answer that is written. A change counts
 only if it is clearly faster, so that noise does not choose; a smaller type of the cache is measured and
-shown, but never chosen: it changes the answers.
+shown, with what it costs in quality, but never chosen: it changes the answers.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import logging
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from localllm.core.bench.kv_cost import MOST_CHUNKS, measure_kv_cost
 from localllm.core.bench.parameters import Parameters
 from localllm.core.bench.plan import make_plan
 from localllm.core.bench.presets import layer_counts
 from localllm.core.bench.run import run_bench
+from localllm.core.bench.search_progress import SearchProgress
+from localllm.engine.passes import CHUNK_TOKENS
+from localllm.engine.protocol import LoadSettings
+from localllm.errors import LocalLLMError, MachineBusy
+from localllm.texts import text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from localllm.core.bench.kv_cost import KvCost
     from localllm.core.bench.plan import BenchedModel
     from localllm.core.bench.rows import BenchRow
     from localllm.core.bench.run import Bench
     from localllm.core.machine import Machine
-    from localllm.engine.protocol import LoadSettings
     from localllm.progress import Progress
     from localllm.texts import Text
 
+_log = logging.getLogger(__name__)
+
 SECONDS = 120.0
 _TURN_READ, _TURN_WRITTEN = 512, 128  # tokens of a turn of a chat
+_PROMPTS = (2048, 1024, 512, 256, 128, 64)  # tokens of a trial's prompt, the longest that time allows
 _WRITTEN, _REPETITIONS = 16, 2  # of a trial
 _CLEARLY = 0.97  # of the time that the best took until then
+_TRIALS = 12  # that are to fit into the time
+_FOR_QUALITY = 0.25  # of the time
 _LOSSY = ("kv_types_k", "kv_types_v")
+_SHOWN = ("threads", "gpu_layers", "expert_layers", "flash", "batches", "ubatches", *_LOSSY)
 
 
 @dataclass(frozen=True)
@@ -53,6 +66,7 @@ class Trial:
         reading, writing: Tokens/s; 0 if it failed.
         memory: Bytes on all devices.
         failure: Why there are no figures.
+        cost: What its cache type costs in quality; None = not measured, or nothing.
     """
 
     parameters: Parameters
@@ -61,6 +75,7 @@ class Trial:
     writing: float
     memory: int
     failure: Text | None = None
+    cost: KvCost | None = None
 
     @property
     def seconds(self) -> float | None:
@@ -75,7 +90,7 @@ class Trial:
         return any(name in _LOSSY for name in self.changed)
 
     def settings(self, usual: LoadSettings, cores: int) -> LoadSettings:
-        """Return how to load the model this way."""
+        """Return how to load the model this way; its cache type stays the usual one's."""
         wanted = self.parameters
         return dataclasses.replace(
             usual,
@@ -99,32 +114,39 @@ class Tuning:
 def tune(bench: Bench, wanted: TunedModel, progress: Progress, seconds: float = SECONDS) -> Tuning:
     """Search for about so long; what does not fit into the time is left out.
 
+    Args:
+        bench: Where to measure.
+        wanted: The model.
+        progress: Gets seconds that have passed and those in all; may cancel.
+        seconds: For everything.
+
     Raises:
         MachineBusy: Somebody else measures, or other programs use the processors.
         EngineError: The engine does not start.
         Cancelled: Through `progress`.
     """
-    search = _Search(bench, wanted, progress, time.monotonic() + seconds)
-    for name, values in _dimensions(bench.machine, wanted):
-        search.try_values(name, values)
+    search = _Search(bench, wanted, SearchProgress(progress, seconds), time.monotonic(), seconds)
+    search.begin()
+    search.find_place()
+    for changes in _neighbours(bench.machine, search.prompt):
+        search.try_all(changes)
+    search.weigh_caches()
     return Tuning(tuple(search.trials), search.best)
 
 
-def _dimensions(machine: Machine, wanted: TunedModel) -> list[tuple[str, tuple[Any, ...]]]:
+def _neighbours(machine: Machine, prompt: int) -> list[list[dict[str, Any]]]:
+    """Return groups of changes; of each group the fastest is kept for the next."""
     cores = machine.cpu.usable_cores
     threads = {cores, machine.cpu.performance_cores or cores, max(1, cores - 1), max(1, cores // 2)}
-    found: list[tuple[str, tuple[Any, ...]]] = [("threads", (cores,))]
-    if machine.engine_gpus:
-        found.append(("gpu_layers", layer_counts(wanted.layers)[-2::-1]))
-        if wanted.experts:
-            found.append(("expert_layers", (wanted.layers,)))
-    found += [
-        ("threads", tuple(sorted(threads - {cores}, reverse=True))),
-        ("flash", ("off",)),
-        ("ubatches", (256, 128)),
-        ("kv_types_k", ("q8_0",)),
+    physical = [size for size in (2048, 1024, 256, 128) if size <= prompt]
+    logical = [size for size in (1024, 512, 256) if size < prompt]
+    return [
+        [{"threads": (count,)} for count in sorted(threads - {cores}, reverse=True)],
+        [{"flash": ("off",)}],
+        [{"ubatches": (size,)} for size in physical],
+        [{"batches": (size,)} for size in logical],
+        [{"kv_types_k": (kind,), "kv_types_v": (kind,), "flash": ("auto",)} for kind in ("q8_0", "q4_0")],
     ]
-    return found
 
 
 @dataclass
@@ -133,48 +155,121 @@ class _Search:
 
     bench: Bench
     wanted: TunedModel
-    progress: Progress
-    end: float
+    progress: SearchProgress
+    began: float
+    allowed: float
     trials: list[Trial] = field(default_factory=list["Trial"])
     best: Trial | None = None
+    prompt: int = _PROMPTS[-1]
     _cost: float = 0.0
 
-    def try_values(self, name: str, values: Sequence[Any]) -> None:
-        """Measure the best so far with other values of one setting."""
-        base = self.best.parameters if self.best else self._usual()
-        room = int((self.end - time.monotonic()) / self._cost) if self._cost else 1
-        ways = [dataclasses.replace(base, **{name: (value,)}) for value in values[: max(0, room)]]
-        if not ways:
+    def begin(self) -> None:
+        """Measure the usual way, first briefly: that tells how long a prompt may be."""
+        brief = Parameters((self.prompt,), (4,), repetitions=1)
+        began = time.monotonic()
+        rows = self._measure(brief)
+        speed = max((row.mean for row in rows if row.number("n_prompt")), default=0.0)
+        room = self.allowed / _TRIALS - (time.monotonic() - began)
+        if speed:
+            tokens = room * speed / (_REPETITIONS + 1)
+            self.prompt = next((size for size in _PROMPTS if size <= tokens), self.prompt)
+        self._try({}, always=True)
+
+    def find_place(self) -> None:
+        """Look where the layers are best: on the GPU if they fit, else as many as fit."""
+        if not self.bench.machine.engine_gpus:
+            return
+        if self.best is not None:
+            self._try({"gpu_layers": (0,)})
+            return
+        if self.wanted.experts:
+            self._try({"expert_layers": (self.wanted.layers,)})
+        for layers in layer_counts(self.wanted.layers)[-2::-1]:
+            if self.best is None:
+                self._try({"gpu_layers": (layers,)}, always=not layers)
+
+    def try_all(self, changes: Sequence[dict[str, Any]]) -> None:
+        """Measure neighbours of the best so far."""
+        base = self.best
+        for change in changes:
+            if base is not None:
+                self._try(change, base)
+
+    def weigh_caches(self) -> None:
+        """Measure what smaller cache types cost in quality, as far as there is time."""
+        lossy = [number for number, trial in enumerate(self.trials) if trial.lossy and trial.seconds]
+        for place, number in enumerate(lossy):
+            trial = self.trials[number]
+            passes = len(lossy) - place + (place == 0)  # the reference reads too
+            chunks = min(MOST_CHUNKS, int(self._left() * trial.reading / CHUNK_TOKENS / passes / 2))
+            if chunks < 1:
+                return
+            self.trials[number] = dataclasses.replace(trial, cost=self._cost_of(trial, chunks))
+
+    def _cost_of(self, trial: Trial, chunks: int) -> KvCost | None:
+        kinds = trial.parameters
+        settings = dataclasses.replace(
+            trial.settings(LoadSettings(), self.bench.machine.cpu.usable_cores),
+            kv_type_k=kinds.kv_types_k[0],
+            kv_type_v=kinds.kv_types_v[0],
+        )
+        try:
+            self.progress.stage(text("Measuring what a cache of {type} costs", type=settings.kv_type_k))
+            return measure_kv_cost(self.bench, self.wanted.model.path, settings, chunks, self.progress)
+        except MachineBusy:
+            raise
+        except LocalLLMError as error:
+            _log.info("No quality of %s: %s", settings.kv_type_k, error)
+            return None
+
+    def _left(self) -> float:
+        return self.began + self.allowed - time.monotonic()
+
+    def _try(self, change: dict[str, Any], base: Trial | None = None, *, always: bool = False) -> None:
+        """Measure one way, if there is time; a change that changes nothing is left out."""
+        start = base.parameters if base else self._usual()
+        way = dataclasses.replace(start, **change)
+        spare = self.allowed * _FOR_QUALITY
+        if (not always and self._left() - spare < self._cost) or any(
+            one.parameters == way for one in self.trials
+        ):
             return
         began = time.monotonic()
-        rows: list[BenchRow] = []
-        cores = self.bench.machine.cpu.usable_cores
-        plan = tuple(one for way in ways for one in make_plan([self.wanted.model], way, cores))
-        run_bench(self.bench, plan, rows.append, self.progress, name=f"tune: {name}")
-        self._cost = (time.monotonic() - began) / len(ways)
-        for way in ways:
-            self._judge(way, [rows.pop(0) for _ in range(2)])
-
-    def _usual(self) -> Parameters:
-        prompt = 512 if self.bench.machine.engine_gpus else 256
-        return Parameters((prompt,), (_WRITTEN,), repetitions=_REPETITIONS)
-
-    def _judge(self, way: Parameters, rows: Sequence[BenchRow]) -> None:
-        usual = Parameters()
-        cores = self.bench.machine.cpu.usable_cores
-        names = ("threads", "gpu_layers", "expert_layers", "flash", "ubatches", *_LOSSY)
-        changed = {
-            name: getattr(way, name)[0]
-            for name in names
-            if getattr(way, name) != getattr(usual, name)
-            and (name, getattr(way, name)) != ("threads", (cores,))
-        }
-        read, written = sorted(rows, key=lambda row: row.number("n_gen"))
-        memory = max(row.buffer_memory for row in rows)
-        failure = next((row.failure for row in rows if row.failure), None)
-        trial = Trial(way, changed, read.mean, written.mean, memory, failure)
+        changed = self._changed(way)
+        self.progress.stage(
+            text("Trying {settings}", settings=_words(changed)) if changed else text("Measuring")
+        )
+        trial = _judged(way, changed, self._measure(way))
+        self._cost = time.monotonic() - began
         self.trials.append(trial)
         if trial.seconds is None or trial.lossy:
             return
         if self.best is None or trial.seconds < _CLEARLY * (self.best.seconds or 0.0):
             self.best = trial
+
+    def _measure(self, way: Parameters) -> list[BenchRow]:
+        rows: list[BenchRow] = []
+        plan = make_plan([self.wanted.model], way, self.bench.machine.cpu.usable_cores)
+        name = _words(self._changed(way))
+        run_bench(self.bench, plan, rows.append, self.progress, name=f"tune: {name}" if name else "tune")
+        return rows
+
+    def _usual(self) -> Parameters:
+        return Parameters((self.prompt,), (_WRITTEN,), repetitions=_REPETITIONS)
+
+    def _changed(self, way: Parameters) -> dict[str, Any]:
+        usual = dataclasses.replace(Parameters(), threads=way.threads)
+        cores = self.bench.machine.cpu.usable_cores
+        found = {name: getattr(way, name)[0] for name in _SHOWN if getattr(way, name) != getattr(usual, name)}
+        return {**({} if way.threads[0] in (0, cores) else {"threads": way.threads[0]}), **found}
+
+
+def _judged(way: Parameters, changed: dict[str, Any], rows: Sequence[BenchRow]) -> Trial:
+    read, written = sorted(rows, key=lambda row: row.number("n_gen"))
+    memory = max(row.buffer_memory for row in rows)
+    failure = next((row.failure for row in rows if row.failure), None)
+    return Trial(way, changed, read.mean, written.mean, memory, failure)
+
+
+def _words(changed: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in changed.items())

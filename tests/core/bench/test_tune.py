@@ -3,6 +3,7 @@
 import dataclasses
 
 from localllm.core.bench import BenchedModel, Parameters, tune
+from localllm.core.bench.kv_cost import KvCost
 from localllm.core.bench.tune import Trial, TunedModel
 from localllm.core.machine import EngineBuild, EngineDevice
 from localllm.engine.protocol import LoadSettings
@@ -12,6 +13,7 @@ from tests.core import machines
 from tests.core.bench.rows import row
 from tests.core.bench.test_run import Idle, bench
 
+COST = KvCost(0.01, 0.97, 1000)
 GPU = EngineBuild("1", "", (EngineDevice("CUDA0", "A card", "gpu"),))
 
 
@@ -31,6 +33,7 @@ def made_up(monkeypatch, speed):
                 )
 
     monkeypatch.setattr(tune, "run_bench", run)
+    monkeypatch.setattr(tune, "measure_kv_cost", lambda *_asked: COST)
     return seen
 
 
@@ -59,7 +62,10 @@ def test_what_changes_the_answers_is_shown_and_not_chosen(monkeypatch):
     made_up(monkeypatch, lambda one: 500 if one.settings.kv_type_k == "q8_0" else 100)
     result = found()
     assert result.best.changed == {}
-    assert any(trial.lossy and trial.seconds < result.best.seconds for trial in result.trials)
+    lossy = [trial for trial in result.trials if trial.lossy]
+    assert [trial.changed["kv_types_v"] for trial in lossy] == ["q8_0", "q4_0"]
+    assert lossy[0].seconds < result.best.seconds
+    assert all(trial.cost == COST for trial in lossy)
 
 
 def test_where_not_all_layers_fit_fewer_are_tried(monkeypatch):
@@ -80,7 +86,39 @@ def test_where_nothing_works_there_is_no_best(monkeypatch):
 def test_it_ends_in_time(monkeypatch):
     seen = made_up(monkeypatch, lambda _one: 100)
     found(seconds=0.0)
-    assert len(seen) == 1
+    assert len(seen) == 2, "a glance, and the usual way"
+
+
+def test_experts_are_kept_in_main_memory_before_whole_layers(monkeypatch):
+    made_up(monkeypatch, lambda one: 100 if one.settings.experts_layers_on_cpu else 0)
+    result = found(dataclasses.replace(machines.REFERENCE, engine=GPU), experts=True)
+    assert result.best.changed == {"expert_layers": 4}
+    assert result.best.settings(LoadSettings(), 2).experts_on_cpu
+
+
+def test_batches_are_searched_as_far_as_a_prompt_fills_them(monkeypatch):
+    seen = made_up(monkeypatch, lambda one: 1000 + 500 * (one.settings.batch == 512))
+    result = found()
+    assert result.best.changed == {"batches": 512}
+    sizes = {(one.settings.batch, one.settings.ubatch) for one in seen}
+    assert {(2048, 512), (2048, 1024), (2048, 128), (512, 512)} <= sizes
+
+
+def test_progress_is_in_seconds_and_says_what_is_tried(monkeypatch):
+    told = []
+
+    def run(bench, plan, on_row, progress, **_named):
+        progress.update(1, 9, text("a repetition"))
+        for test in plan[0].tests:
+            on_row(row((10**9,), n_prompt=test.prompt_tokens, n_gen=test.generated_tokens))
+
+    monkeypatch.setattr(tune, "run_bench", run)
+    monkeypatch.setattr(tune, "measure_kv_cost", lambda *_asked: COST)
+    progress = Progress(lambda done, total, note: told.append((done, total, str(note))))
+    tune.tune(bench(Idle()), TunedModel(BenchedModel("m.gguf", "m"), 4, experts=False), progress, 60.0)
+    assert [done for done, _, _ in told] == sorted(done for done, _, _ in told)
+    assert {total for _, total, _ in told} == {60.0}
+    assert any(note.startswith("Trying kv_types_k q4_0") and note.endswith("left") for _, _, note in told)
 
 
 def test_a_turn_is_512_tokens_read_and_128_written():
