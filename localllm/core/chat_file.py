@@ -8,11 +8,12 @@ import threading
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
+from localllm.core.chat_rescue import put_in_place
 from localllm.core.chat_schema import migrate
-from localllm.core.mended_database import BESIDE
+from localllm.core.chat_writer import is_alive
 from localllm.core.salvage import is_damage
 from localllm.errors import DamagedStore, StoreError
-from localllm.files import move_into_place, set_aside
+from localllm.files import move_into_place
 from localllm.texts import text
 
 if TYPE_CHECKING:
@@ -93,10 +94,15 @@ class ChatFile:
         """Put another file in the place of the damaged one, which is kept; return its new path."""
         with self._lock, self._translated():
             self._drop()
-            aside = set_aside(self.path, "damaged", BESIDE)
-            move_into_place(new, self.path)
+            aside = put_in_place(self.path, new)
             self._open()
             return aside
+
+    def answering(self) -> bool:
+        """Whether a program that runs is writing an answer."""
+        return any(
+            is_alive(row[0]) for row in self.rows("SELECT writer FROM messages WHERE state = 'streaming'")
+        )
 
     def _begin(self) -> sqlite3.Connection:
         for _ in range(_TRIES):
