@@ -89,6 +89,8 @@ def make_theme(settings: Settings) -> Theme:
     """Make the theme and put it on."""
     theme = Theme(resources_folder())
     theme.apply(settings.theme)
+    theme.set_text_size(settings.text_size)
+    theme.set_reduced_motion(settings.reduced_motion)
     return theme
 
 

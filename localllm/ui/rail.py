@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtGui import QFont, QFontMetrics
 from PySide6.QtWidgets import QButtonGroup, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from localllm.ui.places import places
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from localllm.ui.theme import Theme
 
 _WIDTH = 84
+_MARGIN = 8
+_PADDING = 8  # of a button, both sides together, as in the style sheet
 
 
 class _PageButton(QToolButton):
@@ -29,15 +32,22 @@ class _PageButton(QToolButton):
         self.setCheckable(True)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextUnderIcon)
-        self.setIconSize(QSize(22, 22))
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self.toggled.connect(self._show_icon)
         theme.changed.connect(self._show_icon)
         self._show_icon()
 
+    def width_in_bold(self) -> int:
+        """Return the width that it needs when it is marked."""
+        self.ensurePolished()
+        font = self.font()
+        font.setWeight(QFont.Weight.DemiBold)
+        return QFontMetrics(font).horizontalAdvance(self.text()) + _PADDING
+
     def _show_icon(self) -> None:
         self.setIcon(self._theme.icon(self._icon, "accent" if self.isChecked() else "muted"))
+        self.setIconSize(QSize(1, 1) * self._theme.scaled(22))
 
 
 class Rail(QWidget):
@@ -53,11 +63,11 @@ class Rail(QWidget):
         super().__init__()
         self.setObjectName("rail")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-        self.setFixedWidth(_WIDTH)
+        self._theme = theme
         self._group = QButtonGroup(self)
         self._buttons: dict[str, _PageButton] = {}
         column = QVBoxLayout(self)
-        column.setContentsMargins(8, 12, 8, 12)
+        column.setContentsMargins(_MARGIN, 12, _MARGIN, 12)
         column.setSpacing(6)
         for place in (place for place in places() if place.rail):
             button = _PageButton(theme, place.icon, say(place.title), place.keys)
@@ -67,6 +77,13 @@ class Rail(QWidget):
             self._group.addButton(button)
             column.addWidget(button)
             button.clicked.connect(lambda _checked=False, name=place.name: self.page_chosen.emit(name))
+        theme.changed.connect(self._fit_width)
+        self._fit_width()
+
+    def _fit_width(self) -> None:
+        """Be as wide as usual, or as the longest word needs in bold."""
+        longest = max(button.width_in_bold() for button in self._buttons.values())
+        self.setFixedWidth(max(self._theme.scaled(_WIDTH), longest + 2 * _MARGIN))
 
     def mark(self, page: str) -> None:
         """Show which page is there; none of them for one that has no button."""

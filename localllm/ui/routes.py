@@ -138,8 +138,13 @@ class Routes(QObject):
             self._window.show_page("chat")  # the banner with the remedy is there
 
     def _on_preference_changed(self, name: str) -> None:
+        theme, settings = self._services.theme, self._services.preferences.settings
         if name == "theme":
-            self._services.theme.apply(self._services.preferences.settings.theme)
+            theme.apply(settings.theme)
+        elif name == "text_size":
+            theme.set_text_size(settings.text_size)
+        elif name == "reduced_motion":
+            theme.set_reduced_motion(settings.reduced_motion)
 
     def _on_download_added(self, entry: Download) -> None:
         self.say_status(say(text("“{name}” is in the downloads (Ctrl+J).", name=entry.request.title)))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from typing import TYPE_CHECKING, cast
 
 from PySide6.QtCore import QByteArray, QObject, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QGuiApplication, QIcon, QPainter, QPalette, QPixmap
+from PySide6.QtGui import QColor, QFont, QFontMetrics, QGuiApplication, QIcon, QPainter, QPalette, QPixmap
 from PySide6.QtSvg import QSvgRenderer
 from PySide6.QtWidgets import QApplication, QStyleFactory
 
@@ -45,13 +46,16 @@ _GREYED = (
     QPalette.ColorRole.HighlightedText,
 )
 _FONT_SCALES = {"small": 0.88, "heading": 1.16, "title": 1.55}
+_USUAL_LINE = 17  # pixels: a line of text at a system's usual size
+_ICON_SIZES = (16, 20, 24, 32, 48, 64, 96)
+STILL = "still"  # property of the application: nothing is to move
 
 
 class Theme(QObject):
     """Answers every question about looks; asked again after `changed`.
 
     Signals:
-        changed: The scheme is another one now.
+        changed: The scheme or the size of the text is another one now.
     """
 
     changed = Signal()
@@ -63,6 +67,7 @@ class Theme(QObject):
         self._template = (resources / "style.qss").read_text(encoding="utf-8")
         self._icons: dict[tuple[str, str], QIcon] = {}
         self._wish = "system"
+        self._text_size = 100
         self.scheme = "light"
         QGuiApplication.styleHints().colorSchemeChanged.connect(self._on_system_changed)
 
@@ -72,6 +77,33 @@ class Theme(QObject):
         qt_schemes = {"light": Qt.ColorScheme.Light, "dark": Qt.ColorScheme.Dark}
         QGuiApplication.styleHints().setColorScheme(qt_schemes.get(wish, Qt.ColorScheme.Unknown))
         self._show(wish if wish in SCHEMES else _system_scheme())
+
+    def set_text_size(self, percent: int) -> None:
+        """Show all text in so many percent of the system's size."""
+        if percent == self._text_size:
+            return
+        self._text_size = percent
+        app = cast("QApplication", QApplication.instance())
+        app.setFont(QFont())  # the system's
+        font = app.font()
+        if percent != 100:
+            font.setPointSizeF(font.pointSizeF() * percent / 100)
+            app.setFont(font)
+        self._show(self.scheme)
+
+    def set_reduced_motion(self, wish: str) -> None:
+        """Keep everything still: "on", "off", or as the "system" says where Qt knows it (Windows)."""
+        effects = QApplication.isEffectEnabled(Qt.UIEffect.UI_General)
+        still = wish == "on" or (wish == "system" and sys.platform == "win32" and not effects)
+        cast("QApplication", QApplication.instance()).setProperty(STILL, still)
+        if still:
+            for effect in Qt.UIEffect:
+                QApplication.setEffectEnabled(effect, enable=False)
+
+    def scaled(self, length: int) -> int:
+        """Return a length that is so many pixels at the usual size of text for the present size."""
+        line = QFontMetrics(QApplication.font()).height()
+        return round(length * max(1.0, line / _USUAL_LINE))
 
     def token(self, name: str) -> QColor:
         """Return a colour of the scheme by its name."""
@@ -92,6 +124,8 @@ class Theme(QObject):
             app.setStyle(QStyleFactory.create("Fusion"))
         app.setPalette(build_palette(self._schemes[scheme]))
         sizes = {f"size_{name}": f"{app.font().pointSizeF() * s:.1f}pt" for name, s in _FONT_SCALES.items()}
+        box = self.scaled(14)
+        sizes |= {"indicator": f"{box}px", "radio": f"{box - 8}px", "radio_radius": f"{box // 2 + 1}px"}
         tick = self._resources / "themes" / f"check-{scheme}.svg"  # style sheets want files
         values = self._schemes[scheme] | sizes | {"tick": f'"{tick.as_posix()}"'}
         app.setStyleSheet(fill_style_sheet(self._template, values))
@@ -108,7 +142,7 @@ class Theme(QObject):
         for mode, color in modes:
             svg = source.replace("currentColor", self._schemes[self.scheme][color])
             renderer = QSvgRenderer(QByteArray(svg.encode()))
-            for size in (16, 20, 24, 32, 48):
+            for size in _ICON_SIZES:
                 icon.addPixmap(_render(renderer, size), mode)
         return icon
 

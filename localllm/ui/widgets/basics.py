@@ -81,7 +81,6 @@ class IconButton(QToolButton):
             raise ValueError("a button without a name cannot be read aloud")
         super().__init__()
         self._theme, self._icon, self._token = theme, icon, tint
-        self.setIconSize(QSize(18, 18))
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self.set_name(name)
@@ -100,6 +99,7 @@ class IconButton(QToolButton):
 
     def _on_theme_changed(self) -> None:
         self.setIcon(self._theme.icon(self._icon, self._token))
+        self.setIconSize(QSize(1, 1) * self._theme.scaled(18))
 
 
 class IconLabel(QLabel):
@@ -108,7 +108,6 @@ class IconLabel(QLabel):
     def __init__(self, theme: Theme, icon: str, tint: str = "muted", size: int = 20) -> None:
         super().__init__()
         self._theme, self._icon, self._token, self._size = theme, icon, tint, size
-        self.setFixedSize(size, size)
         self._on_theme_changed()
         theme.changed.connect(self._on_theme_changed)
 
@@ -118,8 +117,10 @@ class IconLabel(QLabel):
         self._on_theme_changed()
 
     def _on_theme_changed(self) -> None:
-        ratio = self.devicePixelRatioF()
-        self.setPixmap(self._theme.icon(self._icon, self._token).pixmap(QSize(self._size, self._size), ratio))
+        size = QSize(1, 1) * self._theme.scaled(self._size)
+        self.setFixedSize(size)
+        icon = self._theme.icon(self._icon, self._token)
+        self.setPixmap(icon.pixmap(size, self.devicePixelRatioF()))
 
 
 class ElidedLabel(QLabel):

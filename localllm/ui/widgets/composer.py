@@ -91,7 +91,6 @@ class Composer(QFrame):
         self._edit.setPlaceholderText(self.tr("Write a message"))
         self._button = IconButton(theme, "send", self.tr("Send (Enter)"), tint="on_accent")
         self._button.setProperty("kind", "round")
-        self._button.setIconSize(QSize(18, 18))
         self._build()
         self._edit.send_pressed.connect(self._on_send)
         self._edit.cancel_pressed.connect(self._on_cancel)
