@@ -18,4 +18,5 @@ def read_engine_build() -> EngineBuild | None:
     finally:
         engine.stop()
     devices = tuple(EngineDevice(**device) for device in answer["devices"])
-    return EngineBuild(answer["version"], answer["system_info"], devices)
+    parts, unused = tuple(answer["parts"]), tuple(answer["unused"])
+    return EngineBuild(answer["version"], answer["system_info"], devices, parts, unused)

@@ -95,11 +95,18 @@ class EngineDevice:
 
 @dataclass(frozen=True)
 class EngineBuild:
-    """What the installed engine can compute on."""
+    """What the installed engine can compute on.
+
+    Attributes:
+        parts: Its libraries that were loaded, where it has them apart: "cpu-haswell", "vulkan".
+        unused: Those that are installed and found no driver or device here, or crash.
+    """
 
     version: str
     system_info: str
     devices: tuple[EngineDevice, ...] = ()
+    parts: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from localllm.engine.backends import WITHOUT, crashed_backend
 from localllm.engine.benches import read_bench_event
 from localllm.engine.passes import ChunkDone, ChunkScore, OwnText, PassStart
 from localllm.engine.protocol import (
@@ -64,24 +65,40 @@ class Engine:
         self._ready: queue.SimpleQueue[Message | Death] = queue.SimpleQueue()
         self.loaded: LoadedModel | None = None
         self.adapters: tuple[Adapter, ...] = ()  # that are laid over it now
-        self._child = Child(
-            python_arguments(_CHILD_MODULE), on_message=self._on_message, on_death=self._on_death
-        )
+        self.left_out: tuple[str, ...] = ()  # parts of the engine that crash on this computer
+        self._child = self._start()
 
     def wait_until_ready(self, progress: Progress | None = None) -> None:
-        """Return when the child has loaded its libraries.
+        """Return when the child has loaded its libraries; without a part that crashes when it is loaded.
 
         Raises:
             EngineDied: It did not come up.
             Cancelled: Through `progress`.
         """
+        first = self._first_event(progress)
+        while isinstance(first, Death) and first.crashed:
+            part = crashed_backend(first.last_lines)
+            if not part or part in self.left_out:
+                break
+            self.left_out += (part,)
+            self._child = self._start()
+            first = self._first_event(progress)
+        self._ready.put(first)  # for the next one who asks
+        if isinstance(first, Death):
+            raise died(first, text("The engine could not start: {cause}.", cause=first.cause))
+
+    def _start(self) -> Child:
+        flags = [flag for part in self.left_out for flag in (WITHOUT, part)]
+        arguments = python_arguments(_CHILD_MODULE, *flags)
+        return Child(arguments, on_message=self._on_message, on_death=self._on_death)
+
+    def _first_event(self, progress: Progress | None) -> Message | Death:
         deadline = time.monotonic() + START_SECONDS
         while True:
             if progress is not None:
                 progress.raise_if_cancelled()
             try:
-                first = self._ready.get(timeout=_POLL_SECONDS)
-                break
+                return self._ready.get(timeout=_POLL_SECONDS)
             except queue.Empty:
                 if time.monotonic() < deadline:
                     continue
@@ -89,9 +106,6 @@ class Engine:
             raise EngineDied(
                 text("The engine did not start within {seconds} s.", seconds=int(START_SECONDS))
             ) from None
-        self._ready.put(first)  # for the next one who asks
-        if isinstance(first, Death):
-            raise died(first, text("The engine could not start: {cause}.", cause=first.cause))
 
     @property
     def alive(self) -> bool:

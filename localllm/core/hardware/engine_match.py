@@ -110,9 +110,12 @@ def _may_be_of(device: EngineDevice, vendor: str) -> bool:
 
 def find_remedy(gpu: Gpu, build: EngineBuild) -> Text:
     """Return what would make the engine use a processor that is not among its devices."""
-    known = f"{build.system_info} {' '.join(device.name for device in build.devices)}".lower()
+    names = (device.name for device in build.devices)
+    known = " ".join((build.system_info, *names, *build.parts, *build.unused)).lower()
     built_for_it = any(re.search(rf"\b{backend}\d*\b", known) for backend in _BACKENDS.get(gpu.vendor, ()))
     if gpu.vendor == "NVIDIA" and gpu.driver in {None, "nouveau", "nvidia"} and gpu.memory_total is None:
+        if "vulkan" in build.unused:
+            return text("NVIDIA's own driver is missing or does not work: install it, then start again.")
         return text("NVIDIA's own driver is missing or does not work: install it, then the engine with CUDA.")
     if built_for_it:
         return text("The engine could use this card but does not see it: update its driver, then try again.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import queue
 import sys
@@ -11,6 +12,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from localllm.engine.backends import WITHOUT
 from localllm.engine.benches import BenchSettings
 from localllm.engine.child import native
 from localllm.engine.child.adapters import LaidAdapters
@@ -40,20 +42,25 @@ from localllm.processes import ParentLink
 from localllm.texts import text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from localllm.processes import Message
 
 _BATCH_SECONDS = 0.03  # one repaint of a screen
+_LEFT_OUT = (
+    "The graphics driver crashes when the engine starts with it ({name}), so the processor is used."
+    " Update the driver, then load the model again."
+)
 
 
 class EngineChild:
     """Serves one parent; requests are taken in turn, `cancel` at once."""
 
-    def __init__(self, link: ParentLink) -> None:
+    def __init__(self, link: ParentLink, without: Collection[str] = ()) -> None:
         self._link = link
         self._log = native.NativeLog()
-        native.start_backends()
+        self._backends = native.start_backends(without)
+        self._notices = tuple(text(_LEFT_OUT, name=part) for part in without)
         self._stop = StopFlag()
         self._requests: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
@@ -156,7 +163,7 @@ class EngineChild:
             template=template.name,
             load_ms=(time.perf_counter() - started) * 1000,
             devices=devices,
-            notices=tuple(template.notices),
+            notices=(*self._notices, *template.notices),
             buffers=model.buffers,
             overhead=model.overhead,
             **facts,
@@ -217,6 +224,8 @@ class EngineChild:
             backends=native.backends(),
             system_info=native.system_info(),
             devices=native.list_devices(),
+            parts=self._backends.parts,
+            unused=self._backends.unused,
         )
 
     def _dry_run(self, request: Message) -> None:
@@ -299,7 +308,9 @@ def main() -> None:
     """Run the child."""
     if sys.platform != "win32":
         _prefer_to_be_killed()
-    EngineChild(ParentLink()).serve()
+    parser = argparse.ArgumentParser()
+    parser.add_argument(WITHOUT, action="append", default=[])
+    EngineChild(ParentLink(), parser.parse_args().without).serve()
 
 
 def _prefer_to_be_killed() -> None:

@@ -6,6 +6,7 @@ Imported first in the child: libllama must come before numpy or anything else th
 from __future__ import annotations
 
 import ctypes
+import sys
 from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 import llama_cpp
 import llama_cpp.llama_cpp
 
+from localllm.engine.child.backends import Backends, load_backends
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
 llama: Any = llama_cpp.llama_cpp  # untyped: the binding's annotations do not describe its ctypes arguments
 
@@ -54,9 +57,11 @@ class NativeLog:
         return [line for level, line in self._lines if level == _ERROR and line]
 
 
-def start_backends() -> None:
+def start_backends(without: Collection[str] = ()) -> Backends:
     """Register what the build can compute on; with CUDA this makes a context of half a GiB."""
+    loaded = load_backends(_folder(), ggml_function, without)
     llama.llama_backend_init()
+    return loaded
 
 
 def version() -> str:
@@ -134,13 +139,14 @@ def ggml_function(name: str, result: Any, *arguments: Any) -> Any:
 
 
 def _libraries() -> list[ctypes.CDLL]:
-    folder = Path(llama.__file__).parent / "lib"
-    names = (
-        "libggml.so",
-        "libggml-base.so",
-        "libggml.dylib",
-        "libggml-base.dylib",
-        "ggml.dll",
-        "ggml-base.dll",
-    )
-    return [ctypes.CDLL(str(folder / name)) for name in names if (folder / name).exists()]
+    """Return the libraries that this process computes with, never a second copy of one.
+
+    libllama's handle finds also what the libraries below it have, but on Windows.
+    """
+    if sys.platform != "win32":
+        return [llama._lib]  # noqa: SLF001 - the binding's handle of libllama
+    return [ctypes.CDLL(str(_folder() / name)) for name in ("ggml.dll", "ggml-base.dll")]
+
+
+def _folder() -> Path:
+    return Path(llama._base_path)  # noqa: SLF001 - where the binding found libllama

@@ -1,0 +1,145 @@
+"""Builds with dynamic backends: the best part for this processor, and drivers that are missing or crash."""
+
+import json
+import sys
+
+import pytest
+
+from localllm.core.hardware.engine_match import find_remedy, with_engine
+from localllm.core.machine import Cpu, EngineBuild, EngineDevice, Gpu, Machine, Memory
+from localllm.engine.backends import crashed_backend
+from localllm.engine.child import backends
+from localllm.engine.child.backends import Backends, load_backends
+from localllm.engine.client import Engine
+from localllm.errors import EngineDied
+
+CRASHES_IN_A_DRIVER = """
+import os, sys
+from localllm.engine.backends import announce, announce_end
+from localllm.processes import ParentLink
+left_out = [name for name in ("vulkan", "hip") if name not in sys.argv]
+if left_out:
+    announce(left_out[0])
+    print("the driver says something", file=sys.stderr, flush=True)
+    os.abort()
+announce_end()
+link = ParentLink()
+link.send({"event": "ready"})
+sys.stdin.read()
+"""
+
+
+class Ggml:
+    """ggml's registry, as far as loading asks it."""
+
+    def __init__(self, registered=0, devices=None):
+        self.registered, self.devices, self.loaded = registered, devices or {}, []
+
+    def find(self, name, _result, *_arguments):
+        return {
+            "ggml_backend_reg_count": lambda: self.registered,
+            "ggml_backend_load": self.load,
+            "ggml_backend_reg_dev_count": lambda registry: self.devices[self.loaded[registry - 1]],
+        }[name]
+
+    def load(self, path):
+        name = path.decode().rpartition("ggml-")[2].partition(".")[0]
+        if self.devices.get(name) is None:
+            return None
+        self.loaded.append(name)
+        return len(self.loaded)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    names = ("cpu-x64", "cpu-haswell", "cpu-zen4", "vulkan", "hip", "base")
+    for name in names:
+        (tmp_path / f"libggml-{name}.so").touch()
+    for name in ("libllama.so", "libggml.so", "libggml-vulkan.so.0", "libggml-cpu-x64.so.0.25.3", "README"):
+        (tmp_path / name).touch()
+    scores = {"libggml-cpu-x64.so": 1, "libggml-cpu-haswell.so": 6, "libggml-cpu-zen4.so": 0}
+    monkeypatch.setattr(backends, "_score", lambda path: scores[path.name])
+    return tmp_path
+
+
+CPUS = {"cpu-x64": 1, "cpu-haswell": 1, "cpu-zen4": 1}
+
+
+def test_the_best_part_for_this_processor_is_loaded_and_drivers_that_answer(folder):
+    ggml = Ggml(devices=CPUS | {"vulkan": 1, "hip": 0})
+    assert load_backends(folder, ggml.find) == Backends(("vulkan", "cpu-haswell"), ("hip",))
+    assert ggml.loaded == ["hip", "vulkan", "cpu-haswell"], "the processor comes last"
+
+
+def test_without_a_driver_the_processor_is_used(folder):
+    assert load_backends(folder, Ggml(devices=CPUS).find) == Backends(("cpu-haswell",), ("hip", "vulkan"))
+
+
+def test_a_part_that_crashes_is_left_alone(folder):
+    ggml = Ggml(devices=CPUS | {"vulkan": 1, "hip": 1})
+    assert load_backends(folder, ggml.find, ["vulkan"]) == Backends(("hip", "cpu-haswell"), ("vulkan",))
+    assert "vulkan" not in ggml.loaded
+
+
+def test_a_build_without_such_parts_stays_as_it_is(folder):
+    ggml = Ggml(registered=1)
+    assert load_backends(folder, ggml.find) == Backends()
+    assert not ggml.loaded
+
+
+def test_a_library_that_cannot_be_loaded_has_no_score(tmp_path):
+    (tmp_path / "libggml-cpu-x64.so").write_bytes(b"not a library")
+    assert backends._score(tmp_path / "libggml-cpu-x64.so") == 0
+
+
+def crash_with(monkeypatch, program):
+    monkeypatch.setattr(
+        "localllm.engine.client.python_arguments",
+        lambda _module, *flags: [sys.executable, "-c", program, *flags],
+    )
+
+
+def test_an_engine_that_crashes_in_drivers_starts_without_them(monkeypatch):
+    crash_with(monkeypatch, CRASHES_IN_A_DRIVER)
+    engine = Engine()
+    try:
+        engine.wait_until_ready()
+        engine.wait_until_ready()
+        assert engine.left_out == ("vulkan", "hip")
+        assert engine.alive
+    finally:
+        engine.stop()
+
+
+def test_an_engine_that_crashes_all_the_same_is_given_up(monkeypatch):
+    crash_with(monkeypatch, CRASHES_IN_A_DRIVER.replace('("vulkan", "hip")', '("vulkan", sys.argv)'))
+    monkeypatch.setattr("localllm.engine.client.crashed_backend", lambda lines: "vulkan" if lines else "")
+    engine = Engine()
+    with pytest.raises(EngineDied, match="could not start"):
+        engine.wait_until_ready()
+    assert engine.left_out == ("vulkan",)
+
+
+def test_only_what_was_being_loaded_is_blamed():
+    assert crashed_backend(["loading backend hip", "loading backend vulkan", "x"]) == "vulkan"
+    assert not crashed_backend(["loading backend vulkan", "backends loaded", "GGML_ASSERT"])
+    assert not crashed_backend([])
+
+
+def test_the_ordinary_build_says_that_it_has_no_parts(engine):
+    answer = engine.devices()
+    assert (answer["parts"], answer["unused"]) == ([], [])
+    assert answer["devices"]
+
+
+def test_a_card_whose_driver_is_missing_says_what_to_do():
+    build = EngineBuild("1", "", (EngineDevice("CPU", "", "cpu"),), ("cpu-haswell",), ("vulkan",))
+    for vendor, words in (
+        ("AMD", "update its driver"),
+        ("Intel", "update its driver"),
+        ("NVIDIA", "start again"),
+    ):
+        assert words in str(find_remedy(Gpu("Card", vendor, "discrete"), build))
+    machine = Machine("", Cpu("", "x86_64", 1, 1, 1), Memory(1, 1), (Gpu("Card", "AMD", "discrete"),))
+    assert with_engine(machine, build).gpus[0].usable is False
+    assert Machine.from_json(json.dumps(with_engine(machine, build).to_json())).engine == build
