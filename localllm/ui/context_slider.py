@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QHBoxLayout, QSlider, QWidget
 
 from localllm.texts import text
 from localllm.ui.translation import say
+from localllm.ui.widgets.line_heights import keep_height
 from localllm.ui.widgets.patient import PatientSlider, PatientSpinBox
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class ContextSlider(QWidget):
         self.spin.setSingleStep(1024)
         self.spin.setKeyboardTracking(False)
         self.spin.setAlignment(Qt.AlignmentFlag.AlignRight)
-        self.spin.setMinimumHeight(self.spin.fontMetrics().lineSpacing() + 12)
+        keep_height(self.spin)
         self.spin.setMinimumWidth(SPIN_WIDTH)
         for control in (self.slider, self.spin):
             control.setAccessibleName(self.tr("Context length"))

@@ -22,6 +22,7 @@ from localllm.ui.widgets.basics import (
     set_pill,
 )
 from localllm.ui.widgets.download_rows import DownloadRow, summary_of
+from localllm.ui.widgets.line_heights import keep_height
 from localllm.ui.widgets.patient import PatientSpinBox
 
 if TYPE_CHECKING:
@@ -191,7 +192,7 @@ class DownloadsPanel(QFrame):
         self.limit.setSuffix(self.tr(" MiB/s"))
         self.limit.setSpecialValueText(self.tr("without limit"))
         self.limit.setAccessibleName(self.tr("Bandwidth limit"))
-        self.limit.setMinimumHeight(self.limit.fontMetrics().lineSpacing() + 10)
+        keep_height(self.limit, extra=10)
         self.limit.setKeyboardTracking(False)
         self.limit.setValue(self._services.preferences.settings.download_limit)
         self.limit.valueChanged.connect(self._on_limit)

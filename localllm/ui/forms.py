@@ -20,6 +20,7 @@ from PySide6.QtWidgets import (
 
 from localllm.ui.translation import say
 from localllm.ui.widgets.basics import make_label
+from localllm.ui.widgets.line_heights import keep_height
 from localllm.ui.widgets.patient import PatientComboBox, PatientDoubleSpinBox, PatientSpinBox
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Form(QObject):
         self.controls: dict[str, QWidget] = {}
         for name, row in rows.items():
             control = self._make_control(name, row)
-            control.setMinimumHeight(control.fontMetrics().lineSpacing() + 12)
+            keep_height(control)
             control.setAccessibleName(say(row.label))
             control.setAccessibleDescription(say(row.help))
             control.setToolTip(say(row.help))
@@ -177,7 +178,7 @@ class Form(QObject):
 
     def _make_lines(self, name: str, value: tuple[str, ...]) -> QWidget:
         edit = QPlainTextEdit("\n".join(value))
-        edit.setFixedHeight(edit.fontMetrics().lineSpacing() * 3 + 18)
+        keep_height(edit, 3, 18, fixed=True)
         edit.setTabChangesFocus(True)
         edit.textChanged.connect(lambda: self.edited.emit(name, _lines_of(edit.toPlainText())))
         return edit

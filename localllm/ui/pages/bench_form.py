@@ -23,6 +23,7 @@ from localllm.ui.pages.bench_queries import MOST_TESTS, Wanted, count_tests
 from localllm.ui.translation import say
 from localllm.ui.widgets.basics import make_button, make_label
 from localllm.ui.widgets.disclosure import Disclosure
+from localllm.ui.widgets.line_heights import keep_height
 from localllm.ui.widgets.patient import PatientComboBox
 
 if TYPE_CHECKING:
@@ -170,7 +171,7 @@ class BenchForm(QWidget):
 
     def _build_choices(self) -> QVBoxLayout:
         self.presets.setAccessibleName(self.tr("What to measure"))
-        self.presets.setMinimumHeight(self.presets.fontMetrics().lineSpacing() + 12)
+        keep_height(self.presets)
         self._meaning = make_label(role="muted", wrap=True)
         column = QVBoxLayout()
         column.setSpacing(8)

@@ -13,6 +13,7 @@ from localllm.texts import text
 from localllm.ui.forms import Form, Row
 from localllm.ui.widgets.adapter_list import AdapterList
 from localllm.ui.widgets.basics import PageBody, ScrollArea, make_button, make_label
+from localllm.ui.widgets.line_heights import keep_height
 
 if TYPE_CHECKING:
     from localllm.core.chat_store import Chat
@@ -138,7 +139,7 @@ class ChatOptionsPanel(QFrame):
         column.setSpacing(8)
         label = make_label(self.tr("System prompt"), "heading")
         label.setBuddy(self._prompt)
-        self._prompt.setFixedHeight(self._prompt.fontMetrics().lineSpacing() * 6 + 18)
+        keep_height(self._prompt, 6, 18, fixed=True)
         column.addWidget(label)
         column.addWidget(self._prompt)
         column.addSpacing(8)

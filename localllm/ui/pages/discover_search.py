@@ -13,6 +13,7 @@ from localllm.texts import text
 from localllm.ui.pages.discover_queries import Query
 from localllm.ui.translation import say
 from localllm.ui.widgets.basics import make_button
+from localllm.ui.widgets.line_heights import keep_height
 from localllm.ui.widgets.patient import PatientComboBox
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class DiscoverSearch(QWidget):
         column.addLayout(first)
         column.addLayout(self._build_filters())
         for control in (self.words, self._sort, self._use, self._licence, self._size):
-            control.setMinimumHeight(control.fontMetrics().lineSpacing() + 12)
+            keep_height(control)
 
     def _build_filters(self) -> QGridLayout:
         self._sort = self._combo(

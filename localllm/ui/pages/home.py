@@ -31,6 +31,7 @@ from localllm.ui.widgets.basics import (
     make_card,
     make_label,
 )
+from localllm.ui.widgets.line_heights import keep_height
 from localllm.ui.widgets.patient import PatientComboBox
 
 if TYPE_CHECKING:
@@ -184,7 +185,7 @@ class HomePage(ScrollArea):
         for name, combo in zip(names, (self._use, self._context, self._kv_type), strict=True):
             combo.setAccessibleName(name)
             combo.setToolTip(name)
-            combo.setMinimumHeight(combo.fontMetrics().lineSpacing() + 12)
+            keep_height(combo)
             row.addWidget(combo)
         row.addWidget(self._other)
         return row

@@ -30,6 +30,7 @@ from localllm.ui.pages.lab_convert_jobs import (
 from localllm.ui.translation import say
 from localllm.ui.widgets.action_rows import ActionRow
 from localllm.ui.widgets.basics import PageBody, ScrollArea, make_button, make_label
+from localllm.ui.widgets.line_heights import keep_height
 from localllm.ui.widgets.patient import PatientComboBox
 from localllm.ui.widgets.plan_card import PlanCard
 from localllm.ui.widgets.two_parts import TwoParts
@@ -205,7 +206,7 @@ class ConvertForm(QWidget):
         self.words.setAccessibleName(self.tr("A folder, “owner/name” on the Hub, or an address"))
         self.words.setClearButtonEnabled(True)
         self.words.setMaxLength(2000)
-        self.words.setMinimumHeight(self.words.fontMetrics().lineSpacing() + 12)
+        keep_height(self.words)
         self.words.returnPressed.connect(self.look_asked)
         self.choose = make_button(self.tr("Choose folder…"))
         self.choose.clicked.connect(self._choose_folder)
@@ -244,7 +245,7 @@ class ConvertForm(QWidget):
             (self.tr("TQ2_0: BitNet models only, faster"), "tq2_0"),
         ):
             self.types.addItem(words, kind)
-        self.types.setMinimumHeight(self.types.fontMetrics().lineSpacing() + 12)
+        keep_height(self.types)
         return self.types
 
     def _build_kinds(self) -> QGridLayout:
@@ -282,7 +283,7 @@ class ConvertPlanCard(PlanCard):
         self._base_words.setText(self.tr("The model that it was made for; only its config.json is needed."))
         self.base.setPlaceholderText(self.tr("The model's folder, or “owner/name”"))
         self.base.setAccessibleName(self.tr("The model that the adapter was made for"))
-        self.base.setMinimumHeight(self.base.fontMetrics().lineSpacing() + 12)
+        keep_height(self.base)
         self.show_nothing()
 
     def clear(self) -> None:

@@ -27,6 +27,7 @@ from localllm.ui.jobs import Job, Reactions
 from localllm.ui.pages.lab_quality_queries import find_need, is_full_precision, references_of
 from localllm.ui.translation import say
 from localllm.ui.widgets.basics import make_button, make_label
+from localllm.ui.widgets.line_heights import keep_height
 from localllm.ui.widgets.patient import PatientComboBox, PatientSpinBox
 
 if TYPE_CHECKING:
@@ -182,7 +183,7 @@ class QualityForm(QWidget):
                 widget.setToolTip(help_)
             control.setAccessibleName(words)
             control.setAccessibleDescription(help_)
-            control.setMinimumHeight(control.fontMetrics().lineSpacing() + 12)
+            keep_height(control)
             grid.addWidget(label, line, 0)
             grid.addWidget(control, line, 1)
         column = QVBoxLayout()

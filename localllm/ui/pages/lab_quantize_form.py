@@ -31,6 +31,7 @@ from localllm.ui.itemmodels.quant_types import BITS, GOOD_FOR, NAME, SIZE, Quant
 from localllm.ui.translation import say
 from localllm.ui.widgets.basics import make_label
 from localllm.ui.widgets.disclosure import Disclosure
+from localllm.ui.widgets.line_heights import keep_height
 from localllm.ui.widgets.patient import PatientComboBox, PatientDoubleSpinBox, PatientSpinBox
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ class QuantizeForm(QWidget):
         column.addWidget(Disclosure(self.tr("Leave layers out"), self._build_pruning()))
         column.addStretch(1)
         for control in (self.model_box, self.imatrix, self.budget, self.tokens, self.leave_out, self.layers):
-            control.setMinimumHeight(control.fontMetrics().lineSpacing() + 12)
+            keep_height(control)
 
     def _build_model(self) -> QWidget:
         self.model_box = PatientComboBox()
@@ -277,7 +278,7 @@ class QuantizeForm(QWidget):
         self.tensors.setPlaceholderText("attn_v=q8_0\nffn_down=q6_k")
         self.tensors.setAccessibleName(self.tr("Types of single tensors"))
         self.tensors.setTabChangesFocus(True)
-        self.tensors.setFixedHeight(self.tensors.fontMetrics().lineSpacing() * 3 + 18)
+        keep_height(self.tensors, 3, 18, fixed=True)
         explained = make_label(
             self.tr(
                 "One line for each rule: a pattern and a type. Tensors in whose names the pattern occurs get "

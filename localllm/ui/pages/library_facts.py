@@ -19,6 +19,7 @@ from localllm.texts import Bytes, Number, Text, plural, text
 from localllm.ui.itemmodels.library_page import day_of, explain_state, parameters_of, source_of
 from localllm.ui.translation import say
 from localllm.ui.widgets.basics import ElidedLabel, IconButton, PageBody, ScrollArea, make_label
+from localllm.ui.widgets.line_heights import keep_height
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,7 +98,7 @@ class LibraryFacts(ScrollArea):
         self._notes.setPlaceholderText(self.tr("What this model is good for; found by the search"))
         self._notes.setAccessibleName(self.tr("Notes"))
         self._notes.setTabChangesFocus(True)
-        self._notes.setFixedHeight(self._notes.fontMetrics().lineSpacing() * 4 + 18)
+        keep_height(self._notes, 4, 18, fixed=True)
         self._notes.textChanged.connect(self._timer.start)
         self._notes.left.connect(self.save_notes)
         notes.setBuddy(self._notes)

@@ -36,6 +36,7 @@ from localllm.ui.pages.library_queries import Kind, Listing, Query
 from localllm.ui.translation import say
 from localllm.ui.widgets.basics import make_label
 from localllm.ui.widgets.library_rows import LibraryRowDelegate, row_height
+from localllm.ui.widgets.line_heights import keep_height
 from localllm.ui.widgets.patient import PatientComboBox
 
 if TYPE_CHECKING:
@@ -184,7 +185,7 @@ class LibraryList(QWidget):
         row = QHBoxLayout()
         row.setSpacing(8)
         for control in (self.search, self._sources):
-            control.setMinimumHeight(control.fontMetrics().lineSpacing() + 12)
+            keep_height(control)
         row.addWidget(self.search, 1)
         row.addWidget(self._sources)
         return row

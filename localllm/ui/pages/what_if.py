@@ -12,6 +12,7 @@ from localllm.core.recommend.what_if import MOST_GPUS, MOST_MEMORY, NO_GPU
 from localllm.texts import Bytes, Text, text
 from localllm.ui.translation import say
 from localllm.ui.widgets.basics import IconLabel, make_button, make_label, make_pill
+from localllm.ui.widgets.line_heights import keep_height
 from localllm.ui.widgets.patient import PatientComboBox, PatientSpinBox
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ class WhatIfPanel(QFrame):
         for place, (caption, control) in enumerate(zip(captions, controls, strict=True)):
             label = make_label(caption, "small")
             label.setBuddy(control)
-            control.setMinimumHeight(control.fontMetrics().lineSpacing() + 12)
+            keep_height(control)
             grid.addWidget(label, 0, place)
             grid.addWidget(control, 1, place)
         self._count.setMinimumWidth(90)

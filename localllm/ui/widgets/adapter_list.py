@@ -13,6 +13,7 @@ from localllm.engine.protocol import Adapter
 from localllm.texts import text
 from localllm.ui.translation import say
 from localllm.ui.widgets.basics import ElidedLabel, IconButton, make_button, make_label
+from localllm.ui.widgets.line_heights import keep_height
 from localllm.ui.widgets.patient import PatientDoubleSpinBox, PatientSlider
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ class AdapterRow(QWidget):
         self.number.setDecimals(2)
         self.number.setKeyboardTracking(False)
         self.number.setAlignment(Qt.AlignmentFlag.AlignRight)
-        self.number.setMinimumHeight(self.number.fontMetrics().lineSpacing() + 12)
+        keep_height(self.number)
         for control in (self.slider, self.number):
             control.setAccessibleName(say(text("Strength of “{name}”", name=name)))
             control.setToolTip(self.tr("0 is the model alone, 1 as the adapter was trained."))

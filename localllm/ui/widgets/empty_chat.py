@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QVBoxLayout, QWidget
 from localllm.texts import text
 from localllm.ui.translation import say
 from localllm.ui.widgets.basics import IconLabel, make_button, make_label
+from localllm.ui.widgets.line_heights import keep_height
 
 if TYPE_CHECKING:
     from localllm.ui.theme import Theme
@@ -43,7 +44,7 @@ class EmptyChat(QWidget):
         for example in self._examples():
             button = make_button(example)
             button.setProperty("kind", "example")
-            button.setMinimumHeight(button.fontMetrics().lineSpacing() + 26)
+            keep_height(button, extra=26)
             button.clicked.connect(lambda _checked=False, words=example: self.example_chosen.emit(words))
             column.addWidget(button)
         inner = QWidget()
