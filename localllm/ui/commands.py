@@ -2,46 +2,113 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from localllm.texts import Text, text
+from localllm.texts import LANGUAGES, Text, text
+from localllm.ui.itemmodels.commands import Command
 from localllm.ui.places import places
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from localllm.core.chat_store import ChatSummary
+    from localllm.core.library import LibraryModel
     from localllm.ui.routes import Routes
+    from localllm.ui.services import Services
     from localllm.ui.shell import Shell
 
 
-@dataclass(frozen=True)
-class Command:
-    """Something that can be done now; `keys` does it from anywhere in the window."""
-
-    name: str
-    title: Text
-    run: Callable[[], object]
-    keys: str = ""
-    icon: str = ""
-
-
-def page_commands(window: Shell) -> tuple[Command, ...]:
-    """Return one command for each page."""
-    return tuple(
-        Command(place.name, place.title, partial(window.show_page, place.name), place.keys, place.icon)
-        for place in places()
-    )
-
-
-def window_commands(window: Shell, routes: Routes) -> tuple[Command, ...]:
+def window_commands(window: Shell, routes: Routes, services: Services) -> tuple[Command, ...]:
     """Return what the window does, pages first."""
     return (
-        *page_commands(window),
-        Command("new chat", text("New chat"), routes.new_chat, "Ctrl+N", "plus"),
-        Command("load", text("Choose a model"), window.open_loader, "Ctrl+L", "model"),
-        Command("downloads", text("Downloads"), window.downloads_panel.toggle, "Ctrl+J", "download"),
-        Command("rename", text("Rename the chat"), window.rename_chat, "F2", "pencil"),
-        Command("quit", text("Quit"), window.close, "Ctrl+Q", "close"),
+        *_page_commands(window),
+        *_chat_commands(window, routes),
+        *_model_commands(window, routes, services),
+        *_setting_commands(services, routes),
+        Command("palette", text("Commands"), window.open_palette, "Ctrl+K", possible=lambda: False),
+        Command("undo", text("Undo"), services.undo.take, "Ctrl+Z", "undo", possible=services.undo.possible),
+        Command("quit", text("Quit"), window.close, "Ctrl+Q", "close", words="exit close"),
     )
+
+
+def model_commands(models: list[LibraryModel], routes: Routes) -> list[Command]:
+    """Return what can be done with each model of this disk."""
+    kind = text("Model")
+    usable = [model for model in models if model.problem is None]
+    return [
+        Command(
+            f"model {model.path}",
+            text("Chat with {model}", model=model.name),
+            partial(routes.chat_with_model, model),
+            icon="model",
+            kind=kind,
+            words=f"{model.quant} load",
+        )
+        for model in usable
+    ]
+
+
+def recent_chats(chats: list[ChatSummary], routes: Routes) -> list[Command]:
+    """Return the way to each of these chats."""
+    kind = text("Chat")
+    return [
+        Command(f"chat {chat.id}", chat.title, partial(routes.open_chat, chat.id), icon="chat", kind=kind)
+        for chat in chats
+        if chat.title
+    ]
+
+
+def _page_commands(window: Shell) -> list[Command]:
+    kind = text("Page")
+    return [
+        Command(place.name, place.title, partial(window.show_page, place.name), place.keys, place.icon, kind)
+        for place in places()
+    ]
+
+
+def _chat_commands(window: Shell, routes: Routes) -> tuple[Command, ...]:
+    return (
+        Command("new chat", text("New chat"), routes.new_chat, "Ctrl+N", "plus"),
+        Command("rename", text("Rename the chat"), window.rename_chat, "F2", "pencil"),
+        Command("copy", text("Copy the last answer"), routes.copy_answer, "Ctrl+Shift+C", "copy"),
+    )
+
+
+def _model_commands(window: Shell, routes: Routes, services: Services) -> tuple[Command, ...]:
+    model = services.model
+    return (
+        Command("load", text("Choose a model"), window.open_loader, "Ctrl+L", "model", words="load"),
+        Command("open", text("Open a GGUF file…"), window.choose_file, "Ctrl+O", "disk", words="import"),
+        Command(
+            "eject",
+            text("Eject the model"),
+            model.eject,
+            icon="stop",
+            words="unload free memory",
+            possible=lambda: model.loaded is not None or model.loading is not None,
+        ),
+        Command("downloads", text("Downloads"), window.downloads_panel.toggle, "Ctrl+J", "download"),
+    )
+
+
+def _setting_commands(services: Services, routes: Routes) -> list[Command]:
+    kind = text("Setting")
+    looks = {
+        "light": text("Theme: light"),
+        "dark": text("Theme: dark"),
+        "system": text("Theme: as the system"),
+    }
+    tongues: dict[str, Text] = {name: text("Language: {name}", name=own) for name, own in LANGUAGES.items()}
+    tongues["system"] = text("Language: as the system")
+    settings = services.preferences
+    return [
+        Command(
+            f"{name} {value}",
+            title,
+            partial(routes.change_setting, name, value),
+            icon="settings",
+            kind=kind,
+            possible=lambda name=name, value=value: getattr(settings.settings, name) != value,
+        )
+        for name, values in (("theme", looks), ("language", tongues))
+        for value, title in values.items()
+    ]

@@ -6,17 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from PySide6.QtCore import QModelIndex, QSize, QSortFilterProxyModel, Qt
-from PySide6.QtWidgets import (
-    QAbstractSpinBox,
-    QDialog,
-    QFileDialog,
-    QHBoxLayout,
-    QLineEdit,
-    QListView,
-    QPushButton,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QVBoxLayout, QWidget
 
 from localllm.core.library import LibraryModel, inspect
 from localllm.texts import text
@@ -27,6 +17,7 @@ from localllm.ui.jobs import Job, Reactions
 from localllm.ui.loader_answers import LoadAnswers
 from localllm.ui.loader_details import LoadDetails, needs_force
 from localllm.ui.loader_settings import LoadForm
+from localllm.ui.palette import Palette
 from localllm.ui.translation import say
 from localllm.ui.widgets.banner import Banner
 from localllm.ui.widgets.basics import ElidedLabel, PageBody, ScrollArea, make_button, make_label
@@ -35,29 +26,24 @@ from localllm.ui.widgets.model_rows import ModelRowDelegate
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from PySide6.QtGui import QKeyEvent
-
     from localllm.core.estimate import Estimate
     from localllm.progress import Progress
     from localllm.ui.services import Services
 
 _LARGEST = QSize(1040, 680)
-_AROUND = QSize(56, 36)  # of the window that stays to be seen
 
 
-class ModelLoader(QDialog):
-    """A palette over the window."""
+class ModelLoader(Palette):
+    """The models of this disk at the left, the chosen one at the right."""
 
     def __init__(self, services: Services, parent: QWidget) -> None:
-        super().__init__(parent)
-        self._window = parent
-        self.setObjectName("loader")
+        matches = QSortFilterProxyModel()
+        matches.setFilterCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
+        super().__init__(parent, "", _LARGEST, matches)
         self.setWindowTitle(self.tr("Choose a model"))
         self._services = services
         self._models = LibraryItemModel(self)
-        self._matches = QSortFilterProxyModel(self)
-        self._matches.setSourceModel(self._models)
-        self._matches.setFilterCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
+        self.matches.setSourceModel(self._models)
         self._listing: Job | None = None
         self._answer: Estimate | None = None
         self._answers = LoadAnswers(services.session, services.jobs, self)
@@ -69,9 +55,6 @@ class ModelLoader(QDialog):
     def open(self) -> None:
         """Show the palette and read the disk again; the settings are those of the Settings page again."""
         self._form.set_settings(self._services.preferences.load_settings())
-        self.resize(_LARGEST.boundedTo(self._window.size() - _AROUND))
-        self._search.clear()
-        self._search.setFocus()
         if self._listing is None:
             self._list_models()
         super().open()
@@ -82,19 +65,6 @@ class ModelLoader(QDialog):
             self._listing.cancel()
         self._answers.rest()
         super().done(result)
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Move in the list from the search field; Enter presses a button, or loads."""
-        focus = self.focusWidget()
-        if event.key() in (Qt.Key.Key_Down, Qt.Key.Key_Up):
-            step = 1 if event.key() == Qt.Key.Key_Down else -1
-            self._select_row(self._view.currentIndex().row() + step)
-        elif event.key() not in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
-            super().keyPressEvent(event)
-        elif isinstance(focus, QPushButton):
-            focus.click()
-        elif not isinstance(focus, QAbstractSpinBox):  # there it ends the typing of a number
-            self._on_load()
 
     def _list_models(self) -> None:
         library, session, settings = self._services.library, self._services.session, self._form.settings
@@ -121,24 +91,16 @@ class ModelLoader(QDialog):
         row.addLayout(self._build_details(), 6)
 
     def _build_list(self) -> QVBoxLayout:
-        self._search = QLineEdit()
-        self._search.setPlaceholderText(self.tr("Search the models on this disk"))
-        self._search.setAccessibleName(self.tr("Search the models on this disk"))
-        self._search.setClearButtonEnabled(True)
-        self._view = QListView()
-        self._view.setAccessibleName(self.tr("Models on this disk"))
-        self._view.setModel(self._matches)
-        self._view.setItemDelegate(ModelRowDelegate(self._services.theme, self._view))
-        self._view.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self._nothing = make_label(self.tr("No model has this name."), "muted", wrap=True)
-        self._nothing.hide()
+        search = self.tr("Search the models on this disk")
+        self.name_parts(search, self.tr("Models on this disk"), self.tr("No model has this name."))
+        self.set_rows(ModelRowDelegate(self._services.theme, self.view))
         browse = make_button(self.tr("Open a file…"), name=self.tr("Open a GGUF file"))
         browse.clicked.connect(self._on_browse)
         column = QVBoxLayout()
         column.setSpacing(10)
-        column.addWidget(self._search)
-        column.addWidget(self._view, 1)
-        column.addWidget(self._nothing)
+        column.addWidget(self.search)
+        column.addWidget(self.view, 1)
+        column.addWidget(self.nothing)
         column.addWidget(browse, 0, Qt.AlignmentFlag.AlignLeft)
         return column
 
@@ -172,27 +134,22 @@ class ModelLoader(QDialog):
         return column
 
     def _connect(self) -> None:
-        self._search.textChanged.connect(self._on_searched)
-        self._view.selectionModel().currentChanged.connect(self._on_current_changed)
-        self._view.doubleClicked.connect(self._on_load)
+        self.view.selectionModel().currentChanged.connect(self._on_current_changed)
+        self.view.doubleClicked.connect(self.take_chosen)
         self._form.edited.connect(self._ask)
         self._details.advice_taken.connect(self._form.apply)
         self._details.explaining_asked.connect(self._on_explain)
         self._answers.answered.connect(self._show_answer)
         self._answers.advised.connect(self._details.show_advice)
         self._answers.failed.connect(self._on_failed)
-        self._load.clicked.connect(self._on_load)
+        self._load.clicked.connect(self.take_chosen)
         self._eject.clicked.connect(self._on_eject)
         self._services.model.changed.connect(self._show_eject)
         self._show_eject()
 
     def _chosen(self) -> LibraryModel | None:
-        index = self._matches.mapToSource(self._view.currentIndex())
+        index = self.matches.mapToSource(self.view.currentIndex())
         return self._models.model_at(index.row()) if index.isValid() else None
-
-    def _select_row(self, row: int) -> None:
-        if 0 <= row < self._matches.rowCount():
-            self._view.setCurrentIndex(self._matches.index(row, 0))
 
     def _on_listed(self, item: Sequence[LibraryModel] | tuple[LibraryModel, Estimate | None]) -> None:
         if isinstance(item, tuple):
@@ -203,17 +160,11 @@ class ModelLoader(QDialog):
         loaded = self._services.model.loaded
         wanted = str(chosen.path) if chosen else loaded.path if loaded else ""
         self._models.show_models(item)
-        row = self._matches.mapFromSource(self._models.index(max(0, self._models.row_of(wanted)))).row()
-        self._select_row(row)
+        row = self.matches.mapFromSource(self._models.index(max(0, self._models.row_of(wanted)))).row()
+        self.select_row(row)
 
     def _on_listing_ended(self) -> None:
         self._listing = None
-
-    def _on_searched(self, words: str) -> None:
-        self._matches.setFilterFixedString(words)
-        self._nothing.setVisible(self._matches.rowCount() == 0)
-        if not self._view.currentIndex().isValid():
-            self._select_row(0)
 
     def _on_current_changed(self, _index: QModelIndex) -> None:
         self._show_model(self._chosen())
@@ -275,14 +226,15 @@ class ModelLoader(QDialog):
         self._services.jobs.run(lambda _progress: inspect(Path(name)), reactions)
 
     def _on_file_checked(self, model: LibraryModel) -> None:
-        self._search.clear()
+        self.search.clear()
         row = self._models.add_model(model)
-        self._select_row(self._matches.mapFromSource(self._models.index(row)).row())
+        self.select_row(self.matches.mapFromSource(self._models.index(row)).row())
 
     def _on_failed(self, error: Exception) -> None:
         self._banner.show_notice(sentences_of(error), "error")
 
-    def _on_load(self) -> None:
+    def take_chosen(self) -> None:
+        """Load the model, and close."""
         model = self._chosen()
         if model is not None and model.problem is None:
             self._services.model.load(model, self._form.settings, anyway=needs_force(self._answer))

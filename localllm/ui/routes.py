@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject
+from PySide6.QtGui import QGuiApplication
 
+from localllm.errors import UsageError
 from localllm.texts import text
 from localllm.ui.errors import errors_shown, sentences_of
 from localllm.ui.pages.library import LibraryPage
@@ -111,6 +113,33 @@ class Routes(QObject):
         """Begin a chat."""
         self._window.show_page("chat")
         self._window.chat_page.new_chat()
+
+    def open_chat(self, chat_id: int) -> None:
+        """Show a chat."""
+        self._window.show_page("chat")
+        self._window.chat_page.open_chat(chat_id)
+
+    def copy_answer(self) -> None:
+        """Put the last answer of the chat that is shown on the clipboard."""
+        answer = self._window.chat_page.last_answer
+        if answer:
+            QGuiApplication.clipboard().setText(answer)
+        self.say_status(self.tr("The answer was copied.") if answer else self.tr("There is no answer here."))
+
+    def take_in(self, files: list[Path]) -> None:
+        """Offer to take files into the library; folders are looked through where they are."""
+        self._window.show_page("library")
+        self._window.library_page.offer_import(files)
+
+    def change_setting(self, name: str, value: object) -> None:
+        """Change a setting, and say where it does not count at once."""
+        try:
+            self._services.preferences.change(name, value)
+        except (UsageError, OSError) as error:
+            self.say_status(sentences_of(error)[0])
+            return
+        if name == "language":
+            self.say_status(self.tr("This takes effect at the next start."))
 
     def _load(self, model: LibraryModel) -> None:
         self._services.model.load(model, self._services.preferences.load_settings())

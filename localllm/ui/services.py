@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from localllm.ui.undo import Undo
 
 if TYPE_CHECKING:
     from localllm.core.chat_store import ChatStore
@@ -38,3 +40,4 @@ class Services:
     hub: HubAccess
     downloads: Downloads
     lab: LabWork
+    undo: Undo = field(default_factory=Undo)

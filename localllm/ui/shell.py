@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from PySide6.QtWidgets import QWidget
 
     from localllm.ui.downloads_panel import DownloadsPanel
@@ -66,4 +69,16 @@ class Shell(Protocol):
 
     def close(self) -> bool:
         """Close the window."""
+        ...
+
+    def open_files(self, paths: Sequence[Path]) -> None:
+        """Offer what can be done with files or a folder."""
+        ...
+
+    def choose_file(self) -> None:
+        """Let a file be chosen."""
+        ...
+
+    def open_palette(self) -> None:
+        """Show the command palette."""
         ...

@@ -9,19 +9,29 @@ from PySide6.QtCore import QByteArray, QSettings, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QCloseEvent, QGuiApplication, QKeySequence, QShortcut
 from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
+from localllm.texts import text
+from localllm.ui.command_palette import CommandPalette
 from localllm.ui.commands import window_commands
 from localllm.ui.downloads_panel import DownloadsPanel
+from localllm.ui.keys_first import KeysFirst
 from localllm.ui.loader import ModelLoader
+from localllm.ui.opening import Opening, is_checkpoint
 from localllm.ui.page_makers import PageMakers
 from localllm.ui.pages.chat import ChatPage
 from localllm.ui.places import FIRST_PAGE
 from localllm.ui.rail import Rail
 from localllm.ui.routes import Routes
 from localllm.ui.top_bar import TopBar
+from localllm.ui.translation import say
 from localllm.ui.widgets.basics import ElidedLabel, make_label
 from localllm.ui.widgets.close_dialog import CloseDialog
+from localllm.ui.widgets.drop_cover import DropCover
+from localllm.ui.widgets.notice_bar import NoticeBar
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from localllm.ui.pages.discover import DiscoverPage
     from localllm.ui.pages.home import HomePage
     from localllm.ui.pages.lab import LabPage
@@ -29,6 +39,7 @@ if TYPE_CHECKING:
     from localllm.ui.services import Services
 
 _STATUS_MS = 6000
+_UNDO_MS = 20_000  # the notice goes; Ctrl+Z stays
 _SMALLEST = QSize(860, 560)
 _FIRST_SIZE = QSize(1280, 800)
 _END_SECONDS = 5.0
@@ -52,6 +63,7 @@ class Window(QWidget):
         self._pages: dict[str, QWidget] = {}
         self._page = ""
         self._loader: ModelLoader | None = None
+        self._palette: CommandPalette | None = None
         self._closed = self._agreed = False
         self.setWindowTitle("LocalLLM")
         self.setMinimumSize(_SMALLEST)
@@ -59,15 +71,21 @@ class Window(QWidget):
         self._top_bar = TopBar(services)
         self._stack = QStackedWidget()
         self._status = ElidedLabel(role="small")
+        self._undo_timer = QTimer(self)
+        self._undo_timer.setSingleShot(True)
+        self._undo_timer.setInterval(_UNDO_MS)
         self._status_timer = QTimer(self)
         self._status_timer.setSingleShot(True)
         self._status_timer.setInterval(_STATUS_MS)
         self._status_timer.timeout.connect(lambda: self._status.set_words(""))
+        self._notice, self._undo_notice = NoticeBar(services.theme), NoticeBar(services.theme)
         self._build()
         self.downloads_panel = DownloadsPanel(services, self, self._top_bar.sizeHint().height())
         self.routes = Routes(services, self, self)
         self._makers = PageMakers(services, self.routes)
-        self.commands = window_commands(self, self.routes)
+        self.commands = window_commands(self, self.routes, services)
+        self._opening = Opening(services, self.routes, self._notice.banner, self)
+        self._cover = DropCover(services.theme, self, self._say_drop)
         self._connect()
         self._restore_state()
 
@@ -123,6 +141,24 @@ class Window(QWidget):
         if self._loader is None:
             self._loader = ModelLoader(self._services, self)
         self._loader.open()
+
+    def open_palette(self) -> None:
+        """Show the command palette."""
+        if self._palette is None:
+            self._palette = CommandPalette(self._services, self.routes, self.commands, self)
+        self._palette.open()
+
+    def open_file(self, path: Path) -> None:
+        """Offer what can be done with a file or folder from outside: dropped, or opened elsewhere."""
+        self.open_files([path])
+
+    def open_files(self, paths: Sequence[Path]) -> None:
+        """Offer what can be done with several."""
+        self._opening.open(paths)
+
+    def choose_file(self) -> None:
+        """Let a file be chosen, and offer what can be done with it."""
+        self._opening.choose()
 
     def rename_chat(self) -> None:
         """Rename the chat that is shown."""
@@ -189,7 +225,9 @@ class Window(QWidget):
         column = QVBoxLayout()
         column.setSpacing(0)
         column.addWidget(self._top_bar)
+        column.addWidget(self._notice)
         column.addWidget(self._stack, 1)
+        column.addWidget(self._undo_notice)
         column.addWidget(self._build_status_line())
         row.addLayout(column, 1)
 
@@ -200,7 +238,7 @@ class Window(QWidget):
         row = QHBoxLayout(line)
         row.setContentsMargins(14, 3, 14, 3)
         row.addWidget(self._status, 1)
-        row.addWidget(make_label(self.tr("Ctrl+L model · Ctrl+N new chat"), "small"))
+        row.addWidget(make_label(self.tr("Ctrl+K commands · Ctrl+L model · Ctrl+N new chat"), "small"))
         return line
 
     def _connect(self) -> None:
@@ -208,15 +246,43 @@ class Window(QWidget):
         self._top_bar.model_button.clicked.connect(self.open_loader)
         self._top_bar.downloads_button.pressed.connect(self.downloads_panel.toggle)
         self.routes.connect_services()
+        KeysFirst(("Ctrl+K",), self)  # a text field would cut the line's rest
+        undo, notice = self._services.undo, self._undo_notice.banner
+        undo.offered.connect(self._on_undo_offered)
+        undo.taken.connect(notice.hide)
+        self._undo_timer.timeout.connect(notice.hide)
+        self._cover.dropped.connect(self.open_files)
         for command in self.commands:
             if command.keys:
                 QShortcut(QKeySequence(command.keys), self).activated.connect(command.run)
+
+    def _on_undo_offered(self, sentence: str) -> None:
+        self._undo_notice.banner.show_notice(
+            [sentence], "notice", [(self.tr("Undo"), self._services.undo.take)]
+        )
+        self._undo_timer.start()
+
+    def _say_drop(self, paths: Sequence[Path]) -> str:
+        """Say what happens to files that are dropped now."""
+        single = paths[0] if len(paths) == 1 else None
+        if self._page == "bench":
+            return self.tr("Take llama-bench's results into the history")
+        if single is not None and is_checkpoint(single):
+            return self.tr("Convert this checkpoint")
+        if single is not None and not single.is_dir() and self._page == "lab":
+            return self.tr("Quantize this model")
+        if self._page == "library" or single is None:
+            return self.tr("Take these into the library: each is checked first")
+        if single.is_dir():
+            return self.tr("Look for models in this folder, now and from now on")
+        return say(text("Open “{name}”: it is checked first, and used where it lies", name=single.name))
 
     def _page_widget(self, name: str) -> QWidget:
         if name not in self._pages:
             page = self._makers.make(name)
             self._pages[name] = page
             self._stack.addWidget(page)
+            self._cover.watch(page)
         return self._pages[name]
 
     def _save_state(self) -> None:

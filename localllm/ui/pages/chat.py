@@ -108,6 +108,11 @@ class ChatPage(QWidget):
             self._save_draft()
         return self._kept
 
+    @property
+    def last_answer(self) -> str:
+        """The last answer of the chat that is shown, "" if there is none."""
+        return self._transcript.last_answer
+
     def stop(self) -> None:
         """Stop the answer that is being written."""
         self._answering.stop()
@@ -434,8 +439,7 @@ class ChatPage(QWidget):
         if chat.id == self.chat_id:
             self._draft_timer.stop()
             self._show_chat(None, [])
-        undo: Action = (self.tr("Undo"), lambda: self._list.restore(chat.id))
-        self._banner.show_notice([describe_trashed(chat)], "notice", [undo])
+        self._services.undo.offer(describe_trashed(chat), lambda: self._list.restore(chat.id))
 
     def _on_chat_renamed(self, chat_id: int) -> None:
         if chat_id == self.chat_id:

@@ -329,8 +329,7 @@ class LibraryActions(QObject):
             if removed.entry is not None
             else text("“{name}” has left the list.", name=name)
         )
-        back: Action = (self.tr("Undo"), lambda: self._undo_removal(removed))
-        self.noticed.emit(Notice((say(words),), "notice", (back,)))
+        self._services.undo.offer(say(words), lambda: self._undo_removal(removed))
         self.changed.emit()
 
     def _undo_removal(self, removed: Removed) -> None:
@@ -347,9 +346,10 @@ class LibraryActions(QObject):
         self.changed.emit()
 
     def _on_profiled(self, result: _Profiled) -> None:
-        if result.words:
-            actions: tuple[Action, ...] = ((self.tr("Undo"), result.back),) if result.back else ()
-            self.noticed.emit(Notice((result.words,), "notice", actions))
+        if result.back is not None:
+            self._services.undo.offer(result.words, result.back)
+        elif result.words:
+            self.noticed.emit(Notice((result.words,), "notice"))
         self.changed.emit()
 
     def _on_linked(self, result: DedupeResult) -> None:

@@ -65,6 +65,12 @@ class Transcript(ScrollArea):
         """The messages that have widgets, oldest first."""
         return list(self._views)
 
+    @property
+    def last_answer(self) -> str:
+        """The source of the last message, if it is an answer; "" if not."""
+        last = self._views[-1] if self._views else None
+        return last.body.source if last is not None and last.message.role == "assistant" else ""
+
     def show_messages(self, messages: Sequence[Message]) -> None:
         """Show a chat from its end."""
         self._clear()

@@ -1,0 +1,128 @@
+"""What the command palette lists, and how what is typed narrows and orders it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import (
+    QAbstractListModel,
+    QModelIndex,
+    QObject,
+    QPersistentModelIndex,
+    QSortFilterProxyModel,
+    Qt,
+)
+
+from localllm.ui.matching import distance, plain
+from localllm.ui.translation import say
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from localllm.texts import Text, Translator
+
+COMMAND_ROLE = Qt.ItemDataRole.UserRole + 1
+NAMES_ROLE = Qt.ItemDataRole.UserRole + 2
+Index = QModelIndex | QPersistentModelIndex
+
+
+@dataclass(frozen=True)
+class Command:
+    """Something that can be done; `keys` does it from anywhere in the window.
+
+    `kind` says what sort of thing it is, `words` what else it is found by.
+    """
+
+    name: str
+    title: Text | str
+    run: Callable[[], object]
+    keys: str = ""
+    icon: str = ""
+    kind: Text | None = None
+    words: str = ""
+    possible: Callable[[], bool] = lambda: True
+
+
+class CommandsItemModel(QAbstractListModel):
+    """One row for each command; it is found by its title in every language of `tongues`."""
+
+    def __init__(self, tongues: Sequence[Translator], parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._tongues = tongues
+        self._commands: list[Command] = []
+        self._names: list[list[str]] = []
+
+    def show_commands(self, commands: Sequence[Command]) -> None:
+        """List these."""
+        self.beginResetModel()
+        self._commands = list(commands)
+        self._names = [self._names_of(command) for command in commands]
+        self.endResetModel()
+
+    def add_commands(self, commands: Sequence[Command]) -> None:
+        """List these too, at the end."""
+        if commands:
+            first = len(self._commands)
+            self.beginInsertRows(QModelIndex(), first, first + len(commands) - 1)
+            self._commands.extend(commands)
+            self._names.extend(self._names_of(command) for command in commands)
+            self.endInsertRows()
+
+    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008 - Qt's own signature
+        """Return the number of commands."""
+        return 0 if parent.isValid() else len(self._commands)
+
+    def data(self, index: Index, role: int = 0) -> object:
+        """Return the title, the rest of it for a screen reader, the record, or what it is found by."""
+        if not index.isValid() or index.row() >= len(self._commands):
+            return None
+        command = self._commands[index.row()]
+        kind = say(command.kind) if command.kind else ""
+        answers: dict[int, Callable[[], object]] = {
+            Qt.ItemDataRole.DisplayRole: lambda: say(command.title),
+            Qt.ItemDataRole.AccessibleDescriptionRole: lambda: " · ".join(filter(None, (kind, command.keys))),
+            COMMAND_ROLE: lambda: command,
+            NAMES_ROLE: lambda: self._names[index.row()],
+        }
+        answer = answers.get(role)
+        return answer() if answer else None
+
+    def _names_of(self, command: Command) -> list[str]:
+        titles = dict.fromkeys(
+            plain(words)
+            for words in (say(command.title), *(t.translate(command.title) for t in self._tongues))
+        )
+        kind = say(command.kind) if command.kind else ""
+        first = next(iter(titles), "")
+        return [*titles, plain(f"{kind} {first} {command.words}")]
+
+
+class MatchingCommands(QSortFilterProxyModel):
+    """The commands that match, the nearest first; in their own order while nothing is typed."""
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._typed = ""
+        self.sort(0)
+
+    def set_typed(self, words: str) -> None:
+        """Narrow the list."""
+        self._typed = plain(words)
+        self.invalidate()
+
+    def filterAcceptsRow(self, source_row: int, source_parent: Index) -> bool:
+        """Tell whether a row matches."""
+        del source_parent
+        return self._distance(source_row) is not None
+
+    def lessThan(self, source_left: Index, source_right: Index) -> bool:
+        """Put the nearer one first, and of equal ones that which is listed first."""
+        left, right = source_left.row(), source_right.row()
+        return (self._distance(left) or 0, left) < (self._distance(right) or 0, right)
+
+    def _distance(self, row: int) -> int | None:
+        if not self._typed:
+            return 0
+        index = self.sourceModel().index(row, 0)
+        return distance(self._typed, index.data(NAMES_ROLE))

@@ -1,0 +1,144 @@
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QApplication
+
+from localllm.engine.protocol import LoadSettings
+from localllm.ui.itemmodels.commands import COMMAND_ROLE
+from localllm.ui.matching import distance, plain
+from localllm.ui.window import Window
+from tests.ui.checks import check_names
+from tests.ui.fakes import STARTER
+
+
+@pytest.fixture
+def window(services, show):
+    return show(Window(services))
+
+
+@pytest.fixture
+def palette(window, services, qtbot):
+    services.store.rename(services.store.create_chat().id, "About haiku")
+    window.open_palette()
+    qtbot.waitUntil(lambda: f"Chat with {STARTER.name}" in titles(window._palette))
+    yield window._palette
+    window._palette.reject()
+
+
+def test_its_key_works_also_where_one_writes(window, qtbot):
+    window.show_page("chat")
+    window.activateWindow()
+    qtbot.waitUntil(lambda: has_focus(window.chat_page._composer))
+    qtbot.keyClick(QApplication.focusWidget(), Qt.Key.Key_K, Qt.KeyboardModifier.ControlModifier)
+    assert window._palette.isVisible()
+    window._palette.reject()
+
+
+def titles(palette):
+    return [palette.matches.index(row, 0).data() for row in range(palette.matches.rowCount())]
+
+
+def first(palette, typed):
+    palette.search.setText(typed)
+    return titles(palette)[0]
+
+
+@pytest.mark.parametrize(
+    ("typed", "found"),
+    [
+        ("libr", "Library"),
+        ("biblioteca", "Library"),
+        ("chat nuevo", "New chat"),
+        ("elegir modelo", "Choose a model"),
+        ("dark theme", "Theme: dark"),
+        ("haiku", "About haiku"),
+        ("smollm chat", f"Chat with {STARTER.name}"),
+        ("dwnlds", "Downloads"),
+        ("espanol", "Language: Español"),
+    ],
+)
+def test_it_finds_by_words_of_both_languages_and_by_letters(palette, typed, found):
+    assert first(palette, typed) == found
+
+
+def test_what_nothing_matches_is_said(palette):
+    palette.search.setText("zzzzqq")
+    assert palette.nothing.isVisible()
+    assert titles(palette) == []
+    palette.search.setText("")
+    assert not palette.nothing.isVisible()
+    assert palette.view.currentIndex().row() == 0
+
+
+def test_arrows_choose_and_enter_does_it(palette, window, qtbot):
+    window.show_page("settings")
+    palette.search.setText("page")
+    qtbot.keyClick(palette.search, Qt.Key.Key_Down)
+    chosen = palette.view.currentIndex().data(COMMAND_ROLE)
+    assert palette.view.currentIndex().row() == 1
+    qtbot.keyClick(palette.search, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: window.page == chosen.name)
+    assert not palette.isVisible()
+
+
+def test_escape_gives_the_focus_back(window, palette, qtbot):
+    palette.reject()
+    window.show_page("chat")
+    composer = window.chat_page._composer
+    window.activateWindow()
+    qtbot.waitUntil(lambda: has_focus(composer))
+    before = QApplication.focusWidget()
+    window.open_palette()
+    qtbot.keyClick(palette.search, Qt.Key.Key_Escape)
+    assert not palette.isVisible()
+    qtbot.waitUntil(lambda: QApplication.focusWidget() is before)
+
+
+def test_a_screen_reader_hears_what_it_is_and_its_keys(palette):
+    check_names(palette)
+    index = palette.matches.index(titles(palette).index("Library"), 0)
+    assert index.data(Qt.ItemDataRole.AccessibleDescriptionRole) == "Page · Ctrl+4"
+
+
+def test_only_what_is_possible_is_offered(window, palette, services, qtbot):
+    assert "Eject the model" not in titles(palette)
+    palette.reject()
+    services.model.load(STARTER, LoadSettings())
+    qtbot.waitUntil(lambda: services.model.loaded is not None)
+    window.open_palette()
+    assert "Eject the model" in titles(palette)
+
+
+def test_a_setting_is_changed(palette, services, qtbot):
+    palette.search.setText("theme: dark")
+    qtbot.keyClick(palette.search, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: services.theme.scheme == "dark")
+    services.preferences.change("theme", "light")
+
+
+def test_the_last_answer_is_copied(window, services):
+    chat = services.store.create_chat()
+    asked = services.store.add_user_message(chat.id, "Why?", None)
+    answer = services.store.begin_answer(chat.id, asked.id, "m")
+    services.store.add_piece(answer.id, "Because of **that**.")
+    services.store.end_answer(answer.id, "Because of **that**.", "complete", None)
+    window.routes.open_chat(chat.id)
+    window.routes.copy_answer()
+    assert QGuiApplication.clipboard().text() == "Because of **that**."
+
+
+def test_every_key_is_used_once(window):
+    keys = [command.keys for command in window.commands if command.keys]
+    assert len(keys) == len(set(keys))
+
+
+def test_whole_words_are_nearer_than_letters():
+    assert plain("Español") == "espanol"
+    assert distance("lib", ["library"]) < distance("lib", ["a library"]) < distance("lry", ["library"])
+    assert distance("lyr", ["library"]) is None
+    assert distance("", ["library"]) == 0
+
+
+def has_focus(widget):
+    inner = QApplication.focusWidget()
+    return inner is not None and widget.isAncestorOf(inner)
