@@ -6,64 +6,225 @@ import contextlib
 import dataclasses
 import json
 import logging
+import os
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from localllm.errors import UsageError
-from localllm.files import write_atomically
+from localllm.files import set_aside, write_atomically
 from localllm.texts import text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 _log = logging.getLogger(__name__)
 
 
-def _choice(default: str, label: str, help_: str, *choices: str) -> Any:
-    return field(default=default, metadata={"label": label, "help": help_, "choices": choices})
+_HUB_OFFLINE = "HF_HUB_OFFLINE"
+_YES = ("1", "on", "yes", "true")  # what huggingface_hub takes for it
+GROUPS: Mapping[str, str] = {
+    "appearance": "Appearance",
+    "chat": "Chat",
+    "loading": "Loading models",
+    "downloads": "Downloads",
+    "data": "Data",
+}
 
 
-def _number(default: int, label: str, help_: str, low: int, high: int) -> Any:
-    return field(default=default, metadata={"label": label, "help": help_, "low": low, "high": high})
+def _of(group: str, label: str, help_: str, default: Any, **rules: object) -> Any:
+    return field(default=default, metadata={"group": group, "label": label, "help": help_, **rules})
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Every setting with its label, help and limits as metadata; the Settings page is built from it."""
+    """Every setting with its group, label, help and limits as metadata; the Settings page is built from it.
 
-    language: str = _choice(
-        "system", "Language", "The language of the window and of messages.", "system", "en", "es"
-    )
-    theme: str = _choice("system", "Theme", "Light, dark, or as the system says.", "system", "light", "dark")
-    text_size: int = _number(100, "Text size", "Percent of the size that the system sets.", 80, 200)
-    reduced_motion: str = _choice(
+    A setting that has the name of one of `LoadSettings` or `Sampling` is what that one usually is.
+    """
+
+    language: str = _of(
+        "appearance",
+        "Language",
+        "The language of the window and of messages.",
         "system",
+        choices=("system", "en", "es"),
+    )
+    theme: str = _of(
+        "appearance",
+        "Theme",
+        "Light, dark, or as the system says.",
+        "system",
+        choices=("system", "light", "dark"),
+    )
+    text_size: int = _of(
+        "appearance", "Text size", "Percent of the size that the system sets.", 100, low=80, high=200, step=10
+    )
+    reduced_motion: str = _of(
+        "appearance",
         "Reduced motion",
         "Whether things change without moving: as the system says, always, or never.",
         "system",
-        "on",
-        "off",
+        choices=("system", "on", "off"),
     )
-    context_length: int = _number(
-        8192,
+    start_page: str = _of(
+        "appearance",
+        "First page",
+        "What the window shows when it opens.",
+        "last",
+        choices=("last", "home", "chat", "discover", "library"),
+    )
+    system_prompt: str = _of(
+        "chat",
+        "System prompt",
+        "How the model should behave in every chat that has no instructions of its own.",
+        "",
+        lines=True,
+    )
+    temperature: float = _of(
+        "chat",
+        "Temperature",
+        "Higher is more varied; 0 always takes the likeliest token.",
+        0.8,
+        low=0,
+        high=5,
+        step=0.05,
+    )
+    top_k: int = _of(
+        "chat",
+        "Top-k",
+        "Choose among so many of the likeliest tokens; 0 is off.",
+        40,
+        low=0,
+        high=1_000_000,
+    )
+    top_p: float = _of(
+        "chat",
+        "Top-p",
+        "Choose among the tokens that together reach this probability; 1 is off.",
+        0.95,
+        low=0,
+        high=1,
+        step=0.01,
+    )
+    min_p: float = _of(
+        "chat",
+        "Min-p",
+        "Leave out tokens less likely than this share of the likeliest; 0 is off.",
+        0.05,
+        low=0,
+        high=1,
+        step=0.01,
+    )
+    repeat_penalty: float = _of(
+        "chat",
+        "Repeat penalty",
+        "Above 1 makes words that were just used less likely.",
+        1.0,
+        low=0,
+        high=5,
+        step=0.01,
+    )
+    max_tokens: int = _of(
+        "chat",
+        "Longest answer",
+        "In tokens; without a limit it goes on until the answer or the context ends.",
+        -1,
+        low=-1,
+        high=1_000_000,
+        step=64,
+        least="no limit",
+    )
+    context_length: int = _of(
+        "loading",
         "Context length",
         "Tokens a model is loaded with, if it was trained for as many.",
-        256,
-        1_048_576,
+        8192,
+        low=256,
+        high=1_048_576,
+        step=1024,
     )
-    threads: int = _number(0, "Threads", "0 takes the physical cores this program may really use.", 0, 512)
-    network: str = _choice(
-        "allowed",
+    threads: int = _of(
+        "loading",
+        "Threads",
+        "Automatic takes the cores that this program may really use.",
+        0,
+        low=0,
+        high=512,
+        least="automatic",
+    )
+    gpu_layers: int = _of(
+        "loading",
+        "GPU layers",
+        "Automatic puts as many on the GPU as fit.",
+        -1,
+        low=-1,
+        high=999,
+        least="automatic",
+    )
+    kv_type: str = _of(
+        "loading",
+        "KV cache type",
+        "Smaller types take less memory and lose a little precision.",
+        "f16",
+        choices=("f16", "bf16", "f32", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl"),
+    )
+    flash_attention: bool = _of(
+        "loading", "Flash attention", "Takes less memory; a quantized KV cache needs it.", default=True
+    )
+    ubatch: int = _of(
+        "loading",
+        "Physical batch",
+        "Tokens of a prompt that are read at once: more is faster and takes more memory.",
+        512,
+        low=32,
+        high=8192,
+        step=128,
+    )
+    load_at_start: bool = _of(
+        "loading",
+        "Load a model at the start",
+        "The one that was used last is loaded as soon as the window is open.",
+        default=False,
+    )
+    idle_minutes: int = _of(
+        "loading",
+        "Give memory back after",
+        "Minutes without a message; the next message loads the model again by itself.",
+        0,
+        low=0,
+        high=1440,
+        step=5,
+        least="never",
+    )
+    network: str = _of(
+        "downloads",
         "Network",
         "Whether searches and downloads may ask the Hugging Face Hub.",
         "allowed",
-        "off",
+        choices=("allowed", "off"),
+        variable=_HUB_OFFLINE,
     )
-    download_limit: int = _number(0, "Download limit", "MiB per second; 0 is without limit.", 0, 100_000)
-    model_folders: tuple[str, ...] = field(
-        default=(),
-        metadata={"label": "More model folders", "help": "Folders in which GGUF files are looked for."},
+    download_limit: int = _of(
+        "downloads",
+        "Download limit",
+        "MiB per second.",
+        0,
+        low=0,
+        high=100_000,
+        least="no limit",
+    )
+    model_folders: tuple[str, ...] = _of(
+        "data", "More model folders", "Folders in which GGUF files are looked for.", ()
+    )
+    trash_days: int = _of(
+        "data",
+        "Days in the trash",
+        "Deleted chats and models are kept for so long, then they are gone.",
+        30,
+        low=1,
+        high=3650,
     )
 
     def changed(self, **values: object) -> Settings:
@@ -76,46 +237,118 @@ class Settings:
             _check(name, value)
         return dataclasses.replace(self, **cast("dict[str, Any]", values))
 
+    @property
+    def chosen(self) -> dict[str, object]:
+        """The settings that are not as the program comes, by name."""
+        return {
+            entry.name: value
+            for entry in dataclasses.fields(self)
+            if (value := getattr(self, entry.name)) != entry.default
+        }
+
+
+def offline_by_environment() -> bool:
+    """Tell whether the environment keeps every program of this user away from the Hub."""
+    return os.environ.get(_HUB_OFFLINE, "").lower() in _YES
+
+
+def default_of(name: str) -> object:
+    """Return what a setting is in the program as it comes.
+
+    Raises:
+        UsageError: There is none of this name.
+    """
+    return _field(name).default
+
+
+def read_value(name: str, words: str) -> object:
+    """Read a setting from a command line: on and off for a switch, one folder in a line of a list.
+
+    Raises:
+        UsageError: There is none of this name, or it cannot have this value.
+    """
+    default = default_of(name)
+    value: object = words
+    if isinstance(default, bool):
+        value = {"on": True, "true": True, "off": False, "false": False}.get(words.lower(), words)
+    elif isinstance(default, int | float):
+        with contextlib.suppress(ValueError):
+            value = type(default)(words)
+    elif isinstance(default, tuple):
+        value = tuple(line.strip() for line in words.splitlines() if line.strip())
+    _check(name, value)
+    return value
+
 
 def load_settings(path: Path) -> Settings:
-    """Read the settings; a broken file is kept as `settings.invalid-<time>.json`."""
+    """Read the settings; a file with something broken is kept as `settings.invalid-<time>.json`."""
     if not path.is_file():
         return Settings()
+    settings, wrong = Settings(), ""
     try:
         stored = cast("dict[str, object]", json.loads(path.read_text(encoding="utf-8")))
-        known = {f.name for f in dataclasses.fields(Settings)}
-        values = {name: _as_field(value) for name, value in stored.items() if name in known}
-        return Settings().changed(**values)
-    except (OSError, ValueError, AttributeError, RecursionError, UsageError) as error:
-        kept = path.with_name(f"settings.invalid-{time.strftime('%Y%m%d-%H%M%S')}.json")
-        with contextlib.suppress(OSError):  # a folder that cannot be written: the file stays as it is
-            path.replace(kept)
-        _log.warning("The settings could not be read (%s); kept as %s", error, kept.name)
-        return Settings()
+        known = {entry.name: entry for entry in dataclasses.fields(Settings)}
+        for name, value in stored.items():
+            if name in known:
+                try:
+                    settings = settings.changed(**{name: _as_kept(value, known[name].default)})
+                except UsageError as error:  # the others are as good as ever
+                    wrong = str(error)
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        wrong = str(error)
+    if wrong:
+        _keep_aside(path, wrong, settings)
+    return settings
 
 
 def save_settings(path: Path, settings: Settings) -> None:
-    """Write the settings whole or not at all.
+    """Write what was chosen, whole or not at all; what was not follows the program's defaults.
 
     Raises:
         OSError: The disk is full or the folder cannot be written.
     """
-    write_atomically(path, json.dumps(dataclasses.asdict(settings), indent=2).encode())
+    write_atomically(path, json.dumps(settings.chosen, indent=2).encode())
 
 
-def _as_field(value: object) -> object:
-    return tuple(cast("list[object]", value)) if isinstance(value, list) else value
+def reset_settings(path: Path) -> Path | None:
+    """Go back to the defaults; return where the old file is kept, None if there was none.
+
+    Raises:
+        OSError: The folder cannot be written.
+    """
+    return set_aside(path, "before-reset") if path.is_file() else None
+
+
+def _keep_aside(path: Path, why: str, good: Settings) -> None:
+    kept = path.with_name(f"settings.invalid-{time.strftime('%Y%m%d-%H%M%S')}.json")
+    with contextlib.suppress(OSError):  # a folder that cannot be written: the file stays as it is
+        path.replace(kept)
+        if good.chosen:
+            save_settings(path, good)
+    _log.warning("The settings could not all be read (%s); kept as %s", why, kept.name)
+
+
+def _as_kept(value: object, default: object) -> object:
+    """Return a value of JSON as the kind that the setting has."""
+    if isinstance(value, list):
+        return tuple(cast("list[object]", value))
+    return float(value) if isinstance(default, float) and type(value) is int else value
+
+
+def _field(name: str) -> dataclasses.Field[Any]:
+    for entry in dataclasses.fields(Settings):
+        if entry.name == name:
+            return entry
+    raise UsageError(text("There is no setting named “{name}”.", name=name))
 
 
 def _check(name: str, value: object) -> None:
-    fields = {f.name: f for f in dataclasses.fields(Settings)}
-    if name not in fields:
-        raise UsageError(text("There is no setting named “{name}”.", name=name))
-    rules, default = fields[name].metadata, fields[name].default
+    entry = _field(name)
+    rules, default = entry.metadata, entry.default
     fits = type(value) is type(default)
     if fits and "choices" in rules:
         fits = value in rules["choices"]
-    if fits and isinstance(value, int) and "low" in rules:
+    if fits and isinstance(value, int | float) and "low" in rules:
         fits = rules["low"] <= value <= rules["high"]
     if fits and isinstance(value, tuple):
         fits = all(isinstance(item, str) for item in cast("tuple[object, ...]", value))

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from localllm.cli.output import Context
     from localllm.core.library import LibraryModel, LoadProfile
+    from localllm.engine.protocol import LoadSettings
 
 _log = logging.getLogger(__name__)
 STOP_REASONS: dict[StopReason, Text] = {
@@ -74,9 +75,9 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     if model is None:
         raise UsageError(text("There is no model on this disk."), hint=text("Name a GGUF file."))
     profile = _profile(library, model, arguments.profile, context)
-    chosen = chosen_flags(arguments) | (
-        {} if arguments.system is None else {"system_prompt": arguments.system}
-    )
+    chosen = chosen_flags(arguments)
+    if arguments.system is not None:
+        chosen["system_prompt"] = arguments.system
     resolved = resolve(context.settings, profile, chosen, "command line")
     settings = replace(resolved.load, adapters=find_adapters(library, resolved.load.adapters))
     paths = context.paths

@@ -9,6 +9,7 @@ from localllm.cli.output import Column
 from localllm.cli.this_machine import this_machine
 from localllm.cli.verdicts import VERDICT_SENTENCES
 from localllm.core.fit import FitSettings, Placing
+from localllm.core.resolution import resolve
 from localllm.core.speed import BASES
 from localllm.engine.protocol import KV_TYPES
 from localllm.errors import UsageError
@@ -39,8 +40,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="a file, a model of the library, ID[:QUANT] of the catalogue, or OWNER/NAME[:QUANT] on the Hub",
     )
     parser.add_argument("-c", "--context", type=int, metavar="N", help="tokens (default: as in the settings)")
-    parser.add_argument("--kv-type", default="f16", metavar="K[/V]", help="type of the KV cache (f16)")
-    parser.add_argument("-ub", "--ubatch", type=int, default=512, metavar="N", help="physical batch (512)")
+    parser.add_argument(
+        "--kv-type", metavar="K[/V]", help="type of the KV cache (default: as in the settings)"
+    )
+    parser.add_argument(
+        "-ub", "--ubatch", type=int, metavar="N", help="physical batch (default: as in the settings)"
+    )
     parser.add_argument("-b", "--batch", type=int, default=2048, metavar="N", help="logical batch (2048)")
     parser.add_argument("-np", "--parallel", type=int, default=1, metavar="N", help="sequences at once (1)")
     parser.add_argument("-ngl", "--gpu-layers", default="auto", metavar="N|auto", help="layers on the GPU")
@@ -98,7 +103,9 @@ def _subject(words: str, context: Context) -> Subject:
 
 
 def _settings(arguments: argparse.Namespace, context: Context) -> FitSettings:
-    keys, _, values = str(arguments.kv_type).partition("/")
+    usual = resolve(context.settings).load
+    keys, _, values = str(arguments.kv_type or usual.kv_type_k).partition("/")
+    ubatch = usual.ubatch if arguments.ubatch is None else arguments.ubatch
     for kind in (keys, values or keys):
         if kind not in KV_TYPES:
             raise UsageError(
@@ -107,10 +114,10 @@ def _settings(arguments: argparse.Namespace, context: Context) -> FitSettings:
             )
     if arguments.no_flash_attn and (values or keys) not in ("f16", "bf16", "f32"):
         raise UsageError(text("Quantized values in the KV cache need flash attention."))
-    context_length = context.settings.context_length if arguments.context is None else arguments.context
+    context_length = usual.context_length if arguments.context is None else arguments.context
     for name, value, most in (
         ("--context", context_length, MOST),
-        ("--ubatch", arguments.ubatch, MOST),
+        ("--ubatch", ubatch, MOST),
         ("--batch", arguments.batch, MOST),
         ("--parallel", arguments.parallel, MOST_SEQUENCES),
     ):
@@ -118,7 +125,7 @@ def _settings(arguments: argparse.Namespace, context: Context) -> FitSettings:
             raise UsageError(text("{name} cannot be {value}.", name=name, value=value))
     return FitSettings(
         context_length=context_length,
-        ubatch=min(arguments.ubatch, arguments.batch),
+        ubatch=min(ubatch, arguments.batch),
         batch=arguments.batch,
         sequences=arguments.parallel,
         flash_attention=not arguments.no_flash_attn,

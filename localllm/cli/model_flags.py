@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import argparse
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-from localllm.engine.protocol import KV_TYPES, Adapter, LoadSettings, Sampling
+from localllm.engine.protocol import KV_TYPES, Adapter, Sampling
 
 _STANDARD = Sampling()
 SMALLEST_CONTEXT = 256  # tokens
@@ -89,19 +88,9 @@ def read_adapter(words: str) -> Adapter:
     return Adapter(name, _bounded(strength, -STRONGEST, STRONGEST))
 
 
-def load_settings(arguments: argparse.Namespace, usual: LoadSettings) -> LoadSettings:
-    """Return how to load: the flags, and what is usual for the rest."""
-    return replace(usual, **_given(arguments, _LOADING))
-
-
-def sampling(arguments: argparse.Namespace, usual: Sampling | None) -> Sampling | None:
-    """Return how to sample: the flags, and what is usual for the rest; None if neither says anything."""
-    given = _given(arguments, _SAMPLING)
-    return replace(usual or Sampling(), **given) if given else usual
-
-
-def _given(arguments: argparse.Namespace, names: dict[str, str]) -> dict[str, Any]:
-    values = {field: getattr(arguments, flag) for flag, field in names.items()}
+def chosen_flags(arguments: argparse.Namespace) -> dict[str, object]:
+    """Return what the flags say of loading and sampling, sparse, for `resolve`."""
+    values = {field: getattr(arguments, flag) for flag, field in (_LOADING | _SAMPLING).items()}
     return {
         field: tuple(cast("list[Any]", value))
         if isinstance(value, list)

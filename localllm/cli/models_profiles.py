@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from localllm.cli.model_flags import add_engine_flags, add_sampling_flags, load_settings, sampling
+from localllm.cli.model_flags import add_engine_flags, add_sampling_flags, chosen_flags
 from localllm.cli.models_files import add_json, choose
 from localllm.cli.output import Column
 from localllm.core.library.adapters import find_adapters
 from localllm.core.library.library import Library
 from localllm.core.library.model import LoadProfile
 from localllm.core.library.profiles import describe_profile
-from localllm.engine.protocol import LoadSettings, to_record
+from localllm.core.resolution import SAMPLING_NAMES, resolve
+from localllm.engine.protocol import to_record
 from localllm.errors import UsageError
 from localllm.texts import text
 
@@ -81,10 +82,10 @@ def run_save(arguments: argparse.Namespace, context: Context) -> int:
     """Save a load profile: the flags, and the settings for what they do not say."""
     library = Library(context.paths, context.settings)
     model = choose(library, arguments.model)
-    usual = LoadSettings(context.settings.context_length, context.settings.threads)
-    load = load_settings(arguments, usual)
-    load = replace(load, adapters=find_adapters(library, load.adapters))
-    sampled = sampling(arguments, None)
+    flags = chosen_flags(arguments)
+    resolved = resolve(context.settings, chosen=flags, by="command line")
+    load = replace(resolved.load, adapters=find_adapters(library, resolved.load.adapters))
+    sampled = resolved.sampling if flags.keys() & set(SAMPLING_NAMES) else None
     wanted = LoadProfile(arguments.name, load, sampled, arguments.system)
     profile = library.save_profile(model.path, wanted)
     if arguments.default:

@@ -7,14 +7,17 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from localllm.core.resolution import resolve
 from localllm.engine.protocol import ChatMessage, Finished, Piece, PromptProgress, Stats
 from localllm.errors import Cancelled, ContextTooSmall, EngineDied, LocalLLMError, StoreError
+from localllm.settings import Settings
 from localllm.texts import Text, text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from localllm.core.chat_store import ChatStore, Message, MessageState
+    from localllm.core.resolution import Resolution
     from localllm.core.session import ModelSession
     from localllm.progress import Progress
 
@@ -61,6 +64,10 @@ class AnswerEnded:
 ChatEvent = UserSaved | AnswerStarted | Loading | LeftOut | PromptProgress | Piece | AnswerEnded
 
 
+def _without_settings(chosen: Mapping[str, object]) -> Resolution:
+    return resolve(Settings(), chosen=chosen)
+
+
 class Conversation:
     """One chat with the model that is loaded; each method is an iterator of events to run in a job.
 
@@ -71,10 +78,18 @@ class Conversation:
         StoreError: The disk is full.
     """
 
-    def __init__(self, store: ChatStore, session: ModelSession, chat_id: int) -> None:
+    def __init__(
+        self,
+        store: ChatStore,
+        session: ModelSession,
+        chat_id: int,
+        usual: Callable[[Mapping[str, object]], Resolution] = _without_settings,
+    ) -> None:
+        """Answer in a chat; `usual` says what applies beside what the chat itself chose."""
         self._store = store
         self._session = session
         self._chat_id = chat_id
+        self._usual = usual
 
     def send(self, content: str, progress: Progress) -> Iterator[ChatEvent]:
         """Save a message at the end of the chat and answer it."""
@@ -139,15 +154,19 @@ class Conversation:
         The rule: the system prompt and the newest message always go; before them as many whole turns as
         leave room for an answer.
         """
-        chat = self._store.chat(self._chat_id)
+        usual = self._resolved()
         history = alternate(
             [ChatMessage(message.role, message.text) for message in self._branch_to(question_id)]
         )
-        system = [ChatMessage("system", chat.system_prompt)] if chat.system_prompt.strip() else []
+        prompt = usual.system_prompt
+        system = [ChatMessage("system", prompt)] if prompt.strip() else []
         limit = self._session.require().context_length
         engine = self._session.engine()
-        budget = prompt_budget(limit, chat.sampling.max_tokens)
+        budget = prompt_budget(limit, usual.sampling.max_tokens)
         return fit_history(system, history, budget, limit, lambda sent: engine.count(sent, progress))
+
+    def _resolved(self) -> Resolution:
+        return self._usual(self._store.chat(self._chat_id).choices)
 
     def _branch_to(self, question_id: int) -> list[Message]:
         branch = self._store.messages(self._chat_id)
@@ -157,7 +176,7 @@ class Conversation:
     def _stream(
         self, answer: Message, messages: Sequence[ChatMessage], progress: Progress
     ) -> Iterator[ChatEvent]:
-        sampling = self._store.chat(self._chat_id).sampling
+        sampling = self._resolved().sampling
         writer = _AnswerWriter(self._store, answer.id)
         ended = False
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from typing import TYPE_CHECKING
 
 from localllm.errors import StoreError
@@ -64,7 +66,29 @@ def _version_2(db: sqlite3.Connection) -> None:
     db.execute("ALTER TABLE chats ADD COLUMN adapters TEXT NOT NULL DEFAULT '[]'")
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_version_1, _version_2)
+def _version_3(db: sqlite3.Connection) -> None:
+    """Keep of the sampling what a person chose: what is as it came can follow the settings."""
+    usual: dict[str, object] = {
+        "temperature": 0.8,
+        "top_k": 40,
+        "top_p": 0.95,
+        "min_p": 0.05,
+        "repeat_penalty": 1.0,
+        "repeat_last_n": 64,
+        "presence_penalty": 0.0,
+        "frequency_penalty": 0.0,
+        "seed": -1,
+        "max_tokens": -1,
+        "stop": [],
+    }
+    for number, packed in db.execute("SELECT id, sampling FROM chats").fetchall():
+        chosen: dict[str, object] = {}
+        with contextlib.suppress(ValueError, AttributeError):  # damaged: the chat is worth more than this
+            chosen = {name: value for name, value in json.loads(packed).items() if value != usual.get(name)}
+        db.execute("UPDATE chats SET sampling = ? WHERE id = ?", (json.dumps(chosen), number))
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_version_1, _version_2, _version_3)
 
 
 def migrate(db: sqlite3.Connection) -> None:

@@ -7,26 +7,26 @@ A chat is a tree of messages: editing a message or asking for another answer add
 from __future__ import annotations
 
 import json
-import sqlite3
-import threading
 import time
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
-import psutil
-
-from localllm.core.chat_schema import migrate
-from localllm.engine.protocol import Adapter, Sampling, Stats, from_record, pack_text, to_record, unpack_text
+from localllm.core.chat_file import ChatFile
+from localllm.core.chat_rows import Chat, ChatSummary, Message, MessageState, as_chat, as_message
+from localllm.core.chat_writer import is_alive, name_of_this_program
+from localllm.engine.protocol import Sampling, pack_text, to_record
 from localllm.errors import StoreError
-from localllm.texts import Text, text
+from localllm.texts import text
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    import sqlite3
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-MessageState = Literal["complete", "streaming", "stopped", "failed", "interrupted"]
+    from localllm.engine.protocol import Adapter, Stats
+    from localllm.texts import Text
+
 TRASH_DAYS = 30
+FIRST_RELEASE = 1_767_225_600.0  # seconds since 1970: no right clock is behind it
 _DAY = 86_400  # seconds
 
 
@@ -43,55 +43,10 @@ _BRANCH = f"""
     WITH RECURSIVE branch(id, depth) AS (
         SELECT leaf, 0 FROM chats WHERE id = ? AND leaf IS NOT NULL
         UNION ALL
-        SELECT m.parent, depth + 1 FROM branch JOIN messages m ON m.id = branch.id WHERE m.parent IS NOT NULL
+        SELECT m.parent, depth + 1 FROM branch JOIN messages m ON m.id = branch.id WHERE m.parent < m.id
     )
     SELECT {_MESSAGE} FROM branch JOIN messages m ON m.id = branch.id ORDER BY depth DESC
 """  # noqa: S608 - both parts are ours
-
-
-@dataclass(frozen=True)
-class ChatSummary:
-    """A row of the list of chats; `updated` in seconds since 1970."""
-
-    id: int
-    title: str
-    updated: float
-
-
-@dataclass(frozen=True)
-class Chat:
-    """What belongs to a chat besides its messages; `draft` is what stands unsent in the composer."""
-
-    id: int
-    title: str
-    system_prompt: str
-    sampling: Sampling
-    model_path: str | None
-    draft: str
-    adapters: tuple[Adapter, ...] = ()
-
-
-@dataclass(frozen=True)
-class Message:
-    """One message of the branch that is shown.
-
-    Attributes:
-        problem: Why it ended early, None if it did not.
-        version: Its place among its siblings, from 1.
-        versions: How many siblings there are, itself included.
-    """
-
-    id: int
-    parent_id: int | None
-    role: Literal["user", "assistant"]
-    text: str
-    state: MessageState
-    stats: Stats | None
-    problem: Text | None
-    model: str
-    created: float
-    version: int = 1
-    versions: int = 1
 
 
 class ChatStore:
@@ -101,52 +56,39 @@ class ChatStore:
         StoreError: The disk is full, or the file is damaged.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._lock = threading.RLock()
-        with _translated(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, timeout=10.0, isolation_level=None, check_same_thread=False)
-            self._path = path
-            self._db.row_factory = sqlite3.Row
-            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "trusted_schema=OFF"):
-                self._db.execute(f"PRAGMA {pragma}")
-            migrate(self._db)
+    def __init__(self, path: Path, *, saved: bool = True) -> None:
+        """Open the chats; with `saved` False they live in memory, for a disk that cannot be written."""
+        self.file = ChatFile(path, saved=saved)
         self._finish_interrupted()
         self._empty_old_trash()
 
     def close(self) -> None:
         """Close the file."""
-        with self._lock:
-            self._db.close()
+        self.file.close()
 
     def chats(self, *, trash: bool = False) -> list[ChatSummary]:
         """Return the chats, the most recently used first; or those in the trash."""
         condition = "NOT NULL" if trash else "NULL"
         order = "ORDER BY updated DESC, id DESC"
-        rows = self._read(f"SELECT id, title, updated FROM chats WHERE deleted IS {condition} {order}")  # noqa: S608
+        rows = self.file.rows(f"SELECT id, title, updated FROM chats WHERE deleted IS {condition} {order}")  # noqa: S608
         return [ChatSummary(row["id"], row["title"], row["updated"]) for row in rows]
 
     def create_chat(self) -> Chat:
         """Make an empty chat; its title comes with the first message."""
-        with self._write() as db:
+        with self.file.writing() as db:
             now = time.time()
             number = db.execute(
                 "INSERT INTO chats (title, created, updated, sampling) VALUES ('', ?, ?, ?)",
-                (now, now, json.dumps(to_record(Sampling()))),
+                (now, now, "{}"),
             ).lastrowid
         return self.chat(cast("int", number))
 
     def chat(self, chat_id: int) -> Chat:
         """Return one chat, also from the trash."""
-        rows = self._read("SELECT * FROM chats WHERE id = ?", chat_id)
+        rows = self.file.rows("SELECT * FROM chats WHERE id = ?", chat_id)
         if not rows:
             raise StoreError(text("There is no chat no. {number}.", number=chat_id))
-        row = rows[0]
-        sampling = from_record(Sampling, json.loads(row["sampling"]))
-        adapters = tuple(from_record(Adapter, adapter) for adapter in json.loads(row["adapters"]))
-        return Chat(
-            row["id"], row["title"], row["system_prompt"], sampling, row["model_path"], row["draft"], adapters
-        )
+        return as_chat(rows[0])
 
     def rename(self, chat_id: int, title: str) -> None:
         """Give a chat a title."""
@@ -156,9 +98,10 @@ class ChatStore:
         """Set the instructions that stand before the conversation."""
         self._set(chat_id, system_prompt=prompt)
 
-    def set_sampling(self, chat_id: int, sampling: Sampling) -> None:
-        """Set how answers in this chat are sampled."""
-        self._set(chat_id, sampling=json.dumps(to_record(sampling)))
+    def set_sampling(self, chat_id: int, chosen: Sampling | Mapping[str, object]) -> None:
+        """Set how answers in this chat are sampled: all of it, or what is to differ from the settings."""
+        record = to_record(chosen) if isinstance(chosen, Sampling) else dict(chosen)
+        self._set(chat_id, sampling=json.dumps(record))
 
     def set_adapters(self, chat_id: int, adapters: Sequence[Adapter]) -> None:
         """Set the LoRA adapters that are laid over the model for this chat."""
@@ -182,12 +125,12 @@ class ChatStore:
 
     def messages(self, chat_id: int) -> list[Message]:
         """Return the branch that is shown, oldest first."""
-        rows = self._read(_BRANCH, chat_id)
-        return [_as_message(row) for row in rows]
+        rows = self.file.rows(_BRANCH, chat_id)
+        return [as_message(row) for row in rows]
 
     def add_user_message(self, chat_id: int, content: str, parent_id: int | None) -> Message:
         """Save what the user wrote; it is on disk when this returns. The first gives the chat its title."""
-        with self._write() as db:
+        with self.file.writing() as db:
             number = self._insert(db, chat_id, parent=parent_id, role="user", text=content, state="complete")
             db.execute(
                 "UPDATE chats SET title = ? WHERE id = ? AND title = ''", (make_title(content), chat_id)
@@ -196,7 +139,7 @@ class ChatStore:
 
     def begin_answer(self, chat_id: int, parent_id: int, model: str) -> Message:
         """Make the empty answer that streamed text will be added to."""
-        with self._write() as db:
+        with self.file.writing() as db:
             number = self._insert(
                 db,
                 chat_id,
@@ -205,13 +148,13 @@ class ChatStore:
                 text="",
                 state="streaming",
                 model=model,
-                writer=_name_program(psutil.Process()),
+                writer=name_of_this_program(),
             )
         return self._message(number)
 
     def add_piece(self, message_id: int, piece: str) -> None:
         """Keep streamed text, so that a killed program loses none of it."""
-        with self._write() as db:
+        with self.file.writing() as db:
             db.execute("INSERT INTO pieces (message, text) VALUES (?, ?)", (message_id, piece))
 
     def end_answer(
@@ -225,7 +168,7 @@ class ChatStore:
         """Save a complete answer, or what there is of it."""
         packed = json.dumps(to_record(stats)) if stats else None
         reason = json.dumps(pack_text(problem)) if problem else ""
-        with self._write() as db:
+        with self.file.writing() as db:
             db.execute(
                 "UPDATE messages SET text = ?, state = ?, stats = ?, problem = ? WHERE id = ?",
                 (content, state, packed, reason, message_id),
@@ -235,7 +178,7 @@ class ChatStore:
 
     def switch_version(self, message_id: int, step: int) -> None:
         """Show the sibling so many steps on, with the newest branch below it."""
-        with self._write() as db:
+        with self.file.writing() as db:
             rows = db.execute(
                 "SELECT s.id FROM messages s JOIN messages m ON s.chat = m.chat AND s.parent IS m.parent "
                 "WHERE m.id = ? ORDER BY s.id",
@@ -253,7 +196,9 @@ class ChatStore:
             f"INSERT INTO messages (chat, created, {columns}) VALUES (?, ?, {marks})",  # noqa: S608
             (chat_id, now, *values.values()),
         ).lastrowid
-        db.execute("UPDATE chats SET leaf = ?, updated = ? WHERE id = ?", (number, now, chat_id))
+        newest = db.execute("SELECT max(updated) FROM chats WHERE id != ?", (chat_id,)).fetchone()[0] or 0.0
+        moment = max(now, newest + 0.001)  # a clock that was set back does not change the order of the chats
+        db.execute("UPDATE chats SET leaf = ?, updated = ? WHERE id = ?", (number, moment, chat_id))
         return cast("int", number)
 
     def _show(self, db: sqlite3.Connection, leaf: int) -> None:
@@ -262,22 +207,21 @@ class ChatStore:
         )
 
     def _message(self, message_id: int) -> Message:
-        (row,) = self._read(
-            f"SELECT {_MESSAGE} FROM messages m WHERE id = ?",  # noqa: S608
-            message_id,
-        )
-        return _as_message(row)
+        rows = self.file.rows(f"SELECT {_MESSAGE} FROM messages m WHERE id = ?", message_id)  # noqa: S608
+        if not rows:  # a backup was put in its place meanwhile
+            raise StoreError(text("This message is no longer in the chat."))
+        return as_message(rows[0])
 
     def _set(self, chat_id: int, **values: Any) -> None:
         columns = ", ".join(f"{name} = ?" for name in values)
-        with self._write() as db:
+        with self.file.writing() as db:
             db.execute(f"UPDATE chats SET {columns} WHERE id = ?", (*values.values(), chat_id))  # noqa: S608
 
     def _finish_interrupted(self) -> None:
         """Fold the streamed text of answers whose program was killed; a living one's are left alone."""
-        rows = self._read("SELECT id, writer FROM messages WHERE state = 'streaming'")
-        for message_id in [row["id"] for row in rows if not _is_alive(row["writer"])]:
-            with self._write() as db:
+        rows = self.file.rows("SELECT id, writer FROM messages WHERE state = 'streaming'")
+        for message_id in [row["id"] for row in rows if not is_alive(row["writer"])]:
+            with self.file.writing() as db:
                 db.execute(
                     """
                     UPDATE messages SET state = 'interrupted', text = coalesce(
@@ -290,36 +234,10 @@ class ChatStore:
                 db.execute("DELETE FROM pieces WHERE message = ?", (message_id,))
 
     def _empty_old_trash(self) -> None:
-        with self._write() as db:
-            db.execute("DELETE FROM chats WHERE deleted < ?", (time.time() - TRASH_DAYS * _DAY,))
-
-    def _read(self, query: str, *values: object) -> list[sqlite3.Row]:
-        with self._lock, _translated(self._path):
-            return self._db.execute(query, values).fetchall()
-
-    @contextmanager
-    def _write(self) -> Generator[sqlite3.Connection]:
-        with self._lock, _translated(self._path):
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:  # SQLite has rolled back by itself when the disk is full
-                    self._db.execute("ROLLBACK")
-                raise
-
-
-def _name_program(process: psutil.Process) -> str:
-    """Return a name that no other program ever has: numbers of processes are used again."""
-    return f"{process.pid} {process.create_time():.2f}"
-
-
-def _is_alive(writer: str) -> bool:
-    try:
-        return _name_program(psutil.Process(int(writer.split(maxsplit=1)[0]))) == writer
-    except (psutil.Error, ValueError, IndexError):
-        return False
+        now = time.time()
+        with self.file.writing() as db:
+            db.execute("UPDATE chats SET deleted = ? WHERE deleted < ?", (now, FIRST_RELEASE))
+            db.execute("DELETE FROM chats WHERE deleted < ?", (now - TRASH_DAYS * _DAY,))
 
 
 def make_title(content: str) -> str:
@@ -332,47 +250,9 @@ def make_title(content: str) -> str:
 
 def _newest_leaf(db: sqlite3.Connection, message_id: int) -> int:
     while True:
-        child = db.execute("SELECT max(id) FROM messages WHERE parent = ?", (message_id,)).fetchone()[0]
+        child = db.execute(
+            "SELECT max(id) FROM messages WHERE parent = ? AND id > parent", (message_id,)
+        ).fetchone()[0]
         if child is None:
             return message_id
         message_id = child
-
-
-def _as_message(row: sqlite3.Row) -> Message:
-    stats = from_record(Stats, json.loads(row["stats"])) if row["stats"] else None
-    content = row["text"] if row["state"] != "streaming" else (row["streamed"] or "")
-    return Message(
-        id=row["id"],
-        parent_id=row["parent"],
-        role=row["role"],
-        text=content,
-        state=row["state"],
-        stats=stats,
-        problem=unpack_text(json.loads(row["problem"])) if row["problem"] else None,
-        model=row["model"],
-        created=row["created"],
-        version=row["version"],
-        versions=row["versions"],
-    )
-
-
-@contextmanager
-def _translated(path: Path) -> Generator[None]:
-    """Turn SQLite's errors into sentences."""
-    try:
-        yield
-    except (sqlite3.Error, OSError) as error:
-        full = "full" in str(error)
-        message = (
-            text("The disk is full.")
-            if full
-            else text("The chats could not be read or written: {reason}.", reason=str(error))
-        )
-        raise StoreError(
-            message,
-            safe=text("What was saved before is safe in “{path}”.", path=str(path)),
-            hint=text("Make room on the disk, then try again.")
-            if full
-            else text("Check that the folder can be written."),
-            detail=str(error),
-        ) from error

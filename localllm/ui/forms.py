@@ -24,7 +24,7 @@ from localllm.ui.widgets.line_heights import keep_height
 from localllm.ui.widgets.patient import PatientComboBox, PatientDoubleSpinBox, PatientSpinBox
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping
 
     from localllm.texts import Text
 
@@ -42,13 +42,15 @@ class Row:
     choices: tuple[str, ...] = ()
     shown: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])  # words for choices
     least: Text | str = ""  # what the lowest number is called, where it means something of its own
+    lines: bool = False  # of one text
 
 
 def rows_of(kind: type[Any]) -> dict[str, Row]:
     """Return the rows that a dataclass describes in the metadata of its fields."""
     rows: dict[str, Row] = {}
+    limits = {entry.name for entry in dataclasses.fields(Row)} - {"label", "help"}
     for entry in dataclasses.fields(kind):
-        known = {name: entry.metadata[name] for name in ("low", "high", "choices") if name in entry.metadata}
+        known = {name: rule for name, rule in entry.metadata.items() if name in limits}
         rows[entry.name] = Row(entry.metadata["label"], entry.metadata.get("help", ""), **known)
     return rows
 
@@ -75,8 +77,17 @@ class Form(QObject):
             self.controls[name] = control
         self._rows = rows
 
-    def lay_out(self, *, narrow: bool = False) -> QWidget:
-        """Return a panel with one row for each field; narrow puts no help below the controls."""
+    def lay_out(
+        self,
+        *,
+        narrow: bool = False,
+        notes: Mapping[str, QWidget] | None = None,
+        only: Container[str] | None = None,
+    ) -> QWidget:
+        """Return a panel with one row for each field; narrow puts no help below the controls.
+
+        `notes` stand below the rows that they belong to; `only` names the fields, where not all are wanted.
+        """
         panel = QWidget()
         grid = QGridLayout(panel)
         grid.setContentsMargins(0, 0, 0, 0)
@@ -85,6 +96,8 @@ class Form(QObject):
         grid.setColumnStretch(0, 1)
         line = 0
         for name, row in self._rows.items():
+            if only is not None and name not in only:
+                continue
             label = make_label(say(row.label), wrap=narrow)
             label.setToolTip(say(row.help))
             label.setBuddy(self.controls[name])
@@ -96,8 +109,13 @@ class Form(QObject):
             line += 2 if wide else 1
             if row.help and not narrow:
                 grid.addWidget(make_label(say(row.help), "small", wrap=True), line, 0, 1, 2)
-                grid.setRowMinimumHeight(line + 1, 12)
-                line += 2
+                line += 1
+            if notes and name in notes:
+                grid.addWidget(notes[name], line, 0, 1, 2)
+                line += 1
+            if not narrow:
+                grid.setRowMinimumHeight(line, 12)
+                line += 1
         return panel
 
     def set_value(self, name: str, value: object) -> None:
@@ -112,7 +130,8 @@ class Form(QObject):
             case QSpinBox() | QDoubleSpinBox():
                 control.setValue(cast("Any", value))
             case QPlainTextEdit():
-                control.setPlainText("\n".join(cast("tuple[str, ...]", value)))
+                if _read_lines(control, value) != value:  # else the cursor stays where somebody writes
+                    control.setPlainText(_in_lines(value))
             case QLineEdit():
                 control.setText(str(value))
             case _:
@@ -134,8 +153,8 @@ class Form(QObject):
             return self._make_fraction(name, row, value)
         if isinstance(value, int):
             return self._make_number(name, row, value)
-        if isinstance(value, tuple):
-            return self._make_lines(name, cast("tuple[str, ...]", value))
+        if isinstance(value, tuple) or row.lines:
+            return self._make_lines(name, cast("object", value))
         edit = QLineEdit(str(value))
         edit.editingFinished.connect(lambda: self.edited.emit(name, edit.text()))
         return edit
@@ -176,13 +195,20 @@ class Form(QObject):
         spin.valueChanged.connect(lambda: self.edited.emit(name, spin.value()))
         return spin
 
-    def _make_lines(self, name: str, value: tuple[str, ...]) -> QWidget:
-        edit = QPlainTextEdit("\n".join(value))
+    def _make_lines(self, name: str, value: object) -> QWidget:
+        edit = QPlainTextEdit(_in_lines(value))
         keep_height(edit, 3, 18, fixed=True)
         edit.setTabChangesFocus(True)
-        edit.textChanged.connect(lambda: self.edited.emit(name, _lines_of(edit.toPlainText())))
+        edit.textChanged.connect(lambda: self.edited.emit(name, _read_lines(edit, value)))
         return edit
 
 
-def _lines_of(words: str) -> tuple[str, ...]:
+def _in_lines(value: object) -> str:
+    return "\n".join(cast("tuple[str, ...]", value)) if isinstance(value, tuple) else str(value)
+
+
+def _read_lines(edit: QPlainTextEdit, like: object) -> tuple[str, ...] | str:
+    words = edit.toPlainText()
+    if not isinstance(like, tuple):
+        return words.strip()
     return tuple(line.strip() for line in words.splitlines() if line.strip())

@@ -9,6 +9,7 @@ from PySide6.QtCore import QModelIndex, QSize, QSortFilterProxyModel, Qt
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QVBoxLayout, QWidget
 
 from localllm.core.library import LibraryModel, inspect
+from localllm.core.resolution import default_profile, resolve
 from localllm.texts import text
 from localllm.ui.errors import sentences_of
 from localllm.ui.explain import ExplainDialog
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from localllm.core.estimate import Estimate
+    from localllm.core.library import LoadProfile
     from localllm.progress import Progress
     from localllm.ui.services import Services
 
@@ -47,14 +49,15 @@ class ModelLoader(Palette):
         self._listing: Job | None = None
         self._answer: Estimate | None = None
         self._answers = LoadAnswers(services.session, services.jobs, self)
-        self._form = LoadForm(services.preferences.load_settings())
+        self._profile: LoadProfile | None = None
+        self._form = LoadForm(resolve(services.preferences.settings))
         self._build()
         self._connect()
         self._show_model(None)
 
     def open(self) -> None:
         """Show the palette and read the disk again; the settings are those of the Settings page again."""
-        self._form.set_settings(self._services.preferences.load_settings())
+        self._use_settings(self._chosen(), forget=True)
         if self._listing is None:
             self._list_models()
         super().open()
@@ -67,7 +70,11 @@ class ModelLoader(Palette):
         super().done(result)
 
     def _list_models(self) -> None:
-        library, session, settings = self._services.library, self._services.session, self._form.settings
+        library, session, settings = (
+            self._services.library,
+            self._services.session,
+            self._services.preferences.settings,
+        )
 
         def work(progress: Progress) -> Iterator[object]:
             models = library.models()
@@ -76,7 +83,9 @@ class ModelLoader(Palette):
             for model in models:
                 progress.raise_if_cancelled()
                 if model.problem is None:
-                    yield model, session.estimate(model, settings, machine, exact=False)
+                    profile = default_profile(library, model.path) if model.default_profile else None
+                    usual = resolve(settings, profile).load
+                    yield model, session.estimate(model, usual, machine, exact=False)
 
         reactions = Reactions(
             yielded=self._on_listed, failed=self._on_failed, finished=self._on_listing_ended
@@ -176,6 +185,7 @@ class ModelLoader(Palette):
         self._area.verticalScrollBar().setValue(0)
         self._form.setVisible(usable)
         self._load.setEnabled(usable)
+        self._use_settings(model)
         self._show_answer(None, unknown=False)
         self._name.set_words(model.name if model is not None else self.tr("No model chosen"))
         if model is None:
@@ -189,6 +199,14 @@ class ModelLoader(Palette):
             lines.append(say(text("trained for {tokens} tokens of context", tokens=model.trained_context)))
         self._detail.setText(" · ".join(lines))
         self._ask()
+
+    def _use_settings(self, model: LibraryModel | None, *, forget: bool = False) -> None:
+        """Start from the model's default profile and the settings; what was chosen here stays."""
+        settings, profile = self._services.preferences.settings, None
+        if model is not None and model.problem is None:
+            profile = default_profile(self._services.library, model.path)
+        self._profile = profile
+        self._form.use(lambda chosen: resolve(settings, profile, chosen, "choice"), forget=forget)
 
     def _ask(self) -> None:
         model = self._chosen()
@@ -237,7 +255,8 @@ class ModelLoader(Palette):
         """Load the model, and close."""
         model = self._chosen()
         if model is not None and model.problem is None:
-            self._services.model.load(model, self._form.settings, anyway=needs_force(self._answer))
+            anyway = needs_force(self._answer)
+            self._services.model.load(model, self._form.settings, anyway=anyway, profile=self._profile)
             self.accept()
 
     def _on_eject(self) -> None:

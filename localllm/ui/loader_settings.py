@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QVBoxLayout, QWidget
 
-from localllm.engine.protocol import KV_TYPES, LoadSettings
+from localllm.engine.protocol import KV_TYPES, PLAIN_KV_TYPES, LoadSettings
 from localllm.texts import text
 from localllm.ui.context_slider import MOST_TOKENS, SPIN_WIDTH, ContextSlider
 from localllm.ui.forms import Form, Row
 from localllm.ui.translation import say
 from localllm.ui.widgets.basics import make_label
+from localllm.ui.widgets.source_note import SourceNote
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from localllm.core.estimate import Estimate
+    from localllm.core.resolution import Resolution
 
-PLAIN_TYPES = ("f16", "bf16", "f32")
 _OF_GPU = ("gpu_layers", "experts_on_cpu")
 
 
@@ -65,7 +67,7 @@ def made_consistent(settings: LoadSettings, changed: str) -> LoadSettings:
     """Return settings that llama.cpp takes, after one of them was changed."""
     if changed == "kv_type_k":
         settings = dataclasses.replace(settings, kv_type_v=settings.kv_type_k)
-    quantized = settings.kv_type_v not in PLAIN_TYPES
+    quantized = settings.kv_type_v not in PLAIN_KV_TYPES
     if quantized and not settings.flash_attention:
         if changed == "flash_attention":
             return dataclasses.replace(settings, kv_type_k="f16", kv_type_v="f16")
@@ -74,7 +76,7 @@ def made_consistent(settings: LoadSettings, changed: str) -> LoadSettings:
 
 
 class LoadForm(QWidget):
-    """The controls.
+    """The controls, each with where its value comes from.
 
     Signals:
         edited: Something was changed; `settings` has it.
@@ -82,12 +84,49 @@ class LoadForm(QWidget):
 
     edited = Signal()
 
-    def __init__(self, settings: LoadSettings) -> None:
+    def __init__(self, usual: Resolution) -> None:
         super().__init__()
-        self.settings = settings
+        self._chosen: dict[str, object] = {}
+        self._resolved = usual
+        self._usual: Callable[[Mapping[str, object]], Resolution] = lambda _chosen: usual
         self.context = ContextSlider()
-        self.form = Form(settings, load_rows(), self)
+        self.form = Form(usual.load, load_rows(), self)
         self._labels: dict[str, QWidget] = {}
+        labels = {"context_length": text("Context length")} | {n: row.label for n, row in load_rows().items()}
+        self.notes = {name: SourceNote(say(label), "choice") for name, label in labels.items()}
+        for name, note in self.notes.items():
+            note.reset_asked.connect(partial(self._on_reset, name))
+        self._build()
+        self.form.edited.connect(self._on_edited)
+        self.context.changed.connect(self._on_context_changed)
+        self.show_for(None, None)
+
+    @property
+    def settings(self) -> LoadSettings:
+        """How the model is to be loaded."""
+        return self._resolved.load
+
+    def use(self, usual: Callable[[Mapping[str, object]], Resolution], *, forget: bool = False) -> None:
+        """Show what applies to another model; what was chosen here holds for it too, unless forgotten."""
+        self._usual = usual
+        self._choose({} if forget else self._chosen)
+
+    def show_for(self, trained_context: int | None, answer: Estimate | None) -> None:
+        """Show what there is to choose for a model on this computer."""
+        self.context.set_most(trained_context or MOST_TOKENS)
+        self.context.set_value(self.settings.context_length or trained_context or MOST_TOKENS)
+        on_gpu = answer is not None and bool(answer.budgets.gpus)
+        experts = on_gpu and answer is not None and answer.subject.experts
+        for name, there in zip(_OF_GPU, (on_gpu, experts), strict=True):
+            for widget in (self.form.controls[name], self._labels[name], self.notes[name]):
+                widget.setVisible(there)
+
+    def apply(self, changes: Mapping[str, object]) -> None:
+        """Change settings as an advice says, and tell."""
+        self._choose({**self._chosen, **changes})
+        self.edited.emit()
+
+    def _build(self) -> None:
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(8)
@@ -98,38 +137,14 @@ class LoadForm(QWidget):
         context.addWidget(label)
         context.addWidget(self.context, 1)
         column.addLayout(context)
+        column.addWidget(self.notes["context_length"])
         column.addLayout(self._lay_out())
-        self.form.edited.connect(self._on_edited)
-        self.context.changed.connect(self._on_context_changed)
-        self.show_for(None, None)
-
-    def set_settings(self, settings: LoadSettings) -> None:
-        """Show other settings without telling anybody."""
-        self.settings = settings
-        self.form.set_record(settings)
-        self.context.set_value(settings.context_length or MOST_TOKENS)
-
-    def show_for(self, trained_context: int | None, answer: Estimate | None) -> None:
-        """Show what there is to choose for a model on this computer."""
-        self.context.set_most(trained_context or MOST_TOKENS)
-        self.context.set_value(self.settings.context_length or trained_context or MOST_TOKENS)
-        on_gpu = answer is not None and bool(answer.budgets.gpus)
-        experts = on_gpu and answer is not None and answer.subject.experts
-        for name, there in zip(_OF_GPU, (on_gpu, experts), strict=True):
-            self.form.controls[name].setVisible(there)
-            self._labels[name].setVisible(there)
-
-    def apply(self, changes: Mapping[str, object]) -> None:
-        """Change settings as an advice says, and tell."""
-        changed = dataclasses.replace(self.settings, **cast("dict[str, Any]", changes))
-        self.set_settings(changed)
-        self.edited.emit()
 
     def _lay_out(self) -> QGridLayout:
         """Put two settings side by side."""
         grid = QGridLayout()
         grid.setHorizontalSpacing(10)
-        grid.setVerticalSpacing(6)
+        grid.setVerticalSpacing(2)
         grid.setColumnMinimumWidth(2, 8)
         for column in (0, 3):
             grid.setColumnStretch(column, 1)
@@ -140,19 +155,38 @@ class LoadForm(QWidget):
             label.setBuddy(control)
             self._labels[name] = label
             line, side = divmod(number, 2)
-            grid.addWidget(label, line, 3 * side)
-            grid.addWidget(control, line, 3 * side + 1)
+            grid.addWidget(label, 2 * line, 3 * side)
+            grid.addWidget(control, 2 * line, 3 * side + 1)
+            grid.addWidget(self.notes[name], 2 * line + 1, 3 * side, 1, 2)
             if not isinstance(control, QCheckBox):
                 control.setFixedWidth(SPIN_WIDTH)
         return grid
+
+    def _choose(self, chosen: dict[str, object]) -> None:
+        self._chosen = chosen
+        self._resolved = resolved = self._usual(chosen)
+        self.form.set_record(resolved.load)
+        self.context.set_value(resolved.load.context_length or MOST_TOKENS)
+        for name, note in self.notes.items():
+            note.show_source(resolved.values[name], resolved.profile)
+
+    def _on_reset(self, name: str) -> None:
+        gone = {"kv_type_k", "kv_type_v"} if name == "kv_type_k" else {name}
+        self._choose({one: value for one, value in self._chosen.items() if one not in gone})
+        (self.context.spin if name == "context_length" else self.form.controls[name]).setFocus()
+        self.edited.emit()
 
     def _on_context_changed(self, tokens: int) -> None:
         self._on_edited("context_length", tokens)
 
     def _on_edited(self, name: str, value: object) -> None:
-        changed = dataclasses.replace(self.settings, **cast("dict[str, Any]", {name: value}))
+        before = self.settings
+        changed = dataclasses.replace(before, **cast("dict[str, Any]", {name: value}))
         consistent = made_consistent(changed, name)
-        self.settings = consistent
-        if consistent != changed:
-            self.form.set_record(consistent)
+        others = {
+            one: getattr(consistent, one)
+            for one in ("kv_type_k", "kv_type_v", "flash_attention")
+            if getattr(consistent, one) != getattr(before, one)
+        }
+        self._choose({**self._chosen, name: value, **others})
         self.edited.emit()

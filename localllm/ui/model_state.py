@@ -6,14 +6,30 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
 
+from localllm.core.resolution import default_profile, resolve
 from localllm.ui.jobs import HowFar, Job, JobRunner, Reactions
 
 if TYPE_CHECKING:
-    from localllm.core.library import LibraryModel
+    from collections.abc import Mapping
+
+    from localllm.core.library import LibraryModel, LoadProfile
+    from localllm.core.resolution import Resolution
     from localllm.core.session import ModelSession
     from localllm.engine.protocol import LoadedModel, LoadSettings
     from localllm.progress import Progress
     from localllm.ui.jobs import Work
+    from localllm.ui.services import Services
+
+
+def what_applies(services: Services, chosen: Mapping[str, object]) -> Resolution:
+    """Return what applies to a chat with the model that is loaded now, beside what the chat chose."""
+    return resolve(services.preferences.settings, services.model.profile, chosen)
+
+
+def load_as_usual(services: Services, model: LibraryModel) -> None:
+    """Load a model as its default profile says, and the settings where there is none."""
+    profile = default_profile(services.library, model.path)
+    services.model.load(model, services.preferences.load_settings(profile), profile=profile)
 
 
 class ModelState(QObject):
@@ -37,6 +53,7 @@ class ModelState(QObject):
         self._job: Job | None = None
         self._loaded: LoadedModel | None = None
         self.wanted: tuple[LibraryModel, LoadSettings] | None = None
+        self.profile: LoadProfile | None = None  # that goes with it
 
     @property
     def loading(self) -> LibraryModel | None:
@@ -55,11 +72,18 @@ class ModelState(QObject):
         """The model that answers; also while its engine has ended, for the next message starts another."""
         return None if self._job is not None else self._loaded
 
-    def load(self, model: LibraryModel, settings: LoadSettings, *, anyway: bool = False) -> None:
-        """Load a model in the place of the one that is there."""
+    def load(
+        self,
+        model: LibraryModel,
+        settings: LoadSettings,
+        *,
+        anyway: bool = False,
+        profile: LoadProfile | None = None,
+    ) -> None:
+        """Load a model in the place of the one that is there; what `profile` says of chats holds with it."""
         if self._job is not None:
             self._job.cancel()
-        self.wanted = (model, settings)
+        self.wanted, self.profile = (model, settings), profile
 
         def work(progress: Progress) -> object:
             return self._session.load(model, settings, progress, anyway=anyway)
@@ -69,7 +93,7 @@ class ModelState(QObject):
     def load_anyway(self) -> None:
         """Load what was refused for lack of memory."""
         if self.wanted is not None:
-            self.load(*self.wanted, anyway=True)
+            self.load(*self.wanted, anyway=True, profile=self.profile)
 
     def eject(self) -> None:
         """Free the memory, or give up loading."""
@@ -77,7 +101,7 @@ class ModelState(QObject):
         if self._job is not None:
             self._job.cancel()
         else:
-            self.wanted = None
+            self.wanted = self.profile = None
             self._start(lambda _progress: self._session.unload())
 
     def _start(self, work: Work) -> None:

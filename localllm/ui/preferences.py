@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
 
-from localllm.engine.protocol import LoadSettings
-from localllm.settings import save_settings
+from localllm.core.resolution import resolve
+from localllm.settings import Settings, reset_settings, save_settings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from localllm.core.library import LoadProfile
+    from localllm.engine.protocol import LoadSettings
     from localllm.paths import Paths
-    from localllm.settings import Settings
 
 
 class Preferences(QObject):
@@ -28,9 +31,9 @@ class Preferences(QObject):
         self._paths = paths
         self.settings = settings
 
-    def load_settings(self) -> LoadSettings:
-        """Return how a model is loaded when nothing else was chosen."""
-        return LoadSettings(context_length=self.settings.context_length, threads=self.settings.threads)
+    def load_settings(self, profile: LoadProfile | None = None) -> LoadSettings:
+        """Return how a model with this profile is loaded when nothing else was chosen."""
+        return resolve(self.settings, profile).load
 
     def change(self, name: str, value: object) -> None:
         """Change a setting and save it.
@@ -45,3 +48,15 @@ class Preferences(QObject):
         self.settings = changed
         self.changed.emit(name)
         save_settings(self._paths.settings_file, changed)
+
+    def reset(self) -> Path | None:
+        """Go back to the defaults; return where the old file is kept, None if there was none.
+
+        Raises:
+            OSError: The folder cannot be written; nothing has changed.
+        """
+        kept, old = reset_settings(self._paths.settings_file), self.settings
+        self.settings = Settings()
+        for name in old.chosen:
+            self.changed.emit(name)
+        return kept

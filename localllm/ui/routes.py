@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject
 from PySide6.QtGui import QGuiApplication
 
+from localllm.core.resolution import resolve
+from localllm.engine.protocol import to_record
 from localllm.errors import UsageError
 from localllm.texts import text
 from localllm.ui.errors import errors_shown, sentences_of
+from localllm.ui.model_state import load_as_usual
 from localllm.ui.pages.library import LibraryPage
 from localllm.ui.translation import say
 
@@ -95,15 +98,18 @@ class Routes(QObject):
         self._window.show_page("chat")
 
     def chat_with_model(self, model: LibraryModel) -> None:
-        """Chat with a model, loaded with the usual settings."""
-        self.chat_with(model, self._services.preferences.load_settings())
+        """Chat with a model, loaded as its profile and the settings say."""
+        loaded = self._services.model.loaded
+        if loaded is None or loaded.path != str(model.path):
+            load_as_usual(self._services, model)
+        self._window.show_page("chat")
 
     def chat_with_profile(self, model: LibraryModel, profile: LoadProfile | None) -> None:
         """Chat with a model, loaded as a profile says."""
         if profile is None:
             self.chat_with_model(model)
             return
-        self._services.model.load(model, profile.load)
+        self._services.model.load(model, profile.load, profile=profile)
         self._window.show_page("chat")
         if profile.sampling is not None or profile.system_prompt or profile.load.adapters:
             with errors_shown(lambda error: self.say_status(say(error.message))):
@@ -142,7 +148,7 @@ class Routes(QObject):
             self.say_status(self.tr("This takes effect at the next start."))
 
     def _load(self, model: LibraryModel) -> None:
-        self._services.model.load(model, self._services.preferences.load_settings())
+        load_as_usual(self._services, model)
 
     def _open_chat_with(self, profile: LoadProfile) -> None:
         store = self._services.store
@@ -150,7 +156,9 @@ class Routes(QObject):
         store.set_system_prompt(chat.id, profile.system_prompt)
         store.set_adapters(chat.id, profile.load.adapters)
         if profile.sampling is not None:
-            store.set_sampling(chat.id, profile.sampling)
+            usual = to_record(resolve(self._services.preferences.settings).sampling)
+            wanted = to_record(profile.sampling)
+            store.set_sampling(chat.id, {name: said for name, said in wanted.items() if said != usual[name]})
         self._window.chat_page.open_chat(chat.id)
 
     def _remember_use(self) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from localllm.core import chat_schema
 from localllm.core.chat_store import TRASH_DAYS, ChatStore, make_title
-from localllm.engine.protocol import Sampling, Stats
+from localllm.engine.protocol import Sampling, Stats, to_record
 from localllm.errors import StoreError
 
 
@@ -36,7 +36,7 @@ def test_a_chat_keeps_what_was_said(store, tmp_path):
     again = ChatStore(tmp_path / "data" / "chats.db")
     kept = again.chat(chat.id)
     assert (kept.system_prompt, kept.draft, kept.title) == ("Be brief.", "half a thou", "What is it?")
-    assert kept.sampling == Sampling(temperature=0.1, stop=("x",))
+    assert kept.chosen == to_record(Sampling(temperature=0.1, stop=("x",)))
     question, answer = again.messages(chat.id)
     assert (question.role, question.text) == ("user", "What is it?")
     assert (answer.text, answer.state, answer.stats.completion_tokens) == ("A **test**.", "complete", 3)
@@ -149,7 +149,7 @@ def test_a_second_program_leaves_a_running_answer_alone(store, tmp_path):
     store.add_piece(answer.id, "second")
     assert store.messages(chat)[-1].text == "first second"
     assert store.messages(chat)[-1].state == "streaming"
-    with store._write() as db:
+    with store.file.writing() as db:
         db.execute("UPDATE messages SET writer = '1 0.00'")  # as if another program had been killed
     again = ChatStore(tmp_path / "data" / "chats.db")
     assert [(m.text, m.state) for m in again.messages(chat)][1:] == [("first second", "interrupted")]
@@ -194,8 +194,8 @@ except StoreError as error:
 
 def test_a_full_disk_is_called_so(store):
     chat = store.create_chat().id
-    pages = store._db.execute("PRAGMA page_count").fetchone()[0]
-    store._db.execute(f"PRAGMA max_page_count = {pages + 2}")
+    pages = store.file._db.execute("PRAGMA page_count").fetchone()[0]
+    store.file._db.execute(f"PRAGMA max_page_count = {pages + 2}")
     with pytest.raises(StoreError, match="The disk is full"):
         store.add_user_message(chat, "x" * 100_000, None)
     assert store.chats()
@@ -204,7 +204,7 @@ def test_a_full_disk_is_called_so(store):
 def test_a_damaged_file_is_said_and_kept(tmp_path):
     path = tmp_path / "chats.db"
     path.write_bytes(b"this is no database" * 100)
-    with pytest.raises(StoreError, match="could not be read"):
+    with pytest.raises(StoreError, match="is damaged"):
         ChatStore(path)
     assert path.read_bytes().startswith(b"this is no")
 
@@ -222,7 +222,7 @@ def test_a_newer_file_is_refused(tmp_path):
 def test_a_chat_of_two_thousand_messages(store):
     chat = store.create_chat().id
     parent = None
-    with store._write() as db:
+    with store.file.writing() as db:
         for number in range(2000):
             role = "user" if number % 2 == 0 else "assistant"
             parent = store._insert(db, chat, parent=parent, role=role, text=str(number), state="complete")

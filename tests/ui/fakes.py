@@ -12,7 +12,7 @@ from localllm.core.estimate import DeviceMemory, Estimate, Subject
 from localllm.core.estimate.advice import Advice
 from localllm.core.fit import Budgets, MemoryEstimate, Placement
 from localllm.core.fit.budgets import Amount
-from localllm.core.library import LibraryModel
+from localllm.core.library import LibraryModel, LoadProfile
 from localllm.core.machine import Cpu, Disk, EngineBuild, EngineDevice, Gpu, Machine, Memory
 from localllm.core.session import fit_settings
 from localllm.core.speed import SpeedEstimate, SpeedHistory
@@ -231,6 +231,7 @@ class FakeLibrary:
 
     def __init__(self) -> None:
         self.found = [STARTER, BROKEN]
+        self.profiles: list[LoadProfile] = []  # of every model; the first is the default one
 
     def models(self) -> list[LibraryModel]:
         return list(self.found)
@@ -240,6 +241,9 @@ class FakeLibrary:
 
     def mark_used(self, path: Path, when: float) -> None:
         self.used = (path, when)
+
+    def profile(self, path: Path, name: str = "") -> LoadProfile | None:
+        return next((one for one in self.profiles if one.name == name or not name), None)
 
     def usual(self, path: str | None = None) -> LibraryModel | None:
         del path

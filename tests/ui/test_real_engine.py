@@ -33,8 +33,7 @@ def page(services, show, qtbot):
     qtbot.waitUntil(lambda: services.model.loaded is not None, timeout=SLOW)
     window.show_page("chat")
     chat = services.store.create_chat()
-    sampling = services.store.chat(chat.id).sampling
-    services.store.set_sampling(chat.id, type(sampling)(temperature=0, max_tokens=60))
+    services.store.set_sampling(chat.id, {"temperature": 0.0, "max_tokens": 60})
     window.chat_page.open_chat(chat.id)
     yield window.chat_page
     window.close()  # pytest-qt has done so already, unless the test failed early

@@ -22,6 +22,7 @@ from localllm.core.hub.records import RemoteFile, Repository, SearchHit
 from localllm.core.hub.session import LOOPBACK, Call, HubSession, calling, origin_of
 from localllm.core.hub.tokens import Tokens
 from localllm.errors import HubError, HubOffline, UsageError
+from localllm.settings import offline_by_environment
 from localllm.texts import text
 
 if TYPE_CHECKING:
@@ -45,7 +46,6 @@ _SORT_NAMES: dict[Sort, Literal["downloads", "likes", "last_modified"]] = {
     "size": "downloads",  # the Hub does not sort by size: the most downloaded ones, then by size here
 }
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9_][\w.-]{0,95}", re.ASCII)
-_ANSWERS = ("1", "on", "yes", "true")
 
 _log = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ class Hub:
         self.endpoint = (endpoint or os.environ.get("HF_ENDPOINT") or ENDPOINT).rstrip("/")
         self._url = _checked_url(self.endpoint)
         self._token = token
-        self.offline = offline or os.environ.get("HF_HUB_OFFLINE", "").lower() in _ANSWERS
+        self.offline = offline or offline_by_environment()
         self._api = HfApi(self.endpoint, token=False, library_name="localllm", library_version=__version__)
 
     @classmethod

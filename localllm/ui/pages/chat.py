@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, QTimer, Signal
@@ -13,6 +14,7 @@ from localllm.errors import AdapterRefused, ContextTooSmall, NotEnoughMemory, St
 from localllm.texts import plural, text
 from localllm.ui.errors import errors_shown, sentences_of
 from localllm.ui.jobs import Reactions
+from localllm.ui.model_state import what_applies
 from localllm.ui.pages.answering import Answering
 from localllm.ui.pages.chat_keeping import ChatKeeping
 from localllm.ui.pages.chat_list import ChatListPanel, describe_trashed
@@ -60,7 +62,8 @@ class ChatPage(QWidget):
         self._answering = Answering(services.jobs, self)
         theme = services.theme
         self._list = ChatListPanel(services.store, theme)
-        self._options = ChatOptionsPanel(theme)
+        self._applies = partial(what_applies, services)
+        self._options = ChatOptionsPanel(theme, self._applies)
         ChatKeeping(services, self._options, self, self._ensure_chat, self._show_refusal)
         self._transcript = Transcript(theme)
         self._empty = EmptyChat(theme)
@@ -186,6 +189,8 @@ class ChatPage(QWidget):
     def _connect(self) -> None:
         model = self._services.model
         model.changed.connect(self._on_model_changed)
+        model.changed.connect(self._options.show_sources)
+        self._services.preferences.changed.connect(self._options.show_sources)
         model.progressed.connect(self._activity.show_loading)
         model.failed.connect(self._show_error)
         self._waiting.nothing_found.connect(self._on_no_model_found)
@@ -286,7 +291,7 @@ class ChatPage(QWidget):
 
     def _conversation(self, chat_id: int) -> Conversation:
         self._options.save_now()
-        return Conversation(self._services.store, self._services.session, chat_id)
+        return Conversation(self._services.store, self._services.session, chat_id, self._applies)
 
     def _on_regenerate_asked(self, message_id: int) -> None:
         if self._answering.busy or self.chat_id is None:

@@ -13,12 +13,12 @@ from localllm.ui.errors import errors_shown
 from localllm.ui.jobs import Reactions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from PySide6.QtWidgets import QWidget
 
     from localllm.core.library.adapters import LibraryAdapter
-    from localllm.engine.protocol import Adapter, Sampling
+    from localllm.engine.protocol import Adapter
     from localllm.ui.pages.chat_options import ChatOptionsPanel
     from localllm.ui.services import Services
 
@@ -53,9 +53,9 @@ class ChatKeeping(QObject):
         with errors_shown(self._refuse):
             self._services.store.set_system_prompt(self._chat_id(), prompt)
 
-    def _on_sampling(self, sampling: Sampling) -> None:
+    def _on_sampling(self, chosen: Mapping[str, object]) -> None:
         with errors_shown(self._refuse):
-            self._services.store.set_sampling(self._chat_id(), sampling)
+            self._services.store.set_sampling(self._chat_id(), chosen)
 
     def _on_adapters(self, adapters: tuple[Adapter, ...]) -> None:
         with errors_shown(self._refuse):

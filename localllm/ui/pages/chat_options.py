@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+from functools import partial
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QTimer, Signal
@@ -11,12 +11,17 @@ from PySide6.QtWidgets import QFrame, QPlainTextEdit, QVBoxLayout
 from localllm.engine.protocol import Sampling
 from localllm.texts import text
 from localllm.ui.forms import Form, Row
+from localllm.ui.translation import say
 from localllm.ui.widgets.adapter_list import AdapterList
 from localllm.ui.widgets.basics import PageBody, ScrollArea, make_button, make_label
 from localllm.ui.widgets.line_heights import keep_height
+from localllm.ui.widgets.source_note import SourceNote
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from localllm.core.chat_store import Chat
+    from localllm.core.resolution import Resolution
     from localllm.ui.theme import Theme
 
 _SAVE_MS = 500
@@ -85,42 +90,58 @@ def sampling_rows() -> dict[str, Row]:
 
 
 class ChatOptionsPanel(QFrame):
-    """What holds for one chat.
+    """What holds for one chat; `usual` says what applies beside what the chat chose.
 
     Signals:
         prompt_edited: arg: the system prompt.
-        sampling_edited: arg: `Sampling`.
+        sampling_edited: arg: what the chat chose, by the names of `Sampling`.
     """
 
     prompt_edited = Signal(str)
     sampling_edited = Signal(object)
 
-    def __init__(self, theme: Theme) -> None:
+    def __init__(self, theme: Theme, usual: Callable[[Mapping[str, object]], Resolution]) -> None:
         super().__init__()
         self.setObjectName("options_panel")
         self.adapters = AdapterList(theme)
-        self._sampling = Sampling()
-        self._form = Form(self._sampling, sampling_rows(), self)
+        self._usual = usual
+        self._chosen: dict[str, object] = {}
+        self._form = Form(Sampling(), sampling_rows(), self)
         self._form.edited.connect(self._on_edited)
         self._prompt = QPlainTextEdit()
         self._prompt.setAccessibleName(self.tr("System prompt"))
-        self._prompt.setPlaceholderText(self.tr("How the model should behave in this chat"))
         self._prompt.setTabChangesFocus(True)
         self._saving = QTimer(self)
         self._saving.setSingleShot(True)
         self._saving.setInterval(_SAVE_MS)
         self._saving.timeout.connect(lambda: self.prompt_edited.emit(self._prompt.toPlainText()))
         self._prompt.textChanged.connect(self._saving.start)
+        self._prompt.textChanged.connect(self.show_sources)
+        labels = {name: row.label for name, row in sampling_rows().items()}
+        labels["system_prompt"] = text("System prompt")
+        self.notes = {name: SourceNote(say(label), "chat") for name, label in labels.items()}
+        for name, note in self.notes.items():
+            note.reset_asked.connect(partial(self._on_reset, name))
         self._build()
 
     def show_chat(self, chat: Chat | None) -> None:
         """Show the settings of a chat; None shows those a new one starts with."""
         self.adapters.set_adapters(chat.adapters if chat is not None else ())
-        self._sampling = chat.sampling if chat is not None else Sampling()
-        self._form.set_record(self._sampling)
+        self._chosen = dict(chat.chosen) if chat is not None else {}
         self._prompt.blockSignals(True)  # noqa: FBT003 - Qt's own signature
         self._prompt.setPlainText(chat.system_prompt if chat is not None else "")
         self._prompt.blockSignals(False)  # noqa: FBT003 - Qt's own signature
+        self.show_sources()
+
+    def show_sources(self) -> None:
+        """Show what applies now, and why; the settings or the model's profile may have changed."""
+        prompt = self._prompt.toPlainText().strip()
+        resolved = self._usual({**self._chosen, **({"system_prompt": prompt} if prompt else {})})
+        self._form.set_record(resolved.sampling)
+        for name, note in self.notes.items():
+            note.show_source(resolved.values[name], resolved.profile)
+        below = self._usual({}).system_prompt
+        self._prompt.setPlaceholderText(below or self.tr("How the model should behave in this chat"))
 
     def save_now(self) -> None:
         """Hand on what is still being written or chosen."""
@@ -142,24 +163,35 @@ class ChatOptionsPanel(QFrame):
         keep_height(self._prompt, 6, 18, fixed=True)
         column.addWidget(label)
         column.addWidget(self._prompt)
+        column.addWidget(self.notes["system_prompt"])
         column.addSpacing(8)
         column.addWidget(make_label(self.tr("Adapters"), "heading"))
         column.addWidget(self.adapters)
         column.addSpacing(8)
         column.addWidget(make_label(self.tr("Sampling"), "heading"))
-        column.addWidget(self._form.lay_out(narrow=True))
-        reset = make_button(self.tr("Restore defaults"))
-        reset.clicked.connect(self._on_reset)
+        column.addWidget(self._form.lay_out(narrow=True, notes=self.notes))
+        reset = make_button(self.tr("Reset all of them"))
+        reset.clicked.connect(self._on_reset_all)
         column.addWidget(reset)
         column.addStretch(1)
         area.setWidget(body)
         outer.addWidget(area)
 
     def _on_edited(self, name: str, value: object) -> None:
-        self._sampling = dataclasses.replace(self._sampling, **{name: value})
-        self.sampling_edited.emit(self._sampling)
+        self._choose({**self._chosen, name: value})
 
-    def _on_reset(self) -> None:
-        self._sampling = Sampling()
-        self._form.set_record(self._sampling)
-        self.sampling_edited.emit(self._sampling)
+    def _on_reset(self, name: str) -> None:
+        if name == "system_prompt":
+            self._prompt.setPlainText("")
+            self._prompt.setFocus()
+            return
+        self._choose({one: value for one, value in self._chosen.items() if one != name})
+        self._form.controls[name].setFocus()  # the button is gone
+
+    def _on_reset_all(self) -> None:
+        self._choose({})
+
+    def _choose(self, chosen: dict[str, object]) -> None:
+        self._chosen = chosen
+        self.show_sources()
+        self.sampling_edited.emit(chosen)

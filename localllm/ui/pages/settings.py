@@ -1,55 +1,104 @@
-"""The Settings page: every setting with its help, saved at once."""
+"""The Settings page: every setting in groups, with its help and whether it was changed, saved at once."""
 
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QVBoxLayout
+from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
+from localllm.core.resolution import setting_of, variable_of
 from localllm.errors import UsageError
-from localllm.settings import Settings
+from localllm.settings import GROUPS, Settings, default_of
 from localllm.texts import LANGUAGES, text
 from localllm.ui.errors import sentences_of
 from localllm.ui.forms import Form, Row, rows_of
+from localllm.ui.pages.settings_data import DataFolderCard
 from localllm.ui.translation import say
 from localllm.ui.widgets.banner import Banner
-from localllm.ui.widgets.basics import PageBody, ScrollArea, make_card, make_label
+from localllm.ui.widgets.basics import PageBody, ScrollArea, make_button, make_card, make_label
+from localllm.ui.widgets.source_note import SourceNote
 
 if TYPE_CHECKING:
     from localllm.ui.services import Services
 
+_WIDTH = 720
+_NEXT_START = ("language",)
+
 
 class SettingsPage(ScrollArea):
-    """A form made from `Settings`."""
+    """A form made from `Settings`.
+
+    Signals:
+        diagnostics_asked: The Diagnostics page is wanted.
+        restart_asked: The program is to end and to start again.
+    """
+
+    diagnostics_asked = Signal()
+    restart_asked = Signal()
 
     def __init__(self, services: Services) -> None:
         super().__init__()
         self._services = services
         self.setAccessibleName(self.tr("Settings"))
-        self._banner = Banner(services.theme)
-        self._form = Form(services.preferences.settings, self._rows(), self)
+        self.banner = Banner(services.theme)
+        self._rows = self._make_rows()
+        self._form = Form(services.preferences.settings, self._rows, self)
         self._form.edited.connect(self._on_edited)
+        self.notes = {name: self._make_note(name) for name in self._rows}
+        self.data = DataFolderCard(services)
+        self.data.noticed.connect(self.banner.show_notice)
+        self.data.restart_asked.connect(self.restart_asked)
+        self._build()
+        services.preferences.changed.connect(self._on_changed)
+
+    def open_group(self, group: str) -> None:
+        """Scroll to a group of settings."""
+        card = self._cards[group]
+        QTimer.singleShot(0, card, lambda: self.verticalScrollBar().setValue(card.y()))
+
+    def _build(self) -> None:
         body = PageBody()
         column = QVBoxLayout(body)
         column.setContentsMargins(28, 24, 28, 24)
         column.setSpacing(14)
         column.addWidget(make_label(self.tr("Settings"), "title"))
-        column.addWidget(self._banner)
-        card = make_card()
-        inside = QVBoxLayout(card)
-        inside.setContentsMargins(18, 16, 18, 16)
-        inside.addWidget(self._form.lay_out())
-        card.setMaximumWidth(720)
-        column.addWidget(card)
-        where = text("Everything is kept in {folder}.", folder=str(services.paths.data))
-        column.addWidget(make_label(say(where), "small", wrap=True))
+        column.addWidget(self.banner)
+        self._cards = {group: self._make_card(group, title) for group, title in GROUPS.items()}
+        for card in (*self._cards.values(), self.data):
+            card.setMaximumWidth(_WIDTH)
+            column.addWidget(card)
+        column.addLayout(self._build_foot())
         column.addStretch(1)
         column.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.setWidget(body)
 
-    def _rows(self) -> dict[str, Row]:
+    def _build_foot(self) -> QHBoxLayout:
+        diagnostics = make_button(self.tr("Diagnostics"))
+        diagnostics.clicked.connect(self.diagnostics_asked)
+        foot = QHBoxLayout()
+        foot.addWidget(diagnostics)
+        foot.addStretch(1)
+        return foot
+
+    def _make_card(self, group: str, title: str) -> QWidget:
+        card = make_card()
+        inside = QVBoxLayout(card)
+        inside.setContentsMargins(18, 14, 18, 12)
+        inside.setSpacing(10)
+        inside.addWidget(make_label(say(title), "heading"))
+        if group in ("chat", "loading"):
+            explained = self.tr(
+                "A model's load profile goes before these, and what is chosen in a chat before both."
+            )
+            inside.addWidget(make_label(explained, "muted", wrap=True))
+        members = {e.name for e in dataclasses.fields(Settings) if e.metadata["group"] == group}
+        inside.addWidget(self._form.lay_out(notes=self.notes, only=members))
+        return card
+
+    def _make_rows(self) -> dict[str, Row]:
         shown = {
             "system": self.tr("As the system"),
             "light": self.tr("Light"),
@@ -57,19 +106,42 @@ class SettingsPage(ScrollArea):
             "allowed": self.tr("Allowed"),
             "on": self.tr("On"),
             "off": self.tr("Off"),
+            "last": self.tr("The page of last time"),
+            "home": self.tr("Home"),
+            "chat": self.tr("Chat"),
+            "discover": self.tr("Discover"),
+            "library": self.tr("Library"),
             **LANGUAGES,
         }
-        rows = rows_of(Settings)
-        return {name: dataclasses.replace(row, shown=shown) for name, row in rows.items()}
+        return {name: dataclasses.replace(row, shown=shown) for name, row in rows_of(Settings).items()}
+
+    def _make_note(self, name: str) -> SourceNote:
+        note = SourceNote(say(self._rows[name].label), "settings")
+        note.reset_asked.connect(partial(self._reset, name))
+        note.show_source(setting_of(self._services.preferences.settings, name))
+        if variable := variable_of(name):
+            overruled = text("{variable} in the environment overrules it.", variable=variable)
+            note.setToolTip(say(overruled))
+        return note
+
+    def _reset(self, name: str) -> None:
+        self._form.set_value(name, default_of(name))
+        self._on_edited(name, default_of(name))
+        self._form.controls[name].setFocus()  # the button is gone
 
     def _on_edited(self, name: str, value: object) -> None:
         try:
             self._services.preferences.change(name, value)
         except (UsageError, OSError) as error:
-            self._banner.show_notice(sentences_of(error), "error")
-            return
-        finally:  # what could not be saved counts until the end
-            if name == "model_folders":
-                self._services.library.use_folders(self._services.preferences.settings.model_folders)
-        if name == "language":
-            self._banner.show_notice([self.tr("This takes effect at the next start.")], "notice")
+            self.banner.show_notice(sentences_of(error), "error")
+
+    def _on_changed(self, name: str) -> None:
+        settings = self._services.preferences.settings
+        self.notes[name].show_source(setting_of(settings, name))
+        if name == "model_folders":
+            self._services.library.use_folders(settings.model_folders)
+        self._form.set_value(name, getattr(settings, name))
+        if name in _NEXT_START:
+            again = (self.tr("Start again now"), self.restart_asked.emit)
+            self.banner.show_notice([self.tr("This takes effect at the next start.")], "notice", [again])
+            self.verticalScrollBar().setValue(0)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject, Signal
 
 from localllm.ui.jobs import Reactions
+from localllm.ui.model_state import load_as_usual
 
 if TYPE_CHECKING:
     from localllm.core.library import LibraryModel
@@ -76,4 +77,4 @@ class WaitingMessage(QObject):
         if found is None:
             self.nothing_found.emit()
         elif model.loading is None and model.loaded is None:
-            model.load(found, self._services.preferences.load_settings())
+            load_as_usual(self._services, found)

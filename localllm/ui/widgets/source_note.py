@@ -1,0 +1,69 @@
+"""A line below a setting: where its value comes from, and a way back to what is below."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from PySide6.QtCore import QCoreApplication, Qt, Signal
+from PySide6.QtWidgets import QHBoxLayout, QToolButton, QWidget
+
+from localllm.core.resolution import describe_source
+from localllm.texts import text
+from localllm.ui.translation import say
+from localllm.ui.widgets.basics import make_label
+
+if TYPE_CHECKING:
+    from localllm.core.resolution import Resolved, Source
+
+
+def in_words(value: object) -> str:
+    """Return a value of a setting as people read it."""
+    if isinstance(value, bool):
+        return say(text("on") if value else text("off"))
+    return ", ".join(map(str, cast("tuple[object, ...]", value))) if isinstance(value, tuple) else str(value)
+
+
+class SourceNote(QWidget):
+    """Words, and a reset where the value was set at this `place`.
+
+    Signals:
+        reset_asked: What is below is to apply again.
+    """
+
+    reset_asked = Signal()
+
+    def __init__(self, label: str, place: Source) -> None:
+        super().__init__()
+        self._place, self._label = place, label
+        self._words = make_label(role="small")
+        self.reset = QToolButton()
+        self.reset.setText(QCoreApplication.translate("SourceNote", "Reset"))
+        self.reset.setProperty("kind", "link")
+        self.reset.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.reset.setCursor(Qt.CursorShape.PointingHandCursor)
+        self.reset.clicked.connect(self.reset_asked)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(6)
+        row.addWidget(self._words)
+        row.addWidget(self.reset)
+        row.addStretch(1)
+
+    def show_source(self, resolved: Resolved, profile: str = "") -> None:
+        """Show where a value comes from, and what a reset would bring."""
+        here = resolved.source == self._place
+        words = describe_source(resolved.source, profile)
+        if here and self._place == "settings":
+            words = text("changed here")
+        self._words.setText(say(words))
+        self.reset.setVisible(here)
+        if resolved.below is not None:
+            value, source = resolved.below.value, describe_source(resolved.below.source, profile)
+            brings = say(text("Reset: back to “{value}” ({source})", value=in_words(value), source=source))
+            self.reset.setToolTip(brings)
+            self.reset.setAccessibleName(f"{self._label}: {brings}")
+
+    @property
+    def words(self) -> str:
+        """What it says."""
+        return self._words.text()
