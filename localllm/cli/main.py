@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 # the command and the module that has it; only the one that runs is imported, for people wait for it
 _COMMANDS = {
     "chat": "chat",
+    "backup": "backup",
     "models": "models",
     "fit": "fit",
     "search": "search",
@@ -46,6 +47,7 @@ _COMMANDS = {
     "hardware": "hardware",
     "calibrate": "calibrate",
     "token": "hub_token",
+    "settings": "settings",
 }
 
 

@@ -11,16 +11,18 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from localllm.core.chat_file import ChatFile
-from localllm.core.chat_rescue import Contents, count, put_in_place
+from localllm.core.chat_file import ChatFile, refuse_emptied
+from localllm.core.chat_rescue import Contents, Rescue, count, put_in_place, rescue
 from localllm.core.salvage import is_damage
 from localllm.errors import DamagedStore, StoreError, UsageError
 from localllm.files import move_into_place
-from localllm.texts import Bytes, text
+from localllm.texts import Bytes, Moment, plural, text
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
     from pathlib import Path
+
+    from localllm.texts import Text
 
 KEPT = 7  # days
 _SPARE = 16 * 2**20  # bytes that stay free beside a backup
@@ -35,6 +37,48 @@ class Backup:
     made: float
     size: int
     contents: Contents | None
+
+
+@dataclass(frozen=True)
+class Mending:
+    """What there is to go on with after damage."""
+
+    rescue: Rescue
+    backup: Backup | None
+
+    @property
+    def backup_has_more(self) -> bool:
+        """Whether the newest sound backup holds more messages than could be saved from the damaged file."""
+        saved = self.rescue.contents.messages
+        return self.backup is not None and bool(
+            self.backup.contents and self.backup.contents.messages > saved
+        )
+
+    def sentences(self) -> list[Text]:
+        """Say what was saved, what was not, and what the backup has."""
+        found = self.rescue.contents
+        said = [_saved(found.chats, found.messages)]
+        if self.rescue.cut:
+            said.append(
+                plural(
+                    self.rescue.cut,
+                    "One of them has lost a part.",
+                    "{count} of them have lost a part.",
+                )
+            )
+        if self.backup is None or self.backup.contents is None:
+            said.append(text("There is no backup that is sound."))
+            return said
+        there = self.backup.contents
+        said.append(
+            text(
+                "The backup of {day} has {messages} messages in {chats} chats.",
+                day=Moment(self.backup.made, time_of_day=True),
+                messages=there.messages,
+                chats=there.chats,
+            )
+        )
+        return said
 
 
 class ChatBackups:
@@ -90,11 +134,48 @@ class ChatBackups:
                     file = open_file or stack.enter_context(closing(ChatFile(self._chats)))
                     return self._restore_into(file, backup)
                 except DamagedStore:
-                    if open_file is not None:
-                        open_file.close()
-                    return self._restore_over_damaged(backup)
+                    return self._restore_damaged(backup, open_file)
         except (OSError, sqlite3.Error) as error:
             raise _failure(error, backup.parent) from error
+
+    def damaged(self) -> bool:
+        """Whether the chats that are there are damaged; every page of them is read.
+
+        Raises:
+            StoreError: The file is locked, or cannot be read.
+        """
+        if not self._chats.is_file():
+            return False
+        try:
+            refuse_emptied(self._chats)
+            _test(self._chats)
+        except (OSError, sqlite3.Error) as error:
+            if is_damage(error):
+                return True
+            raise _failure(error, self.folder) from error
+        return False
+
+    def mending(self) -> Mending:
+        """Save what can be read of damaged chats, beside them, and look for the newest sound backup.
+
+        Raises:
+            StoreError: The disk is full, or the folder cannot be written.
+        """
+        return Mending(rescue(self._chats), next(filter(_is_sound, self.all()), None))
+
+    def mend(self, mending: Mending, *, from_backup: bool, open_file: ChatFile | None = None) -> Path:
+        """Go on with what was saved, or with the backup; return where the damaged file is kept.
+
+        Raises:
+            StoreError: The folder cannot be written.
+        """
+        if from_backup and mending.backup is not None:
+            mending.rescue.file.unlink(missing_ok=True)
+            return self._restore_damaged(mending.backup.file, open_file)
+        try:
+            return self._replace(mending.rescue.file, open_file)
+        except OSError as error:
+            raise _failure(error, self.folder) from error
 
     def find(self, name: str) -> Path:
         """Return a backup by its file's name or by its day (2026-11-22, 20261122).
@@ -122,11 +203,17 @@ class ChatBackups:
         file.take_over(backup)
         return kept
 
-    def _restore_over_damaged(self, backup: Path) -> Path:
-        with self._unfinished() as new:
-            shutil.copyfile(backup, new)
-            _sync(new)
-            return put_in_place(self._chats, new)
+    def _restore_damaged(self, backup: Path, open_file: ChatFile | None) -> Path:
+        try:
+            with self._unfinished() as new:
+                shutil.copyfile(backup, new)
+                _sync(new)
+                return self._replace(new, open_file)
+        except OSError as error:
+            raise _failure(error, self.folder) from error
+
+    def _replace(self, new: Path, open_file: ChatFile | None) -> Path:
+        return open_file.replace(new) if open_file is not None else put_in_place(self._chats, new)
 
     @contextlib.contextmanager
     def _unfinished(self) -> Generator[Path]:
@@ -192,6 +279,21 @@ def _test(file: Path) -> Contents:
         if db.execute("PRAGMA foreign_key_check").fetchone() is not None:
             raise sqlite3.DatabaseError("malformed: a message without its chat")
         return count(db)
+
+
+def _is_sound(backup: Backup) -> bool:
+    try:
+        return _test(backup.file).messages >= 0
+    except (OSError, sqlite3.Error):
+        return False
+
+
+def _saved(chats: int, messages: int) -> Text:
+    return text(
+        "{messages} messages in {chats} chats could be saved from the damaged file.",
+        messages=messages,
+        chats=chats,
+    )
 
 
 def _describe(file: Path, made: float) -> Backup:

@@ -139,7 +139,7 @@ class ChatFile:
         self._open()
 
     def _open(self) -> None:
-        _refuse_emptied(self.path)
+        refuse_emptied(self.path)
         db = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
             db.row_factory = sqlite3.Row
@@ -206,14 +206,16 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return seen.st_dev, seen.st_ino
 
 
-def _refuse_emptied(path: Path) -> None:
-    """Keep SQLite, which deletes the log of an empty file, from the last that is left of the chats.
+def refuse_emptied(path: Path) -> None:
+    """Keep SQLite from beginning anew in an empty file that was full, and from deleting the log beside it.
 
     Raises:
-        sqlite3.DatabaseError: The file is empty, and its log is not.
+        sqlite3.DatabaseError: The file is empty, and its log is not, or there are backups.
     """
+    if not path.is_file() or path.stat().st_size:
+        return
     log = path.with_name(f"{path.name}-wal")
-    if path.is_file() and path.stat().st_size == 0 and log.is_file() and log.stat().st_size:
+    if (log.is_file() and log.stat().st_size) or any((path.parent / "backups").glob(f"{path.stem}-*.db")):
         raise sqlite3.DatabaseError("malformed: the file is empty")
 
 
