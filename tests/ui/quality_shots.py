@@ -24,8 +24,8 @@ class QualityShots:
         panel = self._open_quality()
         panel.refresh()
         self._wait(lambda: panel.report.group is not None and panel.report.chart.ready)
-        model = panel.form.models.every[0]
-        panel.form.models.choose([model])
+        model = panel.form.picker.checks.every[0]
+        panel.form.picker.checks.choose([model])
         self._save("lab-quality")
         bar = panel.area.verticalScrollBar()
         bar.setValue(panel.report.y())
@@ -42,7 +42,7 @@ class QualityShots:
     def _shoot_lab_quality_first(self):
         self._window.show_page("lab")
         panel = self._open_quality()
-        self._wait(lambda: panel.form.models.every and panel.report._findings is not None)
+        self._wait(lambda: panel.form.picker.checks.every and panel.report._findings is not None)
         self._save("lab-quality-first")
 
     def _open_quality(self):

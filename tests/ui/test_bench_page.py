@@ -94,7 +94,7 @@ def choose(panel, *rows):
 def test_presets_and_own_values(page, qtbot):
     form = page.measure.form
     assert not form.measure.isEnabled()
-    form.models.choose([STARTER])
+    form.picker.choose(STARTER)
     names = [form.presets.itemText(n) for n in range(form.presets.count())]
     assert names == [
         "Quick, 30 s", "llama-bench's default", "KV types", "Threads", "Context depth", "Own values"
@@ -122,7 +122,7 @@ def test_presets_and_own_values(page, qtbot):
 
 def test_wrong_values_are_named(page):
     form = page.measure.form
-    form.models.choose([STARTER])
+    form.picker.choose(STARTER)
     for name, words in (("kv_types_k", "f17"), ("flash", "maybe"), ("repetitions", "0"), ("batches", "0")):
         form.matrix.show_parameters(Parameters())
         assert form.matrix.problem is None
@@ -132,7 +132,7 @@ def test_wrong_values_are_named(page):
 
 def test_too_many_tests_are_not_begun(page):
     form = page.measure.form
-    form.models.choose([STARTER])
+    form.picker.choose(STARTER)
     form.matrix.edits["threads"].setText("1-100")
     form.matrix.edits["depths"].setText("0-100")
     form.matrix.changed.emit()
@@ -164,7 +164,7 @@ class Gate:
 def begin(page, monkeypatch, rows):
     gate = Gate(rows)
     monkeypatch.setattr(bench_measure, "measure", gate)
-    page.measure.form.models.choose([STARTER])
+    page.measure.form.picker.choose(STARTER)
     page.measure.form.measure.click()
     return gate
 
@@ -174,13 +174,13 @@ def test_rows_come_one_by_one(page, qtbot, monkeypatch):
     marked = row(depth=1024, disturbed=((), ("load",), ("load", "heat")))
     gate = begin(page, monkeypatch, [row(), marked, refused])
     form, results = page.measure.form, page.measure.results
-    qtbot.waitUntil(lambda: "tg32, 9 s left" in form.running_words)
+    qtbot.waitUntil(lambda: "tg32, 9 s left" in form.running.words)
     for count in (1, 2, 3):
         gate.steps.release()
         qtbot.waitUntil(lambda count=count: len(results.rows) == count)
     qtbot.waitUntil(lambda: not page.history._services.lab.active)
     settle(page, qtbot)
-    assert form.running_words == ""
+    assert form.running.words == ""
     cells = [[results.model.index(n, c).data() for c in (0, 3)] for n in range(3)]
     assert [test for test, _ in cells] == ["tg32", "tg32 @ d1024", "tg32 @ d8192"]
     assert cells[1][1] == "2 of 3 repetitions disturbed by other programs, a hot processor"
@@ -195,8 +195,8 @@ def test_cancel_keeps_what_is_finished(page, qtbot, monkeypatch):
     gate = begin(page, monkeypatch, DEPTHS)
     gate.steps.release()
     qtbot.waitUntil(lambda: len(page.measure.results.rows) == 1)
-    page.measure.form.cancel.setFocus()
-    qtbot.keyClick(page.measure.form.cancel, Qt.Key.Key_Space)
+    page.measure.form.running.cancel.setFocus()
+    qtbot.keyClick(page.measure.form.running.cancel, Qt.Key.Key_Space)
     qtbot.waitUntil(lambda: not page.history._services.lab.active)
     settle(page, qtbot)
     assert page.measure.form.measure.hasFocus()
@@ -214,7 +214,7 @@ def test_a_busy_computer_can_be_measured_anyway(page, qtbot, monkeypatch):
         return 1
 
     monkeypatch.setattr(bench_measure, "measure", measure)
-    page.measure.form.models.choose([STARTER])
+    page.measure.form.picker.choose(STARTER)
     page.measure.form.measure.click()
     qtbot.waitUntil(page.measure.banner.isVisible)
     page.measure.banner.buttons[0].click()
@@ -230,7 +230,7 @@ def test_it_waits_for_other_work(page, qtbot, monkeypatch):
     lab = page.history._services.lab
     lab.start(Task(text("other"), lambda _progress: (first.wait(10), Outcome(()))[1]))
     gate = begin(page, monkeypatch, [row()])
-    assert "other work" in page.measure.form.running_words
+    assert "other work" in page.measure.form.running.words
     assert gate.asked == []
     first.set()
     gate.steps.release()
@@ -250,7 +250,7 @@ def test_charts_are_read_with_keys_and_pointer(history, page, qtbot):
     chart.setFocus()
     for _ in range(2):
         qtbot.keyClick(chart, Qt.Key.Key_Right)
-    assert chart.current is results.rows[1]
+    assert chart.current.row is results.rows[1]
     assert results.table.currentIndex().row() == 1
     assert "tg32 @ d1024" in chart.picture.marks[1].tip
     for view in views:
@@ -260,7 +260,7 @@ def test_charts_are_read_with_keys_and_pointer(history, page, qtbot):
         qtbot.mouseMove(chart, chart.place_of(mark).toPoint())
         assert chart.cursor().shape() == Qt.CursorShape.PointingHandCursor
         qtbot.mouseClick(chart, Qt.MouseButton.LeftButton, pos=chart.place_of(mark).toPoint())
-        assert chart.current is mark.row
+        assert chart.current.row is mark.row
     qtbot.mouseMove(chart, QPoint(2, 2))
     assert chart.cursor().shape() == Qt.CursorShape.ArrowCursor
     count = len(chart._plot.plotItem.items)
@@ -276,9 +276,8 @@ def test_speeds_beside_bars_are_whole(history, page, qtbot):
     for width in (700, 940):
         page.resize(width, 640)
         QApplication.processEvents()
-        inside = chart._plot.plotItem.vb.sceneBoundingRect()
-        for name, _place in chart._drawing._names:
-            assert name.mapRectToScene(name.boundingRect()).right() <= inside.right() + 1
+        for words in chart.canvas.words:
+            assert words.area.right() <= chart.canvas.inside.right() + 1
 
 
 def test_runs_are_compared(history, page, qtbot):
@@ -328,7 +327,7 @@ def test_runs_are_removed_after_a_question(history, page, qtbot):
 def test_copies_and_files(history, page, qtbot, tmp_path):
     results = open_history(page, qtbot).results
     qtbot.waitUntil(lambda: results.chart.ready)
-    copies = results.copying.menu().actions()
+    copies = results.menus.copying.menu().actions()
     copies[0].trigger()
     assert QGuiApplication.clipboard().text() == render(results.rows, "md")
     copies[3].trigger()
@@ -337,7 +336,7 @@ def test_copies_and_files(history, page, qtbot, tmp_path):
     results.said.connect(said.append)
     results.failed.connect(failed.append)
     for kind in ("png", "svg", "csv", "json", "md"):
-        results.save(tmp_path / f"bench.{kind}", kind)
+        results.menus.save(tmp_path / f"bench.{kind}", kind)
     assert said[0] == "Saved as bench.png."
     assert len(said) == 5
     assert QImage(str(tmp_path / "bench.png")).width() == 2 * results.chart._plot.width()
@@ -346,7 +345,7 @@ def test_copies_and_files(history, page, qtbot, tmp_path):
     assert len(list(csv.DictReader(table))) == 3
     assert len(json.loads((tmp_path / "bench.json").read_text())) == 3
     for kind in ("png", "svg", "csv"):
-        results.save(Path("/proc/nowhere") / f"bench.{kind}", kind)
+        results.menus.save(Path("/proc/nowhere") / f"bench.{kind}", kind)
     assert len(failed) == 3
 
 
@@ -442,11 +441,11 @@ def test_every_control_has_a_name_and_longer_words_have_room(history, page, show
 
 def test_tab_goes_from_the_models_to_the_button(page, qtbot):
     form = page.measure.form
-    form.models.choose([STARTER])
+    form.picker.choose(STARTER)
     page.setFocus()
     seen = []
     for _ in range(7):
         seen.append(QApplication.focusWidget())
         qtbot.keyClick(QApplication.focusWidget(), Qt.Key.Key_Tab)
-    wanted = [form.search, form.list, form.presets, form.values.button, form.measure]
+    wanted = [form.picker.search, form.picker.list, form.presets, form.values.button, form.measure]
     assert [widget for widget in seen if widget in wanted] == wanted

@@ -70,7 +70,7 @@ def settle(panel, qtbot):
 
 
 def tick(panel, *models):
-    panel.form.models.choose(models)
+    panel.form.picker.checks.choose(models)
 
 
 def rows_of(panel):
@@ -121,7 +121,7 @@ def test_a_pruned_model_is_compared_with_its_parent():
 
 def test_opened_with_a_model_it_is_ticked(panel, qtbot):
     elsewhere = dataclasses.replace(SMALL, path=Path("/elsewhere/small.gguf"))
-    panel.form.search.setText("other")
+    panel.form.picker.search.setText("other")
     panel.open_model(elsewhere)
     settle(panel, qtbot)
     assert panel.form.wanted.models == (elsewhere,)
@@ -145,7 +145,7 @@ def test_chart_table_and_report_are_of_the_same_model(measured, panel, qtbot):
     assert "better in everything" in report._tip(points["beaten"])
     assert "Worth having" in report._tip(points["small"])
     report.table.selectRow(0)
-    assert report.chart._current == points["small"]
+    assert report.chart.current == points["small"]
     assert len(report.meanings) == 9
     assert report.meanings[3][0] == "Divergence, mean"
     report.table.selectRow(3)
@@ -164,7 +164,8 @@ def test_nothing_is_drawn_twice_and_nothing_covers_a_name(measured, panel, qtbot
     count = len(chart._plot.plotItem.items)
     panel._services.theme.changed.emit()
     assert len(chart._plot.plotItem.items) == count
-    areas = [name.mapRectToScene(name.boundingRect()) for name in chart._names]
+    areas = [words.area for words in chart.canvas.words]
+    assert len(areas) == 4
     assert not any(a.intersects(b) for n, a in enumerate(areas) for b in areas[n + 1 :])
 
 
@@ -202,7 +203,7 @@ def test_use_this_one(measured, panel, qtbot, monkeypatch):
 
 
 def test_copies(measured, panel):
-    markdown, table = (action for action in panel.report.copying.menu().actions())
+    markdown, table, _chart = panel.report.menus.copying.menu().actions()
     markdown.trigger()
     lines = QGuiApplication.clipboard().text().splitlines()
     assert lines[0].startswith("## Compared with Reference")
@@ -229,14 +230,14 @@ def test_measuring_shows_how_far_it_is_and_then_the_result(panel, qtbot, monkeyp
     tick(panel, GOOD, SMALL)
     panel.form.chunks.setValue(3)
     panel.form.measure.click()
-    qtbot.waitUntil(lambda: "perplexity 18" in panel.form.running_words)
-    assert panel.form.bar.value() == 500
+    qtbot.waitUntil(lambda: "perplexity 18" in panel.form.running.words)
+    assert panel.form.running.bar.value() == 500
     assert len(panel._services.lab.active) == 2
     released.append(True)
     qtbot.waitUntil(lambda: not panel._services.lab.active)
     settle(panel, qtbot)
     assert qtbot_gate == [Asked(GOOD, FULL, None, 3), Asked(SMALL, FULL, None, 3)]
-    assert panel.form.running_words == ""
+    assert panel.form.running.words == ""
     assert panel.report.row.model.name == "Tiny-Q4_K_M"
 
 
@@ -308,8 +309,8 @@ def test_tab_goes_from_the_models_to_the_result(measured, panel, qtbot):
         qtbot.keyClick(QApplication.focusWidget(), Qt.Key.Key_Tab)
     report, form = panel.report, panel.form
     wanted = [
-        form.search,
-        form.list,
+        form.picker.search,
+        form.picker.list,
         form.reference,
         form.text,
         form.chunks,
@@ -366,11 +367,11 @@ def test_a_real_measurement_from_the_form_to_the_report(services, show, qtbot):
     library = Library(services.paths, Settings())
     panel = show(QualityPanel(dataclasses.replace(services, library=library)), 840, 640)
     settle(panel, qtbot)
-    tick(panel, panel.form.models.every[0])
+    tick(panel, panel.form.picker.checks.every[0])
     panel.form.chunks.setValue(1)
     panel.form.keys.setCurrentIndex(panel.form.keys.findData("q8_0"))
     seen = set()
-    services.lab.progressed.connect(lambda _entry: seen.add(panel.form.running_words))
+    services.lab.progressed.connect(lambda _entry: seen.add(panel.form.running.words))
     panel.form.measure.click()
     qtbot.waitUntil(lambda: not services.lab.active, timeout=300_000)
     settle(panel, qtbot)

@@ -6,34 +6,27 @@ from typing import TYPE_CHECKING, cast
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
-    QBoxLayout,
-    QHBoxLayout,
-    QLineEdit,
-    QListView,
-    QProgressBar,
     QVBoxLayout,
-    QWidget,
 )
 
 from localllm.core.bench.presets import PRESETS, preset
 from localllm.texts import plural, text
-from localllm.ui.itemmodels.quality import ModelChecks
 from localllm.ui.pages.bench_matrix import BenchMatrix
 from localllm.ui.pages.bench_queries import MOST_TESTS, Wanted, count_tests
 from localllm.ui.translation import say
 from localllm.ui.widgets.basics import make_button, make_label
 from localllm.ui.widgets.disclosure import Disclosure
 from localllm.ui.widgets.line_heights import keep_height
+from localllm.ui.widgets.model_picker import ModelPicker
 from localllm.ui.widgets.patient import PatientComboBox
+from localllm.ui.widgets.running_bar import RunningBar
+from localllm.ui.widgets.turning_row import TurningRow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from PySide6.QtGui import QResizeEvent
-
     from localllm.core.bench import Parameters
     from localllm.core.library import LibraryModel
-    from localllm.ui.jobs import HowFar
     from localllm.ui.services import Services
 
 _BESIDE = 620  # pixels from which the list has room beside the choices
@@ -57,28 +50,25 @@ _MEANINGS = {
 }
 
 
-class BenchForm(QWidget):
+class BenchForm(TurningRow):
     """Choices, how much they are, and how far a bench is.
 
     Signals:
         measure_asked: arg: `Wanted`.
-        cancel_asked: What runs is to stop; what is finished is kept.
     """
 
     measure_asked = Signal(object)
-    cancel_asked = Signal()
 
     def __init__(self, services: Services) -> None:
-        super().__init__()
+        super().__init__(_BESIDE, 18)
         self._services = services
-        self.models = ModelChecks(self)
-        self.search = QLineEdit()
-        self.list = QListView()
+        nothing = self.tr("No model on this disk can be measured yet. Discover has many.")
+        self.picker = ModelPicker(self.tr("Models"), nothing, _LIST_ROWS)
         self.presets = PatientComboBox()
         self.matrix = BenchMatrix()
         self.values = Disclosure(self.tr("Values"), self.matrix)
         self.measure = make_button(self.tr("Measure"), primary=True)
-        self.cancel = make_button(self.tr("Cancel"), name=self.tr("Cancel the bench"))
+        self.running = RunningBar(self.tr("How far the bench is"), self.tr("Cancel the bench"))
         self.plan = make_label(role="muted", wrap=True)
         self._build()
         self._connect()
@@ -86,20 +76,11 @@ class BenchForm(QWidget):
 
     def show_models(self, models: Sequence[LibraryModel]) -> None:
         """Show what can be measured; what was ticked stays so. One model alone is ticked."""
-        first = not self.models.every
-        self.models.show_models(models)
+        first = not self.picker.checks.every
+        self.picker.show_models(models)
         if first and len(models) == 1:
-            self.models.choose(models)
-        self._nothing.setVisible(not models)
+            self.picker.choose(models[0])
         self._show_plan()
-
-    def choose(self, model: LibraryModel) -> None:
-        """Tick one model alone."""
-        self.search.clear()
-        if self.models.row_of(str(model.path)) < 0:
-            self.models.show_models([*self.models.every, model])
-        self.models.choose([model])
-        self.list.scrollTo(self.models.index(self.models.row_of(str(model.path))))
 
     @property
     def wanted(self) -> Wanted | None:
@@ -108,66 +89,11 @@ class BenchForm(QWidget):
             return None
         title = _TITLES.get(cast("str", self.presets.currentData()))
         name = title.template if title else ""
-        return Wanted(tuple(self.models.chosen), self.matrix.parameters, name)
-
-    def show_running(self, words: str, how_far: HowFar | None) -> None:
-        """Show how far a bench is."""
-        self._running.setVisible(True)
-        self._note.setText(words)
-        known = how_far is not None and how_far.total > 0
-        self.bar.setRange(0, 1000 if known else 0)
-        if how_far is not None and known:
-            self.bar.setValue(round(1000 * min(1.0, how_far.done / how_far.total)))
-
-    def show_idle(self) -> None:
-        """Show that nothing is being measured."""
-        had_focus = self.cancel.hasFocus()
-        self._running.setVisible(False)
-        if had_focus:
-            self.measure.setFocus()
-
-    @property
-    def running_words(self) -> str:
-        """What it says of the bench that runs; "" while none does."""
-        return "" if self._running.isHidden() else self._note.text()
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        """Put the choices beside the list where there is room."""
-        super().resizeEvent(event)
-        wide = event.size().width() >= _BESIDE
-        self._parts.setDirection(
-            QBoxLayout.Direction.LeftToRight if wide else QBoxLayout.Direction.TopToBottom
-        )
+        return Wanted(tuple(self.picker.checks.chosen), self.matrix.parameters, name)
 
     def _build(self) -> None:
-        self._parts = QBoxLayout(QBoxLayout.Direction.LeftToRight, self)
-        self._parts.setContentsMargins(0, 0, 0, 0)
-        self._parts.setSpacing(18)
-        self._parts.addLayout(self._build_models(), 1)
-        self._parts.addLayout(self._build_choices(), 1)
-
-    def _build_models(self) -> QVBoxLayout:
-        self.search.setPlaceholderText(self.tr("Search the models"))
-        self.search.setAccessibleName(self.tr("Search the models"))
-        self.search.setClearButtonEnabled(True)
-        self.list.setModel(self.models)
-        self.list.setUniformItemSizes(True)
-        self.list.setAccessibleName(self.tr("Models to measure"))
-        self.list.setObjectName("checks")
-        self.list.setTextElideMode(Qt.TextElideMode.ElideMiddle)
-        self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.list.setMinimumHeight(self.list.fontMetrics().lineSpacing() * 2 * (_LIST_ROWS - 1))
-        self._nothing = make_label(
-            self.tr("No model on this disk can be measured yet. Discover has many."), "muted", wrap=True
-        )
-        self._nothing.hide()
-        column = QVBoxLayout()
-        column.setSpacing(6)
-        column.addWidget(make_label(self.tr("Models"), "heading"))
-        column.addWidget(self.search)
-        column.addWidget(self._nothing)
-        column.addWidget(self.list, 1)
-        return column
+        self.parts.addWidget(self.picker, 1)
+        self.parts.addLayout(self._build_choices(), 1)
 
     def _build_choices(self) -> QVBoxLayout:
         self.presets.setAccessibleName(self.tr("What to measure"))
@@ -181,33 +107,15 @@ class BenchForm(QWidget):
         column.addWidget(self.values)
         column.addWidget(self.plan)
         column.addWidget(self.measure, 0, Qt.AlignmentFlag.AlignLeft)
-        column.addWidget(self._build_running())
+        column.addWidget(self.running)
         column.addStretch(1)
         return column
 
-    def _build_running(self) -> QWidget:
-        self._running = QWidget()
-        self._note = make_label(role="strong", wrap=True)
-        self.bar = QProgressBar()
-        self.bar.setTextVisible(False)
-        self.bar.setAccessibleName(self.tr("How far the bench is"))
-        foot = QHBoxLayout()
-        foot.addWidget(self.bar, 1)
-        foot.addWidget(self.cancel)
-        column = QVBoxLayout(self._running)
-        column.setContentsMargins(0, 4, 0, 0)
-        column.addWidget(self._note)
-        column.addLayout(foot)
-        self._running.hide()
-        return self._running
-
     def _connect(self) -> None:
-        self.search.textChanged.connect(self.models.search)
-        self.models.ticked.connect(self._on_ticked)
+        self.picker.checks.ticked.connect(self._on_ticked)
         self.presets.currentIndexChanged.connect(self._on_preset)
         self.matrix.changed.connect(self._on_edited)
         self.measure.clicked.connect(self._on_measure)
-        self.cancel.clicked.connect(self.cancel_asked)
         self._services.computer.changed.connect(self._show_presets)
 
     def _show_presets(self) -> None:
@@ -243,7 +151,7 @@ class BenchForm(QWidget):
     def _parameters(self, name: str) -> Parameters:
         machine = self._services.computer.machine
         cores = machine.cpu.usable_cores if machine else 1
-        layers = max((model.layers or 0 for model in self.models.chosen), default=0)
+        layers = max((model.layers or 0 for model in self.picker.checks.chosen), default=0)
         return preset(name, cores, layers)
 
     def _on_edited(self) -> None:

@@ -7,12 +7,9 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QItemSelectionModel, Qt, Signal
 from PySide6.QtWidgets import (
-    QAbstractItemView,
     QFileDialog,
     QHBoxLayout,
-    QHeaderView,
     QStackedWidget,
-    QTableView,
     QVBoxLayout,
     QWidget,
 )
@@ -27,6 +24,7 @@ from localllm.ui.pages.bench_results import BenchResults
 from localllm.ui.translation import say
 from localllm.ui.widgets.banner import Banner
 from localllm.ui.widgets.basics import PageBody, ScrollArea, make_button, make_label
+from localllm.ui.widgets.record_view import RecordView
 from localllm.ui.widgets.two_parts import TwoParts
 
 if TYPE_CHECKING:
@@ -55,8 +53,8 @@ class HistoryPanel(QWidget):
         self._reading: Job | None = None
         self._wanted = 0
         self.model = RunTable(self)
-        self.table = QTableView()
-        self.comparison = QTableView()
+        self.table = RecordView(self.tr("Runs"), several=True)
+        self.comparison = RecordView(self.tr("Runs side by side"))
         self.results = BenchResults(services)
         self.banner = Banner(services.theme)
         self.setAccessibleName(self.tr("History"))
@@ -97,7 +95,8 @@ class HistoryPanel(QWidget):
         column = QVBoxLayout(left)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(8)
-        self._build_list()
+        self.table.show_table(self.model)
+        self.table.horizontalHeader().setStretchLastSection(True)
         self.importing = make_button(self.tr("Import…"), name=self.tr("Import llama-bench's JSON"))
         self.importing.setToolTip(self.tr("Takes files that llama-bench wrote with “-o json” or “-o jsonl”"))
         self.remove = make_button(self.tr("Remove"), name=self.tr("Remove the chosen runs"))
@@ -118,13 +117,6 @@ class HistoryPanel(QWidget):
         whole.addWidget(self.banner)
         whole.addWidget(parts, 1)
 
-    def _build_list(self) -> None:
-        table = self.table
-        table.setModel(self.model)
-        _set_up(table, self.tr("Runs"))
-        table.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
-        table.horizontalHeader().setStretchLastSection(True)
-
     def _build_shown(self) -> ScrollArea:
         self._shown = QStackedWidget()
         self._empty = make_label(
@@ -144,7 +136,6 @@ class HistoryPanel(QWidget):
         inside.addWidget(make_label(self.tr("Side by side"), "heading"))
         inside.addWidget(self._differences)
         inside.addWidget(self.comparison, 1)
-        _set_up(self.comparison, self.tr("Runs side by side"))
         for page in (self._empty, self.results, compared):
             self._shown.addWidget(page)
         body = PageBody()
@@ -200,12 +191,7 @@ class HistoryPanel(QWidget):
             self._shown.setCurrentIndex(2)
 
     def _show_comparison(self, runs: Sequence[BenchRun]) -> None:
-        before = self.comparison.model()
-        table = ComparisonTable(runs, self)
-        self.comparison.horizontalHeader().setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
-        self.comparison.setModel(table)
-        if isinstance(before, ComparisonTable):
-            before.deleteLater()
+        self.comparison.show_table(ComparisonTable(runs, self))
         self.comparison.resizeColumnsToContents()
         self.comparison.horizontalHeader().setStretchLastSection(True)
         self.comparison.setMinimumHeight(260)
@@ -241,19 +227,3 @@ class HistoryPanel(QWidget):
 
     def _on_removed(self, _nothing: object) -> None:
         self.refresh()
-
-
-def _set_up(table: QTableView, name: str) -> None:
-    table.setAccessibleName(name)
-    table.setObjectName("measured_table")
-    table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-    table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-    table.setSortingEnabled(True)
-    table.horizontalHeader().setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
-    table.horizontalHeader().setHighlightSections(False)
-    table.setShowGrid(False)
-    table.setWordWrap(False)
-    table.setTabKeyNavigation(False)
-    table.verticalHeader().setVisible(False)
-    table.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
-    table.verticalHeader().setDefaultSectionSize(table.fontMetrics().lineSpacing() + 11)

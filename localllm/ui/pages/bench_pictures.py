@@ -13,7 +13,7 @@ from localllm.core.bench.charts import (
     value_of,
 )
 from localllm.texts import Number, text
-from localllm.ui.itemmodels.bench import TITLES, details_of, label_of, model_of, short_setting
+from localllm.ui.itemmodels.bench import TITLES, label_of, model_of, short_setting
 from localllm.ui.translation import say
 from localllm.ui.widgets.bench_picture import Mark, Picture
 
@@ -31,8 +31,7 @@ def bars(rows: Sequence[BenchRow]) -> Picture:
     tests = list(dict.fromkeys(row.test for row in rows))
     settings = differing(rows)
     marks = [
-        Mark(row, row.mean, place, row.deviation, tests.index(row.test), details_of(row))
-        for place, row in enumerate(rows)
+        Mark(row, row.mean, place, row.deviation, tests.index(row.test)) for place, row in enumerate(rows)
     ]
     names = [
         " · ".join(
@@ -47,7 +46,7 @@ def lines(rows: Sequence[BenchRow], across: str) -> Picture:
     """Return a line for each combination of everything but one number."""
     found = lines_of(rows, across)
     marks = [
-        Mark(row, float(value_of(row, across)), row.mean, row.deviation, series, details_of(row))
+        Mark(row, float(value_of(row, across)), row.mean, row.deviation, series)
         for series, line in enumerate(found)
         for row in line.rows
     ]
@@ -64,13 +63,12 @@ def roofline(rows: Sequence[BenchRow], machine: Machine, active: Mapping[str, fl
         key = label_of(point.row, settings) or model_of(point.row)
         if key not in series:
             series.append(key)
-        tip = text(
-            "{details}\n{rate} billion operations/s, {intensity} for each byte of weights",
-            details=details_of(point.row),
+        more = text(
+            "{rate} billion operations/s, {intensity} for each byte of weights",
             rate=Number(point.rate / 1e9, 1),
             intensity=Number(point.intensity, 1),
         )
-        marks.append(Mark(point.row, point.intensity, point.rate, 0.0, series.index(key), say(tip)))
+        marks.append(Mark(point.row, point.intensity, point.rate, 0.0, series.index(key), say(more)))
     across, up = text("Operations for each byte of weights"), text("Operations/s")
     shown = tuple(series) if len(series) > 1 else ("",)
     return Picture("roof", tuple(marks), shown, say(across), say(up), roofs_of(machine))

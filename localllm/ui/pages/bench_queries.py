@@ -42,6 +42,11 @@ class Wanted:
     name: str = ""
     anyway: bool = False
 
+    @property
+    def names(self) -> str:
+        """The models' names."""
+        return ", ".join(model.name for model in self.models)
+
 
 def count_tests(wanted: Wanted) -> int:
     """Return how many tests a bench has, without making its plan."""
@@ -52,15 +57,6 @@ def count_tests(wanted: Wanted) -> int:
     )  # fmt: skip
     amounts = sum(1 for tokens in (*asked.prompts, *asked.generated) if tokens) + len(asked.pairs)
     return len(wanted.models) * amounts * math.prod(len(values) for values in ways)
-
-
-def find_models(library: Library) -> list[LibraryModel]:
-    """Return the models that can be measured.
-
-    Raises:
-        StoreError: The index cannot be read.
-    """
-    return [model for model in library.models() if model.problem is None]
 
 
 def measure(

@@ -8,26 +8,28 @@ from typing import TYPE_CHECKING, cast
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
-from localllm.errors import LocalLLMError, NotEnoughMemory
+from localllm.errors import NotEnoughMemory
 from localllm.texts import Bytes, text
 from localllm.ui.errors import sentences_of
 from localllm.ui.jobs import Job, Reactions
-from localllm.ui.lab_work import Entry, Outcome, Task
+from localllm.ui.lab_work import Outcome, Task
+from localllm.ui.own_work import OwnWork
 from localllm.ui.pages.lab_quality_form import QualityForm, Wanted
 from localllm.ui.pages.lab_quality_queries import (
     Asked,
     Findings,
     clear_references,
-    find_models,
     find_results,
     key_of_result,
+    load_numpy,
     measure,
     sentence_of_result,
 )
 from localllm.ui.pages.lab_report import QualityReport
+from localllm.ui.pages.model_listing import ModelListing
 from localllm.ui.translation import say
 from localllm.ui.widgets.banner import Action, Banner
-from localllm.ui.widgets.basics import PageBody, ScrollArea
+from localllm.ui.widgets.basics import column_area
 
 if TYPE_CHECKING:
     from PySide6.QtGui import QShowEvent
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from localllm.core.evaluate import Evaluation, Row
     from localllm.core.library import LibraryModel
     from localllm.progress import Progress
+    from localllm.ui.lab_work import Entry
     from localllm.ui.services import Services
 
 
@@ -51,16 +54,15 @@ class QualityPanel(QWidget):
 
     def __init__(self, services: Services) -> None:
         super().__init__()
-        self._services, self._work = services, services.lab
-        self._listing: Job | None = None
+        self._services = services
         self._reading: Job | None = None
-        self._mine: dict[Entry, Asked] = {}
         self._newest: Evaluation | None = None
-        self._wanted_model: LibraryModel | None = None
         self.setAccessibleName(self.tr("Quality"))
         self.banner = Banner(services.theme)
         self.form = QualityForm(services)
         self.report = QualityReport(services.theme, services.jobs)
+        self._listing = ModelListing(services, self, load_numpy)
+        self._own = OwnWork(services.lab, self.form.running, self.form.measure)
         self._build()
         self._connect()
 
@@ -71,31 +73,25 @@ class QualityPanel(QWidget):
 
     def setFocus(self) -> None:
         """Begin where models are chosen."""
-        self.form.search.setFocus()
+        self.form.picker.search.setFocus()
 
     def open_model(self, model: LibraryModel) -> None:
         """Propose to measure a model against what it was made from."""
-        self._wanted_model = model
-        self.refresh()
+        self._read()
+        self._listing.refresh(model)
 
     def refresh(self) -> None:
         """Read the models and the results again."""
-        library, paths = self._services.library, self._services.paths
-        listed = Reactions(succeeded=self._on_listed, failed=self._on_failed)
-        self._listing = self._services.jobs.run(lambda _progress: find_models(library), listed)
-        read = Reactions(succeeded=self._on_read, failed=self._on_failed)
-        self._reading = self._services.jobs.run(lambda _progress: find_results(paths), read)
+        self._read()
+        self._listing.refresh()
+
+    def _read(self) -> None:
+        paths = self._services.paths
+        reactions = Reactions(succeeded=self._on_read, failed=self._on_failed)
+        self._reading = self._services.jobs.run(lambda _progress: find_results(paths), reactions)
 
     def _build(self) -> None:
-        body = PageBody()
-        inside = QVBoxLayout(body)
-        inside.setContentsMargins(0, 0, 8, 0)
-        inside.setSpacing(14)
-        inside.addWidget(self.banner)
-        inside.addWidget(self.form)
-        inside.addWidget(self.report)
-        inside.addStretch(1)
-        self.area = ScrollArea(self.tr("Quality"), body)
+        self.area = column_area(self.tr("Quality"), (self.banner, self.form, self.report))
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.area)
@@ -106,17 +102,16 @@ class QualityPanel(QWidget):
         self.report.use_asked.connect(self._on_use_asked)
         self.report.clear_asked.connect(self._on_clear_asked)
         self.report.said.connect(self.said)
-        self.report.chart.failed.connect(self._on_failed)
-        self._work.progressed.connect(self._on_progressed)
-        self._work.changed.connect(self._on_changed)
+        self.report.failed.connect(self._show_error)
+        self._listing.listed.connect(self._on_listed)
+        self._listing.failed.connect(self._on_failed)
+        self._own.done.connect(self._on_done)
+        self._own.failed.connect(self._on_refused)
 
-    def _on_listed(self, models: list[LibraryModel]) -> None:
-        if self.sender() is not self._listing:
-            return
-        wanted, self._wanted_model = self._wanted_model, None
+    def _on_listed(self, models: list[LibraryModel], wanted: LibraryModel | None) -> None:
         self.form.show_models(models)
         if wanted is not None:
-            self.form.choose(wanted)
+            self.form.picker.choose(wanted)
             self.area.verticalScrollBar().setValue(0)
 
     def _on_read(self, findings: Findings) -> None:
@@ -148,37 +143,19 @@ class QualityPanel(QWidget):
             result = measure(paths, threads, asked, progress)
             return Outcome((sentence_of_result(result),), result=result)
 
-        task = Task(text("Quality of {model}", model=asked.model.name), work)
-        entry = self._work.start(task)
-        self._mine[entry] = asked
-        self._show_running()
+        self._own.start(Task(text("Quality of {model}", model=asked.model.name), work), asked)
 
-    def _on_progressed(self, entry: Entry) -> None:
-        if entry in self._mine and entry.how_far is not None and entry.how_far.note is not None:
-            self.form.show_running(say(entry.how_far.note), entry.how_far)
-
-    def _on_changed(self, entry: Entry) -> None:
-        if entry not in self._mine:
-            return
-        if entry.state == "done" and entry.outcome is not None:
+    def _on_done(self, entry: Entry, _asked: Asked) -> None:
+        if entry.outcome is not None:
             self._newest = cast("Evaluation", entry.outcome.result)
             self.refresh()
-        elif entry.state == "failed" and isinstance(entry.error, LocalLLMError):
-            self._on_refused(entry.error, self._mine[entry])
-        self._show_running()
 
-    def _show_running(self) -> None:
-        running = [entry for entry in self._mine if entry.active]
-        if not running:
-            self.form.show_idle()
-        elif all(entry.how_far is None for entry in running):
-            self.form.show_running(self.tr("It begins as soon as the engine is free…"), None)
-
-    def _on_refused(self, error: LocalLLMError, asked: Asked) -> None:
+    def _on_refused(self, entry: Entry, asked: Asked) -> None:
         actions: list[Action] = []
-        if isinstance(error, NotEnoughMemory):
+        if isinstance(entry.error, NotEnoughMemory):
             actions.append((self.tr("Measure anyway"), lambda: self._start(replace(asked, anyway=True))))
-        self.banner.show_notice(sentences_of(error), "error", actions)
+        if entry.error is not None:
+            self.banner.show_notice(sentences_of(entry.error), "error", actions)
 
     def _on_use_asked(self, row: Row) -> None:
         library = self._services.library

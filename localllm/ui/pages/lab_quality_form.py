@@ -8,13 +8,9 @@ from typing import TYPE_CHECKING, cast
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
-    QBoxLayout,
     QComboBox,
     QFileDialog,
     QGridLayout,
-    QLineEdit,
-    QListView,
-    QProgressBar,
     QVBoxLayout,
     QWidget,
 )
@@ -22,21 +18,20 @@ from PySide6.QtWidgets import (
 from localllm.engine.passes import CHUNK_TOKENS
 from localllm.engine.protocol import KV_TYPES
 from localllm.texts import Bytes, Text, plural, text
-from localllm.ui.itemmodels.quality import ModelChecks
 from localllm.ui.jobs import Job, Reactions
 from localllm.ui.pages.lab_quality_queries import find_need, is_full_precision, references_of
 from localllm.ui.translation import say
 from localllm.ui.widgets.basics import make_button, make_label
 from localllm.ui.widgets.line_heights import keep_height
+from localllm.ui.widgets.model_picker import ModelPicker
 from localllm.ui.widgets.patient import PatientComboBox, PatientSpinBox
+from localllm.ui.widgets.running_bar import RunningBar
+from localllm.ui.widgets.turning_row import TurningRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from PySide6.QtGui import QResizeEvent
-
     from localllm.core.library import LibraryModel
-    from localllm.ui.jobs import HowFar
     from localllm.ui.services import Services
 
 _BESIDE = 620  # pixels from which the list has room beside the choices
@@ -58,7 +53,7 @@ class Wanted:
     kv_type_v: str
 
 
-class QualityForm(QWidget):
+class QualityForm(TurningRow):
     """Choices, and what they will take.
 
     Signals:
@@ -70,18 +65,20 @@ class QualityForm(QWidget):
     failed = Signal(object)
 
     def __init__(self, services: Services) -> None:
-        super().__init__()
+        super().__init__(_BESIDE, 18)
         self._services = services
         self._asking: Job | None = None
         self._opening: Job | None = None
         self._more: list[LibraryModel] = []  # references that are no models of the library's
-        self.models = ModelChecks(self)
-        self.search = QLineEdit()
-        self.list = QListView()
+        nothing = self.tr(
+            "No model on this disk can be measured yet. Discover has many, and Convert makes them."
+        )
+        self.picker = ModelPicker(self.tr("What to measure"), nothing, _LIST_ROWS)
         self.reference, self.text = PatientComboBox(), PatientComboBox()
         self.keys, self.values = PatientComboBox(), PatientComboBox()
         self.chunks = PatientSpinBox()
         self.measure = make_button(self.tr("Measure"), primary=True)
+        self.running = RunningBar(self.tr("How far the measurement is"), self.tr("Cancel the measurement"))
         self.plan = make_label(role="muted", wrap=True)
         self._build()
         self._connect()
@@ -89,17 +86,8 @@ class QualityForm(QWidget):
 
     def show_models(self, models: Sequence[LibraryModel]) -> None:
         """Show what can be measured; what was ticked stays so."""
-        self.models.show_models(models)
-        self._nothing.setVisible(not models)
+        self.picker.show_models(models)
         self._show_references()
-
-    def choose(self, model: LibraryModel) -> None:
-        """Tick one model alone, and propose what it was made from."""
-        self.search.clear()
-        if self.models.row_of(str(model.path)) < 0:
-            self.models.show_models([*self.models.every, model])
-        self.models.choose([model])
-        self.list.scrollTo(self.models.index(self.models.row_of(str(model.path))))
 
     @property
     def wanted(self) -> Wanted:
@@ -108,67 +96,14 @@ class QualityForm(QWidget):
         keys = cast("str", self.keys.currentData())
         values = cast("str", self.values.currentData()) or keys
         plain = keys == values == "f16"
-        models = [model for model in self.models.chosen if not (plain and base and model.path == base.path)]
+        itself = base.path if plain and base else None
+        models = [model for model in self.picker.checks.chosen if model.path != itself]
         file = cast("Path | None", self.text.currentData())
         return Wanted(tuple(models), base, file, self.chunks.value(), keys, values)
 
-    def show_running(self, words: str, how_far: HowFar | None) -> None:
-        """Show how far a measurement is."""
-        self._running.setVisible(True)
-        self._note.setText(words)
-        known = how_far is not None and how_far.total > 0
-        self.bar.setRange(0, 1000 if known else 0)
-        if how_far is not None and known:
-            self.bar.setValue(round(1000 * min(1.0, how_far.done / how_far.total)))
-
-    def show_idle(self) -> None:
-        """Show that nothing is being measured."""
-        self._running.setVisible(False)
-
-    @property
-    def running_words(self) -> str:
-        """What it says of the measurement that runs; "" while none does."""
-        return "" if self._running.isHidden() else self._note.text()
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        """Put the choices beside the list where there is room."""
-        super().resizeEvent(event)
-        wide = event.size().width() >= _BESIDE
-        self._parts.setDirection(
-            QBoxLayout.Direction.LeftToRight if wide else QBoxLayout.Direction.TopToBottom
-        )
-
     def _build(self) -> None:
-        self._parts = QBoxLayout(QBoxLayout.Direction.LeftToRight, self)
-        self._parts.setContentsMargins(0, 0, 0, 0)
-        self._parts.setSpacing(18)
-        self._parts.addLayout(self._build_models(), 1)
-        self._parts.addLayout(self._build_choices(), 1)
-
-    def _build_models(self) -> QVBoxLayout:
-        self.search.setPlaceholderText(self.tr("Search the models"))
-        self.search.setAccessibleName(self.tr("Search the models"))
-        self.search.setClearButtonEnabled(True)
-        self.list.setModel(self.models)
-        self.list.setUniformItemSizes(True)
-        self.list.setAccessibleName(self.tr("Models to measure"))
-        self.list.setObjectName("checks")
-        self.list.setTextElideMode(Qt.TextElideMode.ElideMiddle)
-        self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.list.setMinimumHeight(self.list.fontMetrics().lineSpacing() * 2 * (_LIST_ROWS - 1))
-        self._nothing = make_label(
-            self.tr("No model on this disk can be measured yet. Discover has many, and Convert makes them."),
-            "muted",
-            wrap=True,
-        )
-        self._nothing.hide()
-        column = QVBoxLayout()
-        column.setSpacing(6)
-        column.addWidget(make_label(self.tr("What to measure"), "heading"))
-        column.addWidget(self.search)
-        column.addWidget(self._nothing)
-        column.addWidget(self.list, 1)
-        return column
+        self.parts.addWidget(self.picker, 1)
+        self.parts.addLayout(self._build_choices(), 1)
 
     def _build_choices(self) -> QVBoxLayout:
         grid = QGridLayout()
@@ -192,7 +127,7 @@ class QualityForm(QWidget):
         column.addLayout(grid)
         column.addWidget(self.plan)
         column.addWidget(self.measure, 0, Qt.AlignmentFlag.AlignLeft)
-        column.addWidget(self._build_running())
+        column.addWidget(self.running)
         column.addStretch(1)
         return column
 
@@ -235,24 +170,8 @@ class QualityForm(QWidget):
             self.keys.addItem(kind, kind)
             self.values.addItem(kind, kind)
 
-    def _build_running(self) -> QWidget:
-        self._running = QWidget()
-        self._note = make_label(role="strong", wrap=True)
-        self._note.setAlignment(Qt.AlignmentFlag.AlignTop)
-        self._note.setMinimumHeight(2 * self._note.fontMetrics().lineSpacing() + 2)  # it changes all the time
-        self.bar = QProgressBar()
-        self.bar.setTextVisible(False)
-        self.bar.setAccessibleName(self.tr("How far the measurement is"))
-        column = QVBoxLayout(self._running)
-        column.setContentsMargins(0, 4, 0, 0)
-        column.addWidget(self._note)
-        column.addWidget(self.bar)
-        self._running.hide()
-        return self._running
-
     def _connect(self) -> None:
-        self.search.textChanged.connect(self.models.search)
-        self.models.ticked.connect(self._show_references)
+        self.picker.checks.ticked.connect(self._show_references)
         self.reference.activated.connect(self._on_reference)
         self.text.activated.connect(self._on_text)
         self.chunks.valueChanged.connect(self._show_plan)
@@ -279,10 +198,10 @@ class QualityForm(QWidget):
         self._on_cache()
 
     def _references(self) -> list[LibraryModel]:
-        chosen = self.models.chosen
+        chosen = self.picker.checks.chosen
         if not chosen:
             return []
-        every = self.models.every
+        every = self.picker.checks.every
         offered = [[*references_of(model, every), model] for model in chosen]
         return [
             model
@@ -327,7 +246,7 @@ class QualityForm(QWidget):
 
     def _sentences(self, wanted: Wanted) -> list[Text]:
         if not wanted.models:
-            if self.models.chosen:
+            if self.picker.checks.chosen:
                 return [text("What is ticked is the reference itself: tick what was made from it.")]
             return [text("Tick the models that are to be measured.")]
         found = [self._amount(wanted)]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from localllm.core.evaluate import Evaluation, EvaluationWish, Group
     from localllm.core.imatrix import MeasuringText
-    from localllm.core.library import Library, LibraryModel
+    from localllm.core.library import LibraryModel
     from localllm.paths import Paths
     from localllm.progress import Progress
     from localllm.texts import Text
@@ -58,18 +58,9 @@ class Findings:
     kept: int
 
 
-def find_models(library: Library) -> list[LibraryModel]:
-    """Return the models that can be measured.
-
-    Raises:
-        StoreError: The index cannot be read.
-    """
-    import localllm.core.evaluate  # pyright: ignore[reportUnusedImport] # noqa: F401 - numpy, before the window needs it
-
-    found = [model for model in library.models() if model.problem is None]
-    for model in found:
-        _ = model.path  # made when first asked for, which takes its time for 10,000
-    return found
+def load_numpy() -> None:
+    """Import what takes its time, before the window needs it."""
+    import localllm.core.evaluate  # pyright: ignore[reportUnusedImport] # noqa: F401
 
 
 def find_results(paths: Paths) -> Findings:

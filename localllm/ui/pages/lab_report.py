@@ -4,30 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from PySide6.QtCore import QItemSelectionModel, QModelIndex, Qt, Signal
-from PySide6.QtGui import QGuiApplication, QKeyEvent, QResizeEvent
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
-    QAbstractItemView,
-    QBoxLayout,
     QFrame,
     QGridLayout,
     QHBoxLayout,
     QHeaderView,
-    QMenu,
-    QTableView,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
 from localllm.texts import Bytes, Number, text
 from localllm.ui.itemmodels.quality import MeasuredTable, name_of, speed_of
-from localllm.ui.itemmodels.records import RECORD_ROLE
 from localllm.ui.pages.lab_copies import as_csv, as_markdown, title_of
 from localllm.ui.translation import say
 from localllm.ui.widgets.basics import make_button, make_card, make_label, make_link
 from localllm.ui.widgets.patient import PatientComboBox
 from localllm.ui.widgets.quality_chart import Across, QualityChart
+from localllm.ui.widgets.record_view import RecordView
+from localllm.ui.widgets.result_menus import ResultMenus
+from localllm.ui.widgets.turning_row import TurningRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,24 +35,7 @@ if TYPE_CHECKING:
     from localllm.ui.theme import Theme
 
 _BESIDE = 1040  # pixels from which the table has room beside the chart
-_ROWS_SHOWN = 9
-
-
-class _Table(QTableView):
-    """Takes Enter.
-
-    Signals:
-        entered: Enter was pressed on a row.
-    """
-
-    entered = Signal()
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Take Enter."""
-        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
-            self.entered.emit()
-        else:
-            super().keyPressEvent(event)
+_LEAST_LINES, _MOST_LINES = 2, 9
 
 
 class QualityReport(QWidget):
@@ -66,18 +45,27 @@ class QualityReport(QWidget):
         use_asked: A measured model is to be used. arg: `Row`.
         clear_asked: The predictions that are kept of references are to go.
         said: arg: a passing sentence.
+        failed: A file cannot be written, or the chart not be drawn. arg: the exception.
     """
 
     use_asked = Signal(object)
     clear_asked = Signal()
     said = Signal(str)
+    failed = Signal(object)
 
     def __init__(self, theme: Theme, jobs: JobRunner) -> None:
         super().__init__()
         self._findings: Findings | None = None
         self._group: Group | None = None
         self.chart = QualityChart(theme, jobs)
-        self.table = _Table()
+        self.table = RecordView(self.tr("What was measured"))
+        self.menus = ResultMenus(
+            self.chart,
+            {
+                "md": (self.tr("As Markdown"), lambda: self._written(as_markdown)),
+                "csv": (self.tr("As CSV"), lambda: self._written(as_csv)),
+            },
+        )
         self.meanings: list[tuple[str, str, str]] = []
         self._build()
 
@@ -89,8 +77,7 @@ class QualityReport(QWidget):
     @property
     def row(self) -> Row | None:
         """The measured model that is chosen."""
-        index = self.table.currentIndex()
-        return cast("Row | None", index.data(RECORD_ROLE)) if index.isValid() else None
+        return cast("Row | None", self.table.record)
 
     def show_findings(self, findings: Findings, key: str = "", path: str = "") -> None:
         """Show what was measured; with a key that group, and the model of that path in it."""
@@ -113,14 +100,6 @@ class QualityReport(QWidget):
         )
         self._kept_words.setText(say(size))
         self._show_group(chosen)
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        """Put the table beside the chart where there is room."""
-        super().resizeEvent(event)
-        wide = event.size().width() >= _BESIDE
-        self._parts.setDirection(
-            QBoxLayout.Direction.LeftToRight if wide else QBoxLayout.Direction.TopToBottom
-        )
 
     def _build(self) -> None:
         column = QVBoxLayout(self)
@@ -168,59 +147,33 @@ class QualityReport(QWidget):
         self.across.addItem(self.tr("Over the file's size"), "size")
         self.across.addItem(self.tr("Over the speed"), "speed")
         self.across.currentIndexChanged.connect(self._show_chart)
-        self.copying = QToolButton()
-        self.copying.setProperty("kind", "menu")
-        self.copying.setText(self.tr("Copy"))
-        self.copying.setAccessibleName(self.tr("Copy the report"))
-        self.copying.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        self.copying.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        menu = QMenu(self.copying)
-        menu.addAction(self.tr("As Markdown"), lambda: self._copy(as_markdown))
-        menu.addAction(self.tr("As CSV"), lambda: self._copy(as_csv))
-        self.copying.setMenu(menu)
         row = QHBoxLayout()
         row.setSpacing(8)
         row.addWidget(make_label(self.tr("Results"), "heading"))
         row.addWidget(self.groups, 1)
-        row.addWidget(self.across)
-        row.addWidget(self.copying)
+        row.addWidget(self.menus)
         return row
 
     def _build_parts(self) -> QWidget:
-        panel = QWidget()
-        self._parts = QBoxLayout(QBoxLayout.Direction.TopToBottom, panel)
-        self._parts.setContentsMargins(0, 0, 0, 0)
-        self._parts.setSpacing(10)
+        panel = TurningRow(_BESIDE, 10)
         charted = self._charted = QWidget()
         column = QVBoxLayout(charted)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
         self._legend = make_label(role="small", wrap=True)
+        column.addWidget(self.across, 0, Qt.AlignmentFlag.AlignLeft)
         column.addWidget(self.chart, 1)
         column.addWidget(self._legend)
-        self._parts.addWidget(charted, 4)
-        self._parts.addWidget(self._build_table(), 5, Qt.AlignmentFlag.AlignTop)
+        panel.parts.addWidget(charted, 4)
+        panel.parts.addWidget(self.table, 5, Qt.AlignmentFlag.AlignTop)
+        self.table.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        self.table.entered.connect(self._on_use)
+        self.table.row_chosen.connect(self._show_row)
         self.chart.chosen.connect(self._on_point)
+        for part in (self.chart, self.menus):
+            part.failed.connect(self.failed)
+        self.menus.said.connect(self.said)
         return panel
-
-    def _build_table(self) -> QTableView:
-        table = self.table
-        table.setAccessibleName(self.tr("What was measured"))
-        table.setObjectName("measured_table")
-        table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        table.setSortingEnabled(True)
-        table.setShowGrid(False)
-        table.setWordWrap(False)
-        table.setTabKeyNavigation(False)
-        table.setTextElideMode(Qt.TextElideMode.ElideMiddle)
-        table.verticalHeader().setVisible(False)
-        table.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
-        table.verticalHeader().setDefaultSectionSize(table.fontMetrics().lineSpacing() + 11)
-        table.horizontalHeader().setHighlightSections(False)
-        table.entered.connect(self._on_use)
-        table.doubleClicked.connect(self._on_use)
-        return table
 
     def _build_detail(self) -> QFrame:
         self._detail = make_card()
@@ -262,13 +215,8 @@ class QualityReport(QWidget):
         self.groups.setToolTip(self.groups.currentText())
         if self._group is None:
             return
-        before = self.table.model()
         table = MeasuredTable(self._group, self)
-        self.table.horizontalHeader().setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
-        self.table.setModel(table)
-        if isinstance(before, MeasuredTable):
-            before.deleteLater()
-        self.table.selectionModel().currentRowChanged.connect(self._on_row)
+        self.table.show_table(table)
         self._fit_columns(table)
         self._show_chart()
         measured = [row for row in self._group.rows if row.result is not None]
@@ -276,15 +224,12 @@ class QualityReport(QWidget):
         self._select(chosen)
 
     def _fit_columns(self, table: MeasuredTable) -> None:
-        header, metrics = self.table.horizontalHeader(), self.table.fontMetrics()
+        header = self.table.horizontalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         for number, column in enumerate(table.columns):
-            words = [say(column.title) + "  ", *(say(column.shown(row)) for row in table.records)]
-            header.resizeSection(number, max(metrics.horizontalAdvance(one) for one in words) + 26)
-        line = self.table.verticalHeader().defaultSectionSize()
-        shown = min(_ROWS_SHOWN, max(2, len(table.records)))
-        self.table.setFixedHeight(header.sizeHint().height() + line * shown + 6)
+            header.resizeSection(number, self.table.width_of(column, table.records))
+        self.table.show_lines(_LEAST_LINES, _MOST_LINES)
 
     def _show_chart(self) -> None:
         group = self._group
@@ -292,6 +237,7 @@ class QualityReport(QWidget):
         points = group.points if group else ()
         charted = len(points) > 1
         self._charted.setVisible(charted)
+        self.menus.show_chart(there=charted)
         self.across.setVisible(charted and any(point.speed for point in points))
         if group is None or not charted:
             return
@@ -332,13 +278,7 @@ class QualityReport(QWidget):
         return text("{other} is better in everything", other=better.name)
 
     def _select(self, row: Row) -> None:
-        table = cast("MeasuredTable", self.table.model())
-        index = table.index(table.row_of(row), 0)
-        flags = QItemSelectionModel.SelectionFlag.ClearAndSelect | QItemSelectionModel.SelectionFlag.Rows
-        self.table.selectionModel().setCurrentIndex(index, flags)
-        self._show_row()
-
-    def _on_row(self, _now: QModelIndex, _before: QModelIndex) -> None:
+        self.table.choose_row(cast("MeasuredTable", self.table.model()).row_of(row))
         self._show_row()
 
     def _on_point(self, point: ChartPoint) -> None:
@@ -387,10 +327,8 @@ class QualityReport(QWidget):
             self._figures.addWidget(make_label(meaning, "muted", wrap=True), line, 2)
         self._detail.setAccessibleDescription("\n".join(", ".join(parts) for parts in self.meanings))
 
-    def _copy(self, make: Callable[[Group], str]) -> None:
-        if self._group is not None:
-            QGuiApplication.clipboard().setText(make(self._group))
-            self.said.emit(self.tr("Copied."))
+    def _written(self, make: Callable[[Group], str]) -> str:
+        return make(self._group) if self._group is not None else ""
 
     def _on_use(self) -> None:
         row = self.row

@@ -6,9 +6,20 @@ from typing import TYPE_CHECKING, Literal
 
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QFontMetrics, QPainter, QPaintEvent, QResizeEvent
-from PySide6.QtWidgets import QFrame, QLabel, QPushButton, QScrollArea, QSizePolicy, QToolButton, QWidget
+from PySide6.QtWidgets import (
+    QFrame,
+    QLabel,
+    QPushButton,
+    QScrollArea,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from localllm.ui.theme import Theme
 
 LabelRole = Literal["body", "title", "heading", "strong", "muted", "small", "caption", "code"]
@@ -186,3 +197,15 @@ class ScrollArea(QScrollArea):
         self.setAccessibleName(name)
         if body is not None:
             self.setWidget(body)
+
+
+def column_area(name: str, parts: Iterable[QWidget]) -> ScrollArea:
+    """Return a scrolling page with parts one below the other."""
+    body = PageBody()
+    column = QVBoxLayout(body)
+    column.setContentsMargins(0, 0, 8, 0)
+    column.setSpacing(14)
+    for part in parts:
+        column.addWidget(part)
+    column.addStretch(1)
+    return ScrollArea(name, body)
