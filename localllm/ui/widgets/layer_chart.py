@@ -28,7 +28,7 @@ _TOKENS = (
     "syntax_name",
 )
 _PLAIN = {"F32", "F16", "BF16", "F64"}
-_PLAIN_TOKENS = ("part_overhead", "border_strong", "muted", "text")
+_PLAIN_TOKENS = ("part_overhead", "muted", "text", "border")
 _COLUMNS_HEIGHT = 96
 _GAP = 10  # pixels between the layers and what stands outside them
 _SWATCH = 10
