@@ -1,29 +1,43 @@
-"""python -m localllm: the window, or the command line when there are arguments or no display."""
+"""python -m localllm: the window, with a GGUF file if one is named; other arguments are a command line.
+
+Without a display the command line answers too: a file is chatted with.
+"""
 
 from __future__ import annotations
 
 import os
-import runpy
 import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def main() -> int:
     """Open the window or run a command; return the exit status."""
     arguments = sys.argv[1:]
-    if arguments[:1] == ["--child"]:  # a frozen application starts its children through itself
-        sys.argv = [sys.argv[0], *arguments[2:]]
-        runpy.run_module(arguments[1], run_name="__main__")
+    if arguments[:1] == ["--child"]:
+        from localllm.processes import run_child
+
+        run_child(arguments[1:])
         return 0
-    if not arguments and has_display():
+    files = [Path(name) for name in arguments] if are_models(arguments) else []
+    if (files or not arguments) and has_display():
         from localllm.paths import Paths
         from localllm.settings import load_settings
         from localllm.ui.app import run_window
 
         paths = Paths.for_user()
-        return run_window(paths, load_settings(paths.settings_file))
+        return run_window(paths, load_settings(paths.settings_file), files)
     from localllm.cli.main import run
 
-    return run(arguments)
+    return run(["chat", *arguments] if files else arguments)
+
+
+def are_models(arguments: Sequence[str]) -> bool:
+    """Tell whether the arguments are files of models, as a file manager names them."""
+    return bool(arguments) and all(name.lower().endswith(".gguf") and name[0] != "-" for name in arguments)
 
 
 def has_display() -> bool:

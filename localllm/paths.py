@@ -65,6 +65,11 @@ class Paths:
         return self.config / "data-folder.json"
 
     @property
+    def move_plan_file(self) -> Path:
+        """Where the window's next start is to move the data folder to, JSON."""
+        return self.config / "data-move.json"
+
+    @property
     def settings_file(self) -> Path:
         """The settings, JSON."""
         return self.config / "settings.json"

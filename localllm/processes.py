@@ -11,6 +11,7 @@ import contextlib
 import json
 import logging
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 Message = dict[str, Any]
+CHILD_FLAG = "--child"
+CONSOLE_PROGRAM = "localllm"
+_OUR_MODULES = "localllm."
 MAX_LINE = 1 << 20  # bytes; a child that writes more in one line is not speaking our protocol
 _KEPT_LINES = 80
 _ALLOWED_ENVIRONMENT = (
@@ -223,8 +227,28 @@ def child_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 def python_arguments(module: str, *arguments: str) -> list[str]:
     """Return the command that runs a module of ours in a child, also when the application is frozen."""
     if getattr(sys, "frozen", False):
-        return [sys.executable, "--child", module, *arguments]
+        return [str(_console_program()), CHILD_FLAG, module, *arguments]
     return [sys.executable, "-P", "-m", module, *arguments]  # -P: files in the current folder are not ours
+
+
+def run_child(arguments: Sequence[str]) -> None:
+    """Be the child that `python_arguments` asks a frozen application for: a module of ours.
+
+    Raises:
+        ValueError: The module is not one of ours.
+    """
+    module, *rest = arguments or ("",)
+    if not module.startswith(_OUR_MODULES):
+        raise ValueError(f"{module!r} is not a child of LocalLLM")
+    sys.argv = [module, *rest]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def _console_program() -> Path:
+    """Return the frozen program that has standard streams: on Windows the window's has none."""
+    program = Path(sys.executable)
+    beside = program.with_name(f"{CONSOLE_PROGRAM}{program.suffix}")
+    return beside if beside.is_file() else program
 
 
 def name_cause(code: int, last_lines: Sequence[str]) -> Text:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from localllm.progress import Progress
 
 PartName = Literal["models", "chats", "measurements", "settings", "cache", "logs"]
-_OWN_FILES_OF_CONFIG = ("settings*.json", "window.ini", "data-folder.json")
+_OWN_FILES_OF_CONFIG = ("settings*.json", "window.ini", "data-folder.json", "data-move.json")
 _LOCKS = ("window.lock", "measuring.lock")
 
 
@@ -207,12 +207,17 @@ def refuse_while_used(paths: Paths) -> None:
     Raises:
         UsageError: It is.
     """
-    if _window_is_open(paths) or _file_is_open(paths):
+    if is_used(paths):
         raise UsageError(
             text("LocalLLM is running."),
             safe=text("Nothing was changed."),
             hint=text("Close its window, end its commands, then try again."),
         )
+
+
+def is_used(paths: Paths) -> bool:
+    """Tell whether another LocalLLM is at work with the data."""
+    return _window_is_open(paths) or _file_is_open(paths)
 
 
 def _window_is_open(paths: Paths) -> bool:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 from localllm.core.data_folder import (
     delete,
     files_of_data,
+    is_used,
     refuse_where_fixed,
     refuse_while_used,
     remember_folder,
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
 _MARKER = ".localllm-move.json"  # in a folder that is being filled
-_PLAN = "data-move.json"  # in the settings' folder: to be finished at the next start
 _KEPT_FREE = 1 << 28  # bytes that stay free
 _BLOCK = 4 << 20  # bytes
 _LINKED_ENDING = ".gguf"  # never changed in place: on one disk a second name does for a copy
@@ -73,7 +73,7 @@ def move_data(paths: Paths, target: Path, progress: Progress) -> Paths:
         _rewrite_paths(target, paths.data, target)
     remember_folder(paths, target, remove=paths.data)
     (target / _MARKER).unlink(missing_ok=True)
-    (paths.config / _PLAN).unlink(missing_ok=True)
+    paths.move_plan_file.unlink(missing_ok=True)
     finish_removal(paths)
     return Paths.for_user()
 
@@ -92,24 +92,25 @@ def plan_move(paths: Paths, target: Path) -> None:
     Raises:
         OSError: The settings' folder cannot be written.
     """
-    write_atomically(paths.config / _PLAN, json.dumps({"folder": str(target.absolute())}).encode())
+    write_atomically(paths.move_plan_file, json.dumps({"folder": str(target.absolute())}).encode())
 
 
 def carry_out_plan(paths: Paths) -> tuple[Paths, LocalLLMError | None]:
     """Do what was planned or was interrupted, before anything of the data is opened.
 
     Returns:
-        The paths to use, and why a planned move was given up; everything is then where it was.
+        The paths to use, and why a planned move was given up; everything is then where it was. While another
+        program works with the data the plan waits.
     """
     finish_removal(paths)
-    planned = read_moved_folder(paths.config / _PLAN)
-    if planned is None:
+    planned = read_moved_folder(paths.move_plan_file)
+    if planned is None or is_used(paths):
         return paths, None
     try:
         return move_data(paths, planned, Progress()), None
     except LocalLLMError as error:
         with contextlib.suppress(OSError):
-            (paths.config / _PLAN).unlink(missing_ok=True)
+            paths.move_plan_file.unlink(missing_ok=True)
         return paths, error
 
 

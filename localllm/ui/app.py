@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import signal
+import sys
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QTimer
@@ -18,14 +19,15 @@ from localllm.core.session import ModelSession
 from localllm.logs import start_logging
 from localllm.paths import resources_folder
 from localllm.ui.crash import CrashReporter
+from localllm.ui.data_at_start import take_window, wait_for_data
 from localllm.ui.downloads import Downloads
+from localllm.ui.file_events import FileEvents
 from localllm.ui.hub_access import HubAccess
 from localllm.ui.jobs import JobRunner
 from localllm.ui.lab_work import LabWork
 from localllm.ui.model_state import ModelState
 from localllm.ui.preferences import Preferences
 from localllm.ui.services import Services
-from localllm.ui.single_window import SingleWindow
 from localllm.ui.theme import Theme
 from localllm.ui.this_computer import ThisComputer
 from localllm.ui.translation import install_translation, load_words
@@ -33,14 +35,21 @@ from localllm.ui.unreadable_chats import open_chats
 from localllm.ui.window import Window
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from localllm.core.chat_store import ChatStore
     from localllm.core.machine import Machine
     from localllm.paths import Paths
     from localllm.settings import Settings
+    from localllm.ui.single_window import SingleWindow
 
 
-def run_window(paths: Paths, settings: Settings) -> int:
-    """Show the window until it is closed, or raise the one that is there; return the exit code."""
+def run_window(paths: Paths, settings: Settings, files: Sequence[Path] = ()) -> int:
+    """Show the window until it is closed, or raise the one that is there; return the exit code.
+
+    The window offers what can be done with the files.
+    """
     crash_file = start_logging(paths.logs, "window")
     app = QApplication(["localllm"])
     app.setApplicationName("LocalLLM")
@@ -53,7 +62,9 @@ def run_window(paths: Paths, settings: Settings) -> int:
     reporter = CrashReporter(app)
     reporter.install()
     try:
-        return show_window(app, SingleWindow(paths.data), paths, settings)
+        present = wait_for_data(paths)
+        taken = take_window(present, files) if present else None
+        return show_window(app, *taken, settings, files) if taken else int(present is None)
     finally:
         reporter.remove()
         if crash_file is not None:
@@ -61,10 +72,10 @@ def run_window(paths: Paths, settings: Settings) -> int:
             crash_file.close()
 
 
-def show_window(app: QApplication, single: SingleWindow, paths: Paths, settings: Settings) -> int:
-    """Run the one window of these folders; 0 at once if another process shows it."""
-    if not single.take():
-        return 0
+def show_window(
+    app: QApplication, single: SingleWindow, paths: Paths, settings: Settings, files: Sequence[Path] = ()
+) -> int:
+    """Run the one window of these folders, which was taken, and open files in it."""
     try:
         theme = make_theme(settings)
         store = open_chats(paths.chats_file)
@@ -75,7 +86,12 @@ def show_window(app: QApplication, single: SingleWindow, paths: Paths, settings:
         window.closed.connect(app.quit)  # whatever dialog is still open
         window.closing.connect(single.stop_answering)
         single.raise_asked.connect(window.come_forward)
+        single.files_asked.connect(window.open_files)
+        if sys.platform == "darwin":
+            FileEvents(app).asked.connect(window.open_files)
         window.show()
+        if files:
+            QTimer.singleShot(0, window, lambda: window.open_files(files))
         QTimer.singleShot(0, window, services.computer.look_again)
         QTimer.singleShot(0, window, services.downloads.start)
         models = paths.models

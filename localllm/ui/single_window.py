@@ -1,18 +1,22 @@
-"""One window for one folder of data: a second start raises the first window."""
+"""One window for one folder of data: a second start raises the first window, and hands its files over."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-from typing import TYPE_CHECKING
+import json
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from PySide6.QtCore import QLockFile, QObject, Signal
 from PySide6.QtNetwork import QLocalServer, QLocalSocket
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Sequence
 
 _ANSWER_MS = 1000
+_LONGEST = 1 << 20  # bytes that another start may say
 _CLOSING_MS = 8000  # a window that closes waits so long for its jobs at most
 
 
@@ -21,9 +25,11 @@ class SingleWindow(QObject):
 
     Signals:
         raise_asked: The program was started again.
+        files_asked: It was started with these files, a list of paths.
     """
 
     raise_asked = Signal()
+    files_asked = Signal(list)
 
     def __init__(self, data: Path, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -36,14 +42,14 @@ class SingleWindow(QObject):
         self._server.setSocketOptions(QLocalServer.SocketOption.UserAccessOption)
         self._server.newConnection.connect(self._on_asked)
 
-    def take(self) -> bool:
-        """Return whether this start may have a window; if not, the other one was raised."""
+    def take(self, files: Sequence[Path] = ()) -> bool:
+        """Return whether this start may have a window; if not, the other one was raised and has the files."""
         for patience in (0, _CLOSING_MS):
             if self._lock.tryLock(patience):
                 QLocalServer.removeServer(self._name)  # what a killed process left
                 self._server.listen(self._name)
                 return True
-            if self._ask_other():
+            if self._ask_other(files):
                 return False
         return True  # better a second window than none: the folder cannot be written, or the other hangs
 
@@ -56,14 +62,32 @@ class SingleWindow(QObject):
         self.stop_answering()
         self._lock.unlock()
 
-    def _ask_other(self) -> bool:
+    def _ask_other(self, files: Sequence[Path]) -> bool:
         socket = QLocalSocket()
         socket.connectToServer(self._name)
-        answered = socket.waitForConnected(_ANSWER_MS)
-        socket.abort()
-        return answered
+        if not socket.waitForConnected(_ANSWER_MS):
+            return False
+        if files:
+            socket.write(json.dumps([str(file.absolute()) for file in files]).encode())
+            socket.waitForBytesWritten(_ANSWER_MS)
+        socket.disconnectFromServer()
+        return True
 
     def _on_asked(self) -> None:
         while self._server.hasPendingConnections():
-            self._server.nextPendingConnection().deleteLater()
+            socket = self._server.nextPendingConnection()
+            socket.setReadBufferSize(_LONGEST)
+            socket.disconnected.connect(partial(self._on_said, socket))
             self.raise_asked.emit()
+            if socket.state() == QLocalSocket.LocalSocketState.UnconnectedState:
+                self._on_said(socket)
+
+    def _on_said(self, socket: QLocalSocket) -> None:
+        socket.disconnected.disconnect()
+        said = bytes(socket.readAll().data())
+        socket.deleteLater()
+        with contextlib.suppress(ValueError, RecursionError):
+            names: object = json.loads(said)
+            if isinstance(names, list):
+                words = [name for name in cast("list[object]", names) if isinstance(name, str)]
+                self.files_asked.emit([Path(name) for name in words])
