@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
 from localllm.engine.protocol import DeviceBuffers, pack_text, unpack_text
@@ -65,7 +66,7 @@ class BenchRow:
         """Tokens of one repetition."""
         return (self.number("n_prompt") + self.number("n_gen")) * self.sequences
 
-    @property
+    @cached_property
     def speeds(self) -> tuple[float, ...]:
         """Tokens/s of each repetition."""
         return tuple(1e9 * self.tokens / sample for sample in self.samples)
@@ -76,12 +77,12 @@ class BenchRow:
         reasons = self.disturbed or ((),) * len(self.samples)
         return tuple(sample for sample, why in zip(self.samples, reasons, strict=True) if not why)
 
-    @property
+    @cached_property
     def mean(self) -> float:
         """Tokens/s."""
         return statistics.fmean(self.speeds) if self.samples else 0.0
 
-    @property
+    @cached_property
     def deviation(self) -> float:
         """Standard deviation of the sample, tokens/s; 0 for one repetition."""
         return statistics.stdev(self.speeds) if len(self.samples) > 1 else 0.0

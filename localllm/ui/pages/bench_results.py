@@ -60,6 +60,7 @@ class BenchResults(QWidget):
         self._asking: Job | None = None
         self._here = True
         self._widths: list[int] = []
+        self._drawn: tuple[str, list[BenchRow]] = ("", [])
         self.model = ResultTable(self)
         self.chart = BenchChart(services.theme, services.jobs)
         self.table = RecordView(self.tr("Results"))
@@ -198,31 +199,33 @@ class BenchResults(QWidget):
     def _show_chart(self) -> None:
         rows = self._rows_of_kind()
         view = cast("str", self.views.currentData())
-        machine = self._services.computer.machine
         self.kinds.setEnabled(view != "roof")
         self.chart.setVisible(bool(rows))
         self.menus.show_chart(there=bool(rows))
-        legend = ""
-        if not rows:
-            pass
-        elif view == "roof" and machine is not None:
+        if (view, rows) != self._drawn or view == "roof":  # most new rows are of another kind
+            self._drawn = (view, rows)
+            legend = self._draw(view, rows) if rows else ""
+            self._legend.setText(legend)
+            self._legend.setVisible(bool(legend))
+
+    def _draw(self, view: str, rows: Sequence[BenchRow]) -> str:
+        """Draw the chart; return what there is to say about it."""
+        machine = self._services.computer.machine
+        if view == "roof" and machine is not None:
             every = [row for row in self.model.records if row.samples and kind_of(row) != "both"]
             self.chart.show_picture(roofline(every, machine, self._shares))
-            legend = self.tr(
+            return self.tr(
                 "Writing reads every weight for each token, so the slope of the memory limits it; reading a "
                 "prompt uses each weight many times, so the processor does. The dashed line is the most "
                 "that was reached here."
             )
-        elif view == "bars":
-            self.chart.show_picture(bars(rows[-_MOST_BARS:]))
-            if len(rows) > _MOST_BARS:
-                legend = say(
-                    text("The last {count} of {total} are drawn.", count=_MOST_BARS, total=len(rows))
-                )
-        else:
+        if view != "bars":
             self.chart.show_picture(lines(rows, view))
-        self._legend.setText(legend)
-        self._legend.setVisible(bool(legend))
+            return ""
+        self.chart.show_picture(bars(rows[-_MOST_BARS:]))
+        if len(rows) <= _MOST_BARS:
+            return ""
+        return say(text("The last {count} of {total} are drawn.", count=_MOST_BARS, total=len(rows)))
 
     def _ask_for_shares(self) -> None:
         """Find out what mixtures of experts read for a token; until then all of their weights count."""
