@@ -11,15 +11,13 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import llama_cpp
-import llama_cpp.llama_cpp
+from localllm.engine.child.binding import llama  # isort: split
 
 from localllm.engine.child.backends import Backends, load_backends
+from localllm.engine.version import engine_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
-
-llama: Any = llama_cpp.llama_cpp  # untyped: the binding's annotations do not describe its ctypes arguments
 
 _DEBUG, _ERROR = 1, 4
 _DEVICE_KINDS = {0: "cpu", 1: "gpu", 2: "igpu", 3: "accel"}
@@ -66,7 +64,7 @@ def start_backends(without: Collection[str] = ()) -> Backends:
 
 def version() -> str:
     """Return the version of the Python binding, which pins llama.cpp's."""
-    return llama_cpp.__version__
+    return engine_version()
 
 
 def system_info() -> str:
