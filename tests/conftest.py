@@ -7,8 +7,17 @@ from pathlib import Path
 
 import psutil
 import pytest
+from hypothesis import settings
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+settings.register_profile("ordinary", max_examples=30, deadline=None, derandomize=True, database=None)
+settings.register_profile("torture", max_examples=300, deadline=None)
+
+
+def pytest_configure(config):
+    """Properties are tried with few examples, always the same; in the torture run with many, drawn anew."""
+    torture = config.option.markexpr.startswith("torture")
+    settings.load_profile("torture" if torture else "ordinary")
 
 
 @pytest.fixture(autouse=True)

@@ -223,7 +223,7 @@ def test_weights_without_their_dimension_are_refused(tmp_path, key, tensor):
     check_header(read_header(g.write(tmp_path / "n.gguf", other)))
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_damage_ends_in_a_verdict(tmp_path, data):
     content = bytearray(
@@ -241,7 +241,7 @@ def test_any_damage_ends_in_a_verdict(tmp_path, data):
         check_header(read_header(path))
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(words=st.lists(st.binary(max_size=300), max_size=400))
 def test_strings_come_back_as_they_were_written(tmp_path, words):
     path = g.write(tmp_path / "m.gguf", g.container([A, g.strings_pair("tokenizer.ggml.tokens", words)]))

@@ -49,7 +49,6 @@ def path(tmp_path_factory):
     return tmp_path_factory.mktemp("imatrix") / "m.imatrix.gguf"
 
 
-@settings(max_examples=50)
 @given(MATRICES)
 def test_what_is_written_is_read(path, drawn):
     matrices = {name: sums(*one) for name, one in drawn.items()}
@@ -87,7 +86,6 @@ def test_the_file_is_llama_imatrixs_byte_for_byte():
     assert content == g.container(pairs, tensors, data)
 
 
-@settings(max_examples=50)
 @given(
     st.lists(
         st.tuples(st.binary(min_size=1, max_size=9), st.integers(0, 99), st.lists(FLOATS, min_size=1, max_size=4)),
@@ -104,7 +102,6 @@ def test_the_older_format_is_read(path, entries, with_tail):
         assert np.array_equal(found.entries[name.decode("utf-8", "replace")], expected)
 
 
-@settings(max_examples=150)
 @given(st.data())
 def test_a_damaged_file_is_refused_or_read_but_nothing_else(path, data):
     sound = data.draw(

@@ -51,7 +51,6 @@ def test_pieces_give_the_same_document_as_the_whole(theme, places):
     assert writer.codes == whole_writer.codes
 
 
-@settings(max_examples=150, deadline=None)
 @given(
     text=st.text(st.sampled_from("ab `~#-1.\n>|*[]()!<_\t"), max_size=200),
     places=st.lists(st.integers(0, 500), max_size=20),

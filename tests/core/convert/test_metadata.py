@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from localllm.core.convert.metadata import add_metadata, add_sampling
@@ -46,7 +46,6 @@ def test_what_a_name_says(name, weights, expected):
     assert parts_of(name, weights) == NameParts(*expected)
 
 
-@settings(max_examples=100)
 @given(
     st.text(max_size=60)
     | st.lists(st.sampled_from(["Llama", "3", "8B", "v0.1", "x", "7b1", "xl", "chat", "4k", "Q4_0"])).map(
@@ -244,7 +243,6 @@ FIELDS = [
 ]
 
 
-@settings(max_examples=100)
 @given(card=st.dictionaries(st.sampled_from(FIELDS), YAML, max_size=5))
 def test_any_card(tmp_path_factory, card):
     import yaml

@@ -83,13 +83,16 @@ class Answer:
 
 QUICK = (
     Case("qwen3-0.6b", 1, FitSettings(1024, kv_type_k="q8_0", kv_type_v="q8_0"), slim=True),
-    Case("llama-3.2-1b-instruct", 1, FitSettings(1024, flash_attention=False), slim=True),
     Case("gemma-3-270m-it", 6, FitSettings(1024), slim=True),
     Case("qwen3.5-0.8b", 4, FitSettings(512, ubatch=256), slim=True),
     Case("qwen3-30b-a3b", 1, FitSettings(512), experts=4, slim=True),
+)
+MORE = (
+    Case("llama-3.2-1b-instruct", 1, FitSettings(1024, flash_attention=False), slim=True),
     Case("olmo-2-0425-1b-instruct", 1, FitSettings(1024, batch=1024, ubatch=1024), slim=True),
 )
 FULL = (
+    *MORE,
     Case(STARTER, 30, FitSettings(2048)),
     Case(STARTER, 30, FitSettings(32768, kv_type_k="q8_0", kv_type_v="q8_0"), filled=False),
     Case(STARTER, 30, FitSettings(8192, flash_attention=False), filled=False),

@@ -3,7 +3,7 @@
 import pytest
 
 from localllm.core.fit.memory import work_bytes
-from tests.core.fit.real_cases import MIB, QUICK, compare, cut_down, prepare
+from tests.core.fit.real_cases import MIB, MORE, QUICK, compare, cut_down, prepare
 
 GRAPHS = 24 * MIB  # descriptions of graphs, grown with the batch, and what the allocator keeps
 
@@ -13,7 +13,10 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("models")
 
 
-@pytest.mark.parametrize("case", QUICK, ids=lambda case: case.model)
+CASES = [*QUICK, *(pytest.param(case, marks=pytest.mark.torture) for case in MORE)]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.model)
 def test_what_the_dry_run_says_is_allocated(folder, catalogue, starter, case):
     answer = compare(case, prepare(case, folder, catalogue, starter), threads=1)
     assert answer.worst_part == 0, answer
