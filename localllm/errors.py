@@ -17,7 +17,9 @@ LocalLLMError            what happened · what is safe · what to do · detail f
 ├── DamagedCache         what was kept to save time cannot be read; it can be made again
 ├── MachineBusy          other programs use the computer: a measurement would not be true
 ├── StoreError           the chats on disk cannot be read or written
-│   └── DamagedStore     their file itself is damaged
+│   ├── DamagedStore     their file itself is damaged
+│   ├── LockedStore      another program holds it, for longer than a moment
+│   └── NewerStore       a newer LocalLLM has written it
 └── UsageError           a command or a setting that makes no sense
 
 Cancelled                not an error, never shown
@@ -154,6 +156,14 @@ class StoreError(LocalLLMError):
 
 class DamagedStore(StoreError):
     """The file itself is damaged: trying again does not help, saving what is left does."""
+
+
+class LockedStore(StoreError):
+    """Another program holds the file, for longer than a moment."""
+
+
+class NewerStore(StoreError):
+    """A newer LocalLLM has written the file."""
 
 
 class CheckpointRefused(LocalLLMError):

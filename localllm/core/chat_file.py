@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 from localllm.core.chat_rescue import put_in_place
 from localllm.core.chat_schema import migrate
 from localllm.core.chat_writer import is_alive
+from localllm.core.mended_database import BESIDE
 from localllm.core.salvage import is_damage
-from localllm.errors import DamagedStore, StoreError
-from localllm.files import move_into_place
+from localllm.errors import DamagedStore, LockedStore, StoreError
+from localllm.files import move_into_place, set_aside
 from localllm.texts import text
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
     from pathlib import Path
 
 _BUSY_SECONDS = 10.0
@@ -28,27 +29,28 @@ _PRAGMAS = (
     "trusted_schema=OFF",
     "cell_size_check=ON",
 )
-_IO_ERROR, _CANNOT_OPEN = 10, 14  # of SQLite
+_BUSY, _LOCKED, _IO_ERROR, _CANNOT_OPEN = 5, 6, 10, 14  # of SQLite
 _TRIES = 3  # to begin, while other programs replace the file
 
 
 class ChatFile:
-    """One connection, kept open.
+    """One connection, kept open; `on_damage` is told, in any thread, of damage that shows.
 
     Raises, from every method:
         DamagedStore: The content is damaged.
         StoreError: The disk is full, away, or may not be written.
     """
 
-    def __init__(self, path: Path, *, saved: bool = True) -> None:
-        """Open the file; where it cannot be `saved`, what can be read of it lives in memory only."""
+    def __init__(self, path: Path, *, unsaved: StoreError | None = None) -> None:
+        """Open the file; with a reason why it cannot be, what can be read of it lives in memory only."""
         self.path = path
-        self.saved = saved
+        self.unsaved = unsaved
+        self.on_damage: Callable[[DamagedStore], object] | None = None
         self._lock = threading.RLock()
         self._db: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
         with self._translated():
-            if saved:
+            if unsaved is None:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 self._open()
             else:
@@ -98,6 +100,23 @@ class ChatFile:
             self._open()
             return aside
 
+    def save_after_all(self) -> None:
+        """Write what lives in memory to the file, which can be written now; what was there is kept beside."""
+        if self.unsaved is None:
+            return
+        with self._lock, self._translated():
+            db = self._connected()
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            new = self.path.with_name(f".{self.path.name}.new")
+            new.unlink(missing_ok=True)
+            with closing(sqlite3.connect(new)) as copy:
+                db.backup(copy)
+            set_aside(self.path, "before-saving", BESIDE)
+            move_into_place(new, self.path)
+            self._drop()
+            self._open()
+            self.unsaved = None
+
     def answering(self) -> bool:
         """Whether a program that runs is writing an answer."""
         return any(
@@ -108,14 +127,14 @@ class ChatFile:
         for _ in range(_TRIES):
             db = self._connected()
             db.execute("BEGIN IMMEDIATE")
-            if not self.saved or _identity(self.path) == self._identity:
+            if self.unsaved or _identity(self.path) == self._identity:
                 return db
             db.execute("ROLLBACK")
         raise sqlite3.OperationalError("the file is being replaced again and again")
 
     def _connected(self) -> sqlite3.Connection:
         """Return the connection to the file that has the name now."""
-        if not self.saved and self._db is not None:
+        if self.unsaved and self._db is not None:
             return self._db
         there = _identity(self.path)
         if self._db is not None and there is None and self.path.parent.is_dir():
@@ -163,9 +182,12 @@ class ChatFile:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF in (_IO_ERROR, _CANNOT_OPEN) and self.saved:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in (_IO_ERROR, _CANNOT_OPEN) and not self.unsaved:
                 self._drop()  # the disk may come back as another one
-            raise _as_sentences(error, self.path) from error
+            said = _as_sentences(error, self.path)
+            if isinstance(said, DamagedStore) and self.on_damage is not None:
+                self.on_damage(said)
+            raise said from error
 
 
 def _in_memory(path: Path) -> sqlite3.Connection:
@@ -233,6 +255,13 @@ def _as_sentences(error: Exception, path: Path) -> StoreError:
             text("The folder of the chats is not there: “{path}”.", path=str(path.parent)),
             safe=text("What is in the window stays there until the folder is back."),
             hint=text("Connect the disk again, then try again."),
+            detail=detail,
+        )
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF in (_BUSY, _LOCKED):
+        return LockedStore(
+            text("Another program holds the file of the chats."),
+            safe=safe,
+            hint=text("Close other windows of LocalLLM and programs that copy its folder, then try again."),
             detail=detail,
         )
     if "full" in detail:

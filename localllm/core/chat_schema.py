@@ -6,7 +6,7 @@ import contextlib
 import json
 from typing import TYPE_CHECKING
 
-from localllm.errors import StoreError
+from localllm.errors import NewerStore
 from localllm.texts import text
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def migrate(db: sqlite3.Connection) -> None:
     """Bring the tables to the newest version, each step whole or not at all.
 
     Raises:
-        StoreError: The file comes from a newer LocalLLM.
+        NewerStore: The file comes from a newer LocalLLM.
     """
     db.execute("BEGIN IMMEDIATE")
     try:
@@ -113,7 +113,7 @@ def migrate(db: sqlite3.Connection) -> None:
 def _known_version(db: sqlite3.Connection) -> int:
     version: int = db.execute("PRAGMA user_version").fetchone()[0]
     if version > len(MIGRATIONS):
-        raise StoreError(
+        raise NewerStore(
             text("The chats were written by a newer LocalLLM."),
             hint=text("Update LocalLLM, then start it again."),
         )

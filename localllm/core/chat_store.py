@@ -56,9 +56,9 @@ class ChatStore:
         StoreError: The disk is full, or the file is damaged.
     """
 
-    def __init__(self, path: Path, *, saved: bool = True) -> None:
-        """Open the chats; with `saved` False they live in memory, for a disk that cannot be written."""
-        self.file = ChatFile(path, saved=saved)
+    def __init__(self, path: Path, *, unsaved: StoreError | None = None) -> None:
+        """Open the chats; with a reason why they cannot be saved they live in memory."""
+        self.file = ChatFile(path, unsaved=unsaved)
         self._finish_interrupted()
         self._empty_old_trash()
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
+from localllm.ui.chat_backups import Backups
 from localllm.ui.undo import Undo
 
 if TYPE_CHECKING:
@@ -41,3 +43,8 @@ class Services:
     downloads: Downloads
     lab: LabWork
     undo: Undo = field(default_factory=Undo)
+
+    @cached_property
+    def backups(self) -> Backups:
+        """The backups of the chats."""
+        return Backups(self.store, self.jobs)

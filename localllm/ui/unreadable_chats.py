@@ -1,15 +1,16 @@
-"""What happens when the chats cannot be opened at the start: a sentence, and a way on."""
+"""What happens when the chats cannot be opened at the start: they are mended, or live in memory."""
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QCoreApplication, Qt
 from PySide6.QtWidgets import QMessageBox
 
+from localllm.core.chat_backups import ChatBackups
 from localllm.core.chat_store import ChatStore
-from localllm.errors import StoreError
+from localllm.errors import DamagedStore, LockedStore, NewerStore, StoreError
+from localllm.ui.damaged_chats import MendingDialog
 from localllm.ui.errors import sentences_of
 
 if TYPE_CHECKING:
@@ -17,39 +18,47 @@ if TYPE_CHECKING:
 
 
 def open_chats(path: Path) -> ChatStore | None:
-    """Open the chats; ask what to do while they cannot be; None to give up.
+    """Open the chats; ask what to do where a person can decide; None to give up.
 
-    Nothing is deleted: a file that is put aside keeps its content under another name.
+    Nothing is deleted: a damaged file keeps its content under another name. Where the disk cannot be
+    written the chats live in memory, and the window says so.
     """
     while True:
         try:
             return ChatStore(path)
-        except StoreError as error:
-            if not _ask(path, error):
+        except DamagedStore:
+            if not _mend(path):
                 return None
+        except (LockedStore, NewerStore) as error:
+            if not _ask_again(error):
+                return None
+        except StoreError as error:
+            return ChatStore(path, unsaved=error)
 
 
-def _ask(path: Path, error: StoreError) -> bool:
+def _mend(path: Path) -> bool:
+    """Save what can be read and ask with what to go on; return whether to open the chats again."""
+    backups, taken = ChatBackups(path), list[bool]()
+    try:
+        mending = backups.mending()
+        dialog = MendingDialog(mending)
+        dialog.saved_chosen.connect(lambda: taken.append(False))
+        dialog.backup_chosen.connect(lambda: taken.append(True))
+        dialog.exec()  # before the window exists there is no other loop that could wait
+        if not taken:
+            mending.rescue.file.unlink(missing_ok=True)
+            return False
+        backups.mend(mending, from_backup=taken[0])
+    except StoreError as error:
+        return _ask_again(error)
+    return True
+
+
+def _ask_again(error: StoreError) -> bool:
     """Say what is wrong; return whether to try again."""
     box = QMessageBox(QMessageBox.Icon.Warning, "LocalLLM", "\n\n".join(sentences_of(error)))
     box.setTextFormat(Qt.TextFormat.PlainText)
     again = box.addButton(QCoreApplication.translate("Chats", "Try again"), QMessageBox.ButtonRole.AcceptRole)
-    aside = None
-    if path.is_file():
-        words = QCoreApplication.translate("Chats", "Put the file aside and start without chats")
-        aside = box.addButton(words, QMessageBox.ButtonRole.ActionRole)
     box.addButton(QMessageBox.StandardButton.Close)
-    box.exec()  # before the window exists there is no other loop that could wait
-    if aside is not None and box.clickedButton() is aside:
-        put_aside(path)
-        return True
+    box.exec()
     return box.clickedButton() is again
-
-
-def put_aside(path: Path) -> None:
-    """Rename the file and what belongs to it to `chats.invalid-<time>.db…`."""
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    for suffix in ("", "-wal", "-shm"):
-        part = path.with_name(path.name + suffix)
-        if part.exists():
-            part.replace(path.with_name(f"{path.stem}.invalid-{stamp}{path.suffix}{suffix}"))

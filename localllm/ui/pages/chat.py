@@ -22,6 +22,7 @@ from localllm.ui.pages.chat_options import ChatOptionsPanel
 from localllm.ui.pages.waiting_message import WaitingMessage, Written
 from localllm.ui.translation import say
 from localllm.ui.widgets.activity import ActivityLine
+from localllm.ui.widgets.backups_dialog import show_backups
 from localllm.ui.widgets.banner import Action, Banner
 from localllm.ui.widgets.basics import ElidedLabel, IconButton
 from localllm.ui.widgets.composer import Composer
@@ -203,6 +204,8 @@ class ChatPage(QWidget):
         self._list.chat_trashed.connect(self._on_chat_trashed)
         self._list.chat_renamed.connect(self._on_chat_renamed)
         self._list.failed.connect(self._show_refusal)
+        self._list.backups_asked.connect(lambda: show_backups(self._services, self))
+        self._services.backups.replaced.connect(self._on_chats_replaced)
         self._composer.submitted.connect(self._on_submitted)
         self._composer.stop_asked.connect(self.stop)
         self._composer.changed.connect(self._on_draft_changed)
@@ -445,6 +448,13 @@ class ChatPage(QWidget):
             self._draft_timer.stop()
             self._show_chat(None, [])
         self._services.undo.offer(describe_trashed(chat), lambda: self._list.restore(chat.id))
+
+    def _on_chats_replaced(self) -> None:
+        """Show the chats that have taken the place of the others; what is being written stays."""
+        words = self._composer.text()
+        self._show_chat(None, [])
+        self._composer.set_text(words)
+        self._list.reload()
 
     def _on_chat_renamed(self, chat_id: int) -> None:
         if chat_id == self.chat_id:

@@ -13,7 +13,7 @@ from localllm.texts import text
 from localllm.ui.errors import errors_shown
 from localllm.ui.itemmodels.chats import ChatsItemModel
 from localllm.ui.translation import say
-from localllm.ui.widgets.basics import IconButton, make_button, make_label
+from localllm.ui.widgets.basics import IconButton, make_button, make_label, make_link
 from localllm.ui.widgets.rename import RenameDialog
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ class ChatListPanel(QWidget):
         new_asked: A new chat is wanted.
         chat_trashed: arg: `ChatSummary`, to offer Undo.
         chat_renamed: arg: chat id.
+        backups_asked: The backups are to be shown.
         failed: The store refused. arg: the exception.
     """
 
@@ -59,6 +60,7 @@ class ChatListPanel(QWidget):
     new_asked = Signal()
     chat_trashed = Signal(object)
     chat_renamed = Signal(int)
+    backups_asked = Signal()
     failed = Signal(object)
 
     def __init__(self, store: ChatStore, theme: Theme) -> None:
@@ -124,6 +126,7 @@ class ChatListPanel(QWidget):
         self._title.setText(self.tr("Trash") if trash else self.tr("Chats"))
         self._empty.setText(self.tr("The trash is empty.") if trash else self.tr("No chats yet."))
         self._restore.setVisible(trash)
+        self._backups.setVisible(trash)
         self.reload()
 
     def _build(self) -> None:
@@ -153,6 +156,10 @@ class ChatListPanel(QWidget):
         column.addWidget(self._view, 1)
         column.addWidget(self._empty, 1, Qt.AlignmentFlag.AlignTop)
         column.addWidget(self._restore)
+        self._backups = make_link(self.tr("Backups…"), name=self.tr("Backups of the chats"))
+        self._backups.clicked.connect(self.backups_asked)
+        self._backups.setVisible(False)
+        column.addWidget(self._backups, 0, Qt.AlignmentFlag.AlignLeft)
 
     def _select(self, chat_id: int | None) -> None:
         selection = self._view.selectionModel()
