@@ -13,6 +13,7 @@ from localllm.texts import Bytes, text
 from localllm.ui.errors import sentences_of
 from localllm.ui.jobs import Job, Reactions
 from localllm.ui.translation import say
+from localllm.ui.widgets.backups_dialog import show_backups
 from localllm.ui.widgets.basics import make_button, make_label
 
 if TYPE_CHECKING:
@@ -53,6 +54,9 @@ class DataFolderCard(QFrame):
         open_folder.clicked.connect(self._on_open)
         self.buttons = QHBoxLayout()
         self.buttons.addWidget(open_folder)
+        backups = make_button(self.tr("Backups…"), name=self.tr("Backups of the chats"))
+        backups.clicked.connect(lambda: show_backups(services, self))
+        self.buttons.addWidget(backups)
         self.buttons.addStretch(1)
         column.addLayout(self.buttons)
 
