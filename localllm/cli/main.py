@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from localllm import __version__
 from localllm.cli import start
 from localllm.cli.output import Context, Output
+from localllm.core.data_folder import require_data_folder
 from localllm.errors import Cancelled, LocalLLMError
 from localllm.logs import start_logging
 from localllm.paths import Paths, resources_folder
@@ -44,6 +45,7 @@ _COMMANDS = {
     "evaluate": "evaluate",
     "imatrix": "imatrix",
     "bench": "bench",
+    "data": "data",
     "hardware": "hardware",
     "calibrate": "calibrate",
     "token": "hub_token",
@@ -63,6 +65,8 @@ def run(arguments: Sequence[str]) -> int:
     parsed = make_parser(arguments).parse_args(arguments)
     crash_file = start_logging(paths.logs, "localllm")
     try:
+        if arguments[:1] != ["data"]:
+            require_data_folder(paths)
         return parsed.run(parsed, context)
     except LocalLLMError as error:
         output.error(error)
