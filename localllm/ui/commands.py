@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -20,10 +21,11 @@ if TYPE_CHECKING:
 def window_commands(window: Shell, routes: Routes, services: Services) -> tuple[Command, ...]:
     """Return what the window does, pages first."""
     return (
-        *_page_commands(window),
+        *_page_commands(window, routes),
         *_chat_commands(window, routes),
         *_model_commands(window, routes, services),
         *_setting_commands(services, routes),
+        Command("keyboard", text("Keyboard"), routes.open_keyboard, icon="info", words="shortcuts keys F1"),
         Command("palette", text("Commands"), window.open_palette, "Ctrl+K", possible=lambda: False),
         Command("undo", text("Undo"), services.undo.take, "Ctrl+Z", "undo", possible=services.undo.possible),
         Command("quit", text("Quit"), window.close, "Ctrl+Q", "close", words="exit close"),
@@ -57,12 +59,14 @@ def recent_chats(chats: list[ChatSummary], routes: Routes) -> list[Command]:
     ]
 
 
-def _page_commands(window: Shell) -> list[Command]:
+def _page_commands(window: Shell, routes: Routes) -> list[Command]:
     kind = text("Page")
-    return [
+    pages = [
         Command(place.name, place.title, partial(window.show_page, place.name), place.keys, place.icon, kind)
         for place in places()
     ]
+    shown = {"glossary": routes.explain_focus}  # at the term that was asked about
+    return [replace(page, run=shown.get(page.name, page.run)) for page in pages]
 
 
 def _chat_commands(window: Shell, routes: Routes) -> tuple[Command, ...]:

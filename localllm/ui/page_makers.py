@@ -11,10 +11,11 @@ from localllm.ui.pages.library import LibraryPage
 from localllm.ui.pages.settings import SettingsPage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from PySide6.QtWidgets import QWidget
 
+    from localllm.ui.itemmodels.commands import Command
     from localllm.ui.routes import Routes
     from localllm.ui.services import Services
 
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 class PageMakers:
     """One maker for each name in `places.py`; pages that few need import their modules only when made."""
 
-    def __init__(self, services: Services, routes: Routes) -> None:
-        self._services, self._routes = services, routes
+    def __init__(self, services: Services, routes: Routes, commands: Callable[[], Sequence[Command]]) -> None:
+        self._services, self._routes, self._commands = services, routes, commands
         self._makers: dict[str, Callable[[], QWidget]] = {
             "home": self._home,
             "chat": self._chat,
@@ -32,6 +33,7 @@ class PageMakers:
             "lab": self._lab,
             "bench": self._bench,
             "settings": self._settings,
+            "glossary": self._glossary,
         }
 
     @property
@@ -89,6 +91,11 @@ class PageMakers:
         bench = BenchPage(self._services)
         bench.said.connect(self._routes.say_status)
         return bench
+
+    def _glossary(self) -> QWidget:
+        from localllm.ui.pages.glossary import GlossaryPage
+
+        return GlossaryPage(self._services, self._commands())
 
     def _settings(self) -> QWidget:
         return SettingsPage(self._services)

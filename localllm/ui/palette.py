@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QSize, QSortFilterProxyModel, Qt
 from PySide6.QtWidgets import QAbstractSpinBox, QDialog, QLineEdit, QListView, QPushButton, QWidget
 
+from localllm.ui.terms import ask_for, term_at
 from localllm.ui.widgets.basics import make_label
 
 if TYPE_CHECKING:
@@ -61,10 +62,12 @@ class Palette(QDialog):
         super().open()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Move in the list from the search field; Enter presses a button, or takes what is chosen."""
+        """Move in the list from the search field; Enter takes what is chosen; F1 explains."""
         focus = self.focusWidget()
         step = _STEPS.get(Qt.Key(event.key()))
-        if step is not None:
+        if event.key() == Qt.Key.Key_F1:
+            ask_for(self, term_at(focus))
+        elif step is not None:
             last = self.matches.rowCount() - 1
             self.select_row(max(0, min(last, self.view.currentIndex().row() + step)))
         elif event.key() not in (Qt.Key.Key_Return, Qt.Key.Key_Enter):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject
 from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QApplication, QDialog
 
 from localllm.core.resolution import resolve
 from localllm.engine.protocol import to_record
@@ -16,6 +17,7 @@ from localllm.texts import text
 from localllm.ui.errors import errors_shown, sentences_of
 from localllm.ui.model_state import load_as_usual
 from localllm.ui.pages.library import LibraryPage
+from localllm.ui.terms import term_at
 from localllm.ui.translation import say
 
 if TYPE_CHECKING:
@@ -124,6 +126,24 @@ class Routes(QObject):
         """Show a chat."""
         self._window.show_page("chat")
         self._window.chat_page.open_chat(chat_id)
+
+    def explain_focus(self) -> None:
+        """Show the glossary, at the term of the control that has the keyboard if it has one."""
+        self.explain(term_at(QApplication.focusWidget()))
+
+    def explain(self, term_id: str) -> None:
+        """Show the glossary, at a term if one is named; what lies over the window is closed."""
+        dialog = QApplication.activeModalWidget()
+        if isinstance(dialog, QDialog):
+            dialog.reject()
+        self._window.show_page("glossary")
+        if term_id:
+            self._window.glossary_page.open_term(term_id)
+
+    def open_keyboard(self) -> None:
+        """Show the keys of the window."""
+        self._window.show_page("glossary")
+        self._window.glossary_page.open_keyboard()
 
     def copy_answer(self) -> None:
         """Put the last answer of the chat that is shown on the clipboard."""

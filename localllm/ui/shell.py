@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from localllm.ui.downloads_panel import DownloadsPanel
     from localllm.ui.pages.chat import ChatPage
     from localllm.ui.pages.discover import DiscoverPage
+    from localllm.ui.pages.glossary import GlossaryPage
     from localllm.ui.pages.lab import LabPage
     from localllm.ui.pages.library import LibraryPage
 
@@ -40,6 +41,11 @@ class Shell(Protocol):
     @property
     def library_page(self) -> LibraryPage:
         """Return the Library page."""
+        ...
+
+    @property
+    def glossary_page(self) -> GlossaryPage:
+        """Return the Glossary page."""
         ...
 
     @property

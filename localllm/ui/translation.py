@@ -58,8 +58,17 @@ def load_words(setting: str, folder: Path) -> Translator:
     return Translator.load(chosen_language(setting), folder)
 
 
+def language() -> str:
+    """Return the language of the window."""
+    return _words().language
+
+
 def say(sentence: Text | str) -> str:
     """Return a sentence of the core in the language of the window, its numbers and sizes included."""
+    return _words().translate(sentence)
+
+
+def _words() -> Translator:
     app = QCoreApplication.instance()
     translator = app.findChild(InterfaceTranslator) if app is not None else None
-    return (translator.words if translator is not None else Translator("en")).translate(sentence)
+    return translator.words if translator is not None else Translator("en")

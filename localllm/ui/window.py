@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, cast
 
-from PySide6.QtCore import QByteArray, QSettings, QSize, Qt, QTimer, Signal
-from PySide6.QtGui import QCloseEvent, QGuiApplication, QKeySequence, QShortcut
+from PySide6.QtCore import QByteArray, QEvent, QSettings, QSize, Qt, QTimer, Signal
+from PySide6.QtGui import QCloseEvent, QGuiApplication, QKeySequence, QShortcut, QWhatsThisClickedEvent
 from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
 from localllm.texts import text
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from localllm.ui.pages.discover import DiscoverPage
+    from localllm.ui.pages.glossary import GlossaryPage
     from localllm.ui.pages.home import HomePage
     from localllm.ui.pages.lab import LabPage
     from localllm.ui.pages.library import LibraryPage
@@ -82,7 +83,7 @@ class Window(QWidget):
         self._build()
         self.downloads_panel = DownloadsPanel(services, self, self._top_bar.sizeHint().height())
         self.routes = Routes(services, self, self)
-        self._makers = PageMakers(services, self.routes)
+        self._makers = PageMakers(services, self.routes, lambda: self.commands)
         self.commands = window_commands(self, self.routes, services)
         self._opening = Opening(services, self.routes, self._notice.banner, self)
         self._cover = DropCover(services.theme, self, self._say_drop)
@@ -132,6 +133,11 @@ class Window(QWidget):
         return cast("LibraryPage", self._page_widget("library"))
 
     @property
+    def glossary_page(self) -> GlossaryPage:
+        """The Glossary page, made when first asked for."""
+        return cast("GlossaryPage", self._page_widget("glossary"))
+
+    @property
     def lab_page(self) -> LabPage:
         """The Lab page, made when first asked for."""
         return cast("LabPage", self._page_widget("lab"))
@@ -175,6 +181,13 @@ class Window(QWidget):
         """Show a passing sentence at the foot."""
         self._status.set_words(sentence)
         self._status_timer.start()
+
+    def event(self, event: QEvent) -> bool:
+        """Open the glossary at a term that something in the window was asked about."""
+        if isinstance(event, QWhatsThisClickedEvent):
+            self.routes.explain(event.href())
+            return True
+        return super().event(event)
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Keep what is being written, stop every job and the engine, and close; ask if the Lab works."""

@@ -3,9 +3,9 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication
 
+from localllm.core.matching import distance, plain
 from localllm.engine.protocol import LoadSettings
 from localllm.ui.itemmodels.commands import COMMAND_ROLE
-from localllm.ui.matching import distance, plain
 from localllm.ui.window import Window
 from tests.ui.checks import check_names
 from tests.ui.fakes import STARTER
@@ -95,7 +95,7 @@ def test_escape_gives_the_focus_back(window, palette, qtbot):
 
 
 def test_a_screen_reader_hears_what_it_is_and_its_keys(palette):
-    check_names(palette)
+    check_names(palette.parent())
     index = palette.matches.index(titles(palette).index("Library"), 0)
     assert index.data(Qt.ItemDataRole.AccessibleDescriptionRole) == "Page · Ctrl+4"
 

@@ -14,7 +14,7 @@ from PySide6.QtCore import (
     Qt,
 )
 
-from localllm.ui.matching import distance, plain
+from localllm.core.matching import distance, plain
 from localllm.ui.translation import say
 
 if TYPE_CHECKING:

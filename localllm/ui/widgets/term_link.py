@@ -1,0 +1,22 @@
+"""A word that can be asked about: it looks like its neighbours, and opens the glossary."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from localllm.texts import text
+from localllm.ui.terms import ask_for, explain
+from localllm.ui.translation import say
+from localllm.ui.widgets.basics import make_button
+
+if TYPE_CHECKING:
+    from PySide6.QtWidgets import QPushButton
+
+
+def make_term_link(words: str, term_id: str) -> QPushButton:
+    """Return a button that looks like a word on a dotted line and opens the glossary at it."""
+    link = make_button(words, name=say(text("{term}: what is that?", term=words)))
+    link.setProperty("kind", "term")
+    explain(link, term_id)
+    link.clicked.connect(lambda: ask_for(link, term_id))
+    return link
