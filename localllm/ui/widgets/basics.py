@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from PySide6.QtCore import QSize, Qt
-from PySide6.QtGui import QFontMetrics, QPainter, QPaintEvent, QResizeEvent
+from PySide6.QtGui import QFocusEvent, QFontMetrics, QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import (
     QFrame,
     QLabel,
@@ -186,6 +186,12 @@ class PageBody(QWidget):
             self.updateGeometry()
 
 
+def ring_on_tab(part: QWidget, event: QFocusEvent) -> None:
+    """Let the style sheet draw a ring around what came to have the focus by the keyboard, until it goes."""
+    by_key = event.reason() in (Qt.FocusReason.TabFocusReason, Qt.FocusReason.BacktabFocusReason)
+    set_style_property(part, "ring", event.gotFocus() and by_key)
+
+
 class ScrollArea(QScrollArea):
     """Scrolls up and down only, without a frame; what it holds is as wide as it is."""
 
@@ -197,6 +203,16 @@ class ScrollArea(QScrollArea):
         self.setAccessibleName(name)
         if body is not None:
             self.setWidget(body)
+
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        """Show a ring if a key brought the focus."""
+        super().focusInEvent(event)
+        ring_on_tab(self, event)
+
+    def focusOutEvent(self, event: QFocusEvent) -> None:
+        """Take the ring away."""
+        super().focusOutEvent(event)
+        ring_on_tab(self, event)
 
 
 def column_area(name: str, parts: Iterable[QWidget]) -> ScrollArea:

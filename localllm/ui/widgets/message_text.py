@@ -8,9 +8,10 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QByteArray, QSizeF, Qt, QTimer, QUrl, Signal
-from PySide6.QtGui import QGuiApplication, QTextCursor, QWheelEvent
+from PySide6.QtGui import QFocusEvent, QGuiApplication, QTextCursor, QWheelEvent
 from PySide6.QtWidgets import QFrame, QSizePolicy, QTextBrowser
 
+from localllm.ui.widgets.basics import ring_on_tab
 from localllm.ui.widgets.markdown_writer import COPY_LINK, MarkdownWriter
 
 if TYPE_CHECKING:
@@ -166,6 +167,16 @@ class MessageText(QTextBrowser):
             if time.perf_counter() > deadline:
                 self._parts.appendleft(coloring)
                 return
+
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        """Show a ring if a key brought the focus."""
+        super().focusInEvent(event)
+        ring_on_tab(self, event)
+
+    def focusOutEvent(self, event: QFocusEvent) -> None:
+        """Take the ring away."""
+        super().focusOutEvent(event)
+        ring_on_tab(self, event)
 
     def _choose_pause(self) -> None:
         """Look at what this thread has done since the last repaint, and rest in proportion."""
