@@ -251,6 +251,20 @@ def _console_program() -> Path:
     return beside if beside.is_file() else program
 
 
+def start_again() -> None:
+    """Start this program anew as it was started, in a process of its own that outlives this one.
+
+    Raises:
+        OSError: The program is no longer where it was.
+    """
+    subprocess.Popen(
+        [sys.executable, *sys.orig_argv[1:]],
+        stdin=subprocess.DEVNULL,
+        start_new_session=sys.platform != "win32",
+        creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+    )
+
+
 def name_cause(code: int, last_lines: Sequence[str]) -> Text:
     """Return why a process ended, as part of a sentence."""
     for line in reversed(last_lines):

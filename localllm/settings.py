@@ -29,6 +29,7 @@ GROUPS: Mapping[str, str] = {
     "chat": "Chat",
     "loading": "Loading models",
     "downloads": "Downloads",
+    "bench": "Bench",
     "data": "Data",
 }
 
@@ -215,6 +216,15 @@ class Settings:
         high=100_000,
         least="no limit",
     )
+    kwh_price: float = _of(
+        "bench",
+        "A kWh costs",
+        "In your currency; the Bench shows what a million tokens cost where energy can be measured.",
+        0.0,
+        low=0,
+        high=1000,
+        step=0.01,
+    )
     model_folders: tuple[str, ...] = _of(
         "data", "More model folders", "Folders in which GGUF files are looked for.", ()
     )
@@ -282,9 +292,21 @@ def read_value(name: str, words: str) -> object:
 
 def load_settings(path: Path) -> Settings:
     """Read the settings; a file with something broken is kept as `settings.invalid-<time>.json`."""
-    if not path.is_file():
-        return Settings()
+    settings, wrong = _read(path)
+    if wrong:
+        _keep_aside(path, wrong, settings)
+    return settings
+
+
+def wrong_in_settings(path: Path) -> str:
+    """Return what is wrong with the file of the settings, "" for nothing."""
+    return _read(path)[1]
+
+
+def _read(path: Path) -> tuple[Settings, str]:
     settings, wrong = Settings(), ""
+    if not path.is_file():
+        return settings, wrong
     try:
         stored = cast("dict[str, object]", json.loads(path.read_text(encoding="utf-8")))
         known = {entry.name: entry for entry in dataclasses.fields(Settings)}
@@ -296,9 +318,7 @@ def load_settings(path: Path) -> Settings:
                     wrong = str(error)
     except (OSError, ValueError, AttributeError, RecursionError) as error:
         wrong = str(error)
-    if wrong:
-        _keep_aside(path, wrong, settings)
-    return settings
+    return settings, wrong
 
 
 def save_settings(path: Path, settings: Settings) -> None:

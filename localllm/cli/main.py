@@ -50,6 +50,7 @@ _COMMANDS = {
     "calibrate": "calibrate",
     "token": "hub_token",
     "settings": "settings",
+    "diagnostics": "diagnostics",
     "glossary": "glossary",
 }
 

@@ -34,6 +34,7 @@ class Output:
     """Prints for people in their language, and JSON for programs."""
 
     def __init__(self, translator: Translator) -> None:
+        self.translator = translator
         self.translate = translator.translate
 
     def say(self, sentence: Text | str = "") -> None:

@@ -19,4 +19,4 @@ def read_engine_build() -> EngineBuild | None:
         engine.stop()
     devices = tuple(EngineDevice(**device) for device in answer["devices"])
     parts, unused = tuple(answer["parts"]), tuple(answer["unused"])
-    return EngineBuild(answer["version"], answer["system_info"], devices, parts, unused)
+    return EngineBuild(answer["version"], answer["system_info"], devices, parts, unused, answer["commit"])

@@ -107,6 +107,7 @@ class EngineBuild:
     devices: tuple[EngineDevice, ...] = ()
     parts: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
+    commit: str = ""  # of llama.cpp
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -61,6 +62,7 @@ class ModelSession:
         self._last: tuple[LibraryModel, LoadSettings] | None = None
         self._subjects: dict[tuple[Path, int, int], Subject] = {}
         self._timed: speed_history.Subject | None = None
+        self._used_at = 0.0  # when something was asked last, by the clock that never jumps
         self.comparison: Load | None = None  # what the model that is loaded took, beside its prediction
 
     @property
@@ -123,6 +125,7 @@ class ModelSession:
             EngineError: No model is loaded.
         """
         self.require()
+        self._used_at = time.monotonic()
         return cast("Engine", self._engine)
 
     def adapt(self, adapters: Sequence[Adapter], progress: Progress) -> None:
@@ -150,6 +153,21 @@ class ModelSession:
             self.comparison, self._timed = None, None
         if engine:
             engine.stop()
+
+    def doze(self, seconds: float) -> bool:
+        """End the engine if nothing was asked of it for so long; `revive` loads the model again."""
+        if not self._lock.acquire(blocking=False):
+            return False  # a model is being loaded
+        try:
+            engine = self._engine
+            idle = time.monotonic() - self._used_at
+            if engine is None or engine.loaded is None or engine.busy or idle < seconds:
+                return False
+            self._engine, self.comparison, self._timed = None, None, None
+        finally:
+            self._lock.release()
+        engine.stop()
+        return True
 
     def close(self) -> None:
         """End every child; for the end of the program."""
@@ -238,6 +256,7 @@ class ModelSession:
 
     def note_answer(self, stats: Stats) -> None:
         """Learn this computer's speed from an answer of the loaded model."""
+        self._used_at = time.monotonic()
         if self._timed is not None and self._engine is not None and not self._engine.adapters:
             self._estimator.speeds.add_answer(self._timed, stats)
 
@@ -272,6 +291,7 @@ class ModelSession:
                 answer = self.estimate(model, plain, machine)
                 _add_notice(self._engine)
             self._last = (model, settings)
+            self._used_at = time.monotonic()
             self._timed = _timed(answer, chosen, machine) if answer else None
             self._compare(None if settings.adapters else answer, machine)
 

@@ -113,6 +113,11 @@ class Engine:
         return self._child.alive
 
     @property
+    def busy(self) -> bool:
+        """Whether something is being asked of it."""
+        return bool(self._waiting)
+
+    @property
     def pid(self) -> int:
         """The number of the child process."""
         return self._child.pid

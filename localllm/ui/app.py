@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import faulthandler
-import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -14,24 +12,29 @@ from PySide6.QtWidgets import QApplication
 
 from localllm.core.estimate import Estimator
 from localllm.core.library import Library
-from localllm.core.library.trash import TRASH_DAYS, empty_trash
+from localllm.core.library.trash import empty_trash
 from localllm.core.session import ModelSession
 from localllm.logs import start_logging
 from localllm.paths import resources_folder
+from localllm.processes import start_again
 from localllm.ui.crash import CrashReporter
 from localllm.ui.data_at_start import take_window, wait_for_data
 from localllm.ui.downloads import Downloads
 from localllm.ui.file_events import FileEvents
 from localllm.ui.hub_access import HubAccess
+from localllm.ui.idle_memory import IdleMemory
 from localllm.ui.jobs import JobRunner
 from localllm.ui.lab_work import LabWork
+from localllm.ui.last_run import LastRun
 from localllm.ui.model_state import ModelState
+from localllm.ui.orderly_end import OrderlyEnd
 from localllm.ui.preferences import Preferences
 from localllm.ui.services import Services
 from localllm.ui.theme import Theme
 from localllm.ui.this_computer import ThisComputer
 from localllm.ui.translation import install_translation, load_words
 from localllm.ui.unreadable_chats import open_chats
+from localllm.ui.usual_load import load_last_used
 from localllm.ui.window import Window
 
 if TYPE_CHECKING:
@@ -45,6 +48,11 @@ if TYPE_CHECKING:
     from localllm.ui.single_window import SingleWindow
 
 
+RESTART = 75  # instead of an exit code
+
+_BACKUP_MS = 5000  # after the window is there: nobody waits for the backup
+
+
 def run_window(paths: Paths, settings: Settings, files: Sequence[Path] = ()) -> int:
     """Show the window until it is closed, or raise the one that is there; return the exit code.
 
@@ -56,49 +64,71 @@ def run_window(paths: Paths, settings: Settings, files: Sequence[Path] = ()) -> 
     app.setApplicationDisplayName("LocalLLM")
     app.setDesktopFileName("localllm")
     app.setWindowIcon(QIcon(str(resources_folder() / "icons" / "app.svg")))
-    with contextlib.suppress(ValueError):  # not the main thread, in a test
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
     install_translation(app, load_words(settings.language, resources_folder() / "i18n"))
     reporter = CrashReporter(app)
     reporter.install()
     try:
         present = wait_for_data(paths)
         taken = take_window(present, files) if present else None
-        return show_window(app, *taken, settings, files) if taken else int(present is None)
+        code = show_window(app, *taken, settings, files) if taken else int(present is None)
     finally:
         reporter.remove()
         if crash_file is not None:
             faulthandler.disable()
             crash_file.close()
+    if code != RESTART:
+        return code
+    start_again()
+    return 0
 
 
 def show_window(
     app: QApplication, single: SingleWindow, paths: Paths, settings: Settings, files: Sequence[Path] = ()
 ) -> int:
-    """Run the one window of these folders, which was taken, and open files in it."""
+    """Run the one window of these folders, which was taken, and open files in it; `RESTART` to start anew."""
+    last_run, orders = LastRun(paths.logs), OrderlyEnd(app)
+    orders.asked.connect(app.quit)  # as long as there is no window that could be closed
+    orders.install()
     try:
         theme = make_theme(settings)
         store = open_chats(paths.chats_file)
         if store is None:
+            last_run.end()
             return 1
         services = make_services(paths, settings, theme, store)
         window = Window(services)
+        window.closed.connect(last_run.end)
         window.closed.connect(app.quit)  # whatever dialog is still open
         window.closing.connect(single.stop_answering)
         single.raise_asked.connect(window.come_forward)
         single.files_asked.connect(window.open_files)
         if sys.platform == "darwin":
             FileEvents(app).asked.connect(window.open_files)
+        orders.asked.disconnect(app.quit)
+        orders.asked.connect(window.end_now)
+        app.commitDataRequest.connect(window.keep_state)
         window.show()
-        if files:
-            QTimer.singleShot(0, window, lambda: window.open_files(files))
-        QTimer.singleShot(0, window, services.computer.look_again)
-        QTimer.singleShot(0, window, services.downloads.start)
-        models = paths.models
-        services.jobs.run(lambda _progress: empty_trash(models, TRASH_DAYS))
-        return app.exec()
+        last_run.show(window.notice, window)
+        _begin(window, services, files)
+        code = app.exec()
+        return RESTART if window.restarting else code
     finally:
+        orders.remove()
         single.release()
+
+
+def _begin(window: Window, services: Services, files: Sequence[Path]) -> None:
+    """Start what goes on while the window is open."""
+    settings, models = services.preferences.settings, services.paths.models
+    IdleMemory(services, window)
+    if files:
+        QTimer.singleShot(0, window, lambda: window.open_files(files))
+    QTimer.singleShot(0, window, services.computer.look_again)
+    QTimer.singleShot(0, window, services.downloads.start)
+    QTimer.singleShot(_BACKUP_MS, window, lambda: services.backups.start(window))
+    if settings.load_at_start:
+        QTimer.singleShot(0, window, lambda: load_last_used(services))
+    services.jobs.run(lambda _progress: empty_trash(models, settings.trash_days))
 
 
 def make_theme(settings: Settings) -> Theme:

@@ -7,13 +7,31 @@ import platform
 import sys
 import threading
 import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QMessageLogContext, QObject, QtMsgType, Signal, qInstallMessageHandler
+from PySide6.QtCore import (
+    QCoreApplication,
+    QMessageLogContext,
+    QObject,
+    Qt,
+    QtMsgType,
+    Signal,
+    qInstallMessageHandler,
+)
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QDialog, QDialogButtonBox, QPlainTextEdit, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QDialog,
+    QDialogButtonBox,
+    QFileDialog,
+    QPlainTextEdit,
+    QVBoxLayout,
+    QWidget,
+)
 
 import localllm
+from localllm.core.diagnostics.privacy import scrub
+from localllm.files import write_atomically
 from localllm.ui.widgets.basics import make_button, make_label
 
 if TYPE_CHECKING:
@@ -74,39 +92,71 @@ class CrashReporter(QObject):
             self._dialog.open()
 
 
-class CrashDialog(QDialog):
-    """Says that something went wrong and offers the report."""
+class ReportDialog(QDialog):
+    """Shows a report, to be read, copied or saved."""
 
-    def __init__(self, report: str, parent: QWidget | None = None) -> None:
+    def __init__(self, title: str, words: str, report: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._report = report
-        self.setWindowTitle(self.tr("Something unexpected went wrong"))
-        self.resize(620, 380)
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.setWindowTitle(title)
+        self.resize(680, 420)
         column = QVBoxLayout(self)
         column.setContentsMargins(20, 18, 20, 16)
         column.setSpacing(10)
-        column.addWidget(make_label(self.tr("Something unexpected went wrong"), "heading"))
-        safe = self.tr(
-            "Your chats are saved. You can go on; if it happens again, start the application anew."
-        )
-        column.addWidget(make_label(safe, wrap=True))
+        column.addWidget(make_label(title, "heading", wrap=True))
+        column.addWidget(make_label(words, wrap=True))
+        self._problem = make_label(role="muted", wrap=True)
+        self._problem.hide()
         view = QPlainTextEdit(report)
         view.setReadOnly(True)
         view.setAccessibleName(self.tr("Report"))
         column.addWidget(view, 1)
+        column.addWidget(self._problem)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         copy = make_button(self.tr("Copy report"), primary=True)
         copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(self._report))
         buttons.addButton(copy, QDialogButtonBox.ButtonRole.ActionRole)
+        save = make_button(self.tr("Save report…"))
+        save.clicked.connect(self._on_save)
+        buttons.addButton(save, QDialogButtonBox.ButtonRole.ActionRole)
         buttons.rejected.connect(self.reject)
         column.addWidget(buttons)
+
+    def _on_save(self) -> None:
+        dialog = QFileDialog(self, self.tr("Save report"), str(Path.home() / "localllm-report.txt"))
+        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.fileSelected.connect(self.save_to)
+        dialog.open()
+
+    def save_to(self, name: str) -> None:
+        """Write the report to a file, or say why not."""
+        try:
+            write_atomically(Path(name), self._report.encode())
+        except OSError as error:
+            self._problem.setText(self.tr("It could not be saved: {reason}").format(reason=error))
+            self._problem.show()
+
+
+class CrashDialog(ReportDialog):
+    """Says that something went wrong and offers the report."""
+
+    def __init__(self, report: str, parent: QWidget | None = None) -> None:
+        title = QCoreApplication.translate("CrashDialog", "Something unexpected went wrong")
+        safe = QCoreApplication.translate(
+            "CrashDialog",
+            "Your chats are saved. You can go on; if it happens again, start the application anew.",
+        )
+        super().__init__(title, safe, report, parent)
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose, on=False)
 
 
 def make_report(error: BaseException) -> str:
     """Return what a developer needs: versions and the traceback, no text of a chat."""
     lines = "".join(traceback.format_exception(error))
     versions = f"LocalLLM {localllm.__version__}, Python {platform.python_version()}, {platform.platform()}"
-    return f"{versions}\n\n{lines}"
+    return scrub(f"{versions}\n\n{lines}")
 
 
 def _log_qt_message(kind: QtMsgType, _context: QMessageLogContext, message: str) -> None:

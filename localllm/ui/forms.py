@@ -95,28 +95,33 @@ class Form(QObject):
         grid.setVerticalSpacing(6 if narrow else 4)
         grid.setColumnStretch(0, 1)
         line = 0
-        for name, row in self._rows.items():
-            if only is not None and name not in only:
-                continue
-            label = make_label(say(row.label), wrap=narrow)
-            label.setToolTip(say(row.help))
-            label.setBuddy(self.controls[name])
-            wide = isinstance(self.controls[name], QPlainTextEdit)
-            grid.addWidget(label, line, 0)
-            grid.addWidget(
-                self.controls[name], line + (1 if wide else 0), 0 if wide else 1, 1, 2 if wide else 1
-            )
-            line += 2 if wide else 1
-            if row.help and not narrow:
-                grid.addWidget(make_label(say(row.help), "small", wrap=True), line, 0, 1, 2)
-                line += 1
-            if notes and name in notes:
-                grid.addWidget(notes[name], line, 0, 1, 2)
-                line += 1
-            if not narrow:
-                grid.setRowMinimumHeight(line, 12)
-                line += 1
+        for name in self._rows:
+            if only is None or name in only:
+                line = self._add_row(grid, line, name, notes.get(name) if notes else None, narrow=narrow)
         return panel
+
+    def _add_row(self, grid: QGridLayout, line: int, name: str, note: QWidget | None, *, narrow: bool) -> int:
+        """Put one field into the grid; return the line after it."""
+        row, control = self._rows[name], self.controls[name]
+        label = make_label(say(row.label), wrap=narrow)
+        label.setToolTip(say(row.help))
+        label.setBuddy(control)
+        grid.addWidget(label, line, 0)
+        if isinstance(control, QPlainTextEdit):
+            line += 1
+            grid.addWidget(control, line, 0, 1, 2)
+        else:
+            grid.addWidget(control, line, 1)
+        line += 1
+        if narrow:
+            if note is not None:
+                grid.addWidget(note, line, 0, 1, 2)
+            return line + 1
+        grid.addWidget(make_label(say(row.help), "small", wrap=True), line, 0, 1, 1 if note else 2)
+        if note is not None:
+            grid.addWidget(note, line, 1, Qt.AlignmentFlag.AlignRight)
+        grid.setRowMinimumHeight(line + 1, 12)
+        return line + 2
 
     def set_value(self, name: str, value: object) -> None:
         """Show a value without telling anybody."""

@@ -6,30 +6,14 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
 
-from localllm.core.resolution import default_profile, resolve
 from localllm.ui.jobs import HowFar, Job, JobRunner, Reactions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from localllm.core.library import LibraryModel, LoadProfile
-    from localllm.core.resolution import Resolution
     from localllm.core.session import ModelSession
     from localllm.engine.protocol import LoadedModel, LoadSettings
     from localllm.progress import Progress
     from localllm.ui.jobs import Work
-    from localllm.ui.services import Services
-
-
-def what_applies(services: Services, chosen: Mapping[str, object]) -> Resolution:
-    """Return what applies to a chat with the model that is loaded now, beside what the chat chose."""
-    return resolve(services.preferences.settings, services.model.profile, chosen)
-
-
-def load_as_usual(services: Services, model: LibraryModel) -> None:
-    """Load a model as its default profile says, and the settings where there is none."""
-    profile = default_profile(services.library, model.path)
-    services.model.load(model, services.preferences.load_settings(profile), profile=profile)
 
 
 class ModelState(QObject):

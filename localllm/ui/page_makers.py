@@ -98,4 +98,6 @@ class PageMakers:
         return GlossaryPage(self._services, self._commands())
 
     def _settings(self) -> QWidget:
-        return SettingsPage(self._services)
+        settings = SettingsPage(self._services)
+        settings.restart_asked.connect(self._routes.restart)
+        return settings

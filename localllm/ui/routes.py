@@ -15,10 +15,10 @@ from localllm.engine.protocol import to_record
 from localllm.errors import UsageError
 from localllm.texts import text
 from localllm.ui.errors import errors_shown, sentences_of
-from localllm.ui.model_state import load_as_usual
 from localllm.ui.pages.library import LibraryPage
 from localllm.ui.terms import term_at
 from localllm.ui.translation import say
+from localllm.ui.usual_load import load_as_usual
 
 if TYPE_CHECKING:
     from localllm.core.downloads.records import Download
@@ -116,6 +116,10 @@ class Routes(QObject):
         if profile.sampling is not None or profile.system_prompt or profile.load.adapters:
             with errors_shown(lambda error: self.say_status(say(error.message))):
                 self._open_chat_with(profile)
+
+    def restart(self) -> None:
+        """End the program and start it again."""
+        self._window.restart()
 
     def new_chat(self) -> None:
         """Begin a chat."""

@@ -73,6 +73,10 @@ class Shell(Protocol):
         """Show a passing sentence at the foot."""
         ...
 
+    def restart(self) -> None:
+        """Close the window, and start the program again."""
+        ...
+
     def close(self) -> bool:
         """Close the window."""
         ...

@@ -24,6 +24,7 @@ from localllm.ui.routes import Routes
 from localllm.ui.top_bar import TopBar
 from localllm.ui.translation import say
 from localllm.ui.widgets.basics import ElidedLabel, make_label
+from localllm.ui.widgets.chats_notice import ChatsNotice
 from localllm.ui.widgets.close_dialog import CloseDialog
 from localllm.ui.widgets.drop_cover import DropCover
 from localllm.ui.widgets.notice_bar import NoticeBar
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from localllm.ui.pages.lab import LabPage
     from localllm.ui.pages.library import LibraryPage
     from localllm.ui.services import Services
+    from localllm.ui.widgets.banner import Banner
 
 _STATUS_MS = 6000
 _UNDO_MS = 20_000  # the notice goes; Ctrl+Z stays
@@ -66,6 +68,7 @@ class Window(QWidget):
         self._loader: ModelLoader | None = None
         self._palette: CommandPalette | None = None
         self._closed = self._agreed = False
+        self.restarting = False  # when it is closed
         self.setWindowTitle("LocalLLM")
         self.setMinimumSize(_SMALLEST)
         self._rail = Rail(services.theme)
@@ -80,6 +83,7 @@ class Window(QWidget):
         self._status_timer.setInterval(_STATUS_MS)
         self._status_timer.timeout.connect(lambda: self._status.set_words(""))
         self._notice, self._undo_notice = NoticeBar(services.theme), NoticeBar(services.theme)
+        self._chats_notice = ChatsNotice(services.backups, services.theme)
         self._build()
         self.downloads_panel = DownloadsPanel(services, self, self._top_bar.sizeHint().height())
         self.routes = Routes(services, self, self)
@@ -182,6 +186,25 @@ class Window(QWidget):
         self._status.set_words(sentence)
         self._status_timer.start()
 
+    @property
+    def notice(self) -> Banner:
+        """The banner that belongs to no page."""
+        return self._notice.banner
+
+    def restart(self) -> None:
+        """Close, and let the program start again; what runs is asked about first."""
+        self.restarting = True
+        self.close()
+
+    def end_now(self) -> None:
+        """Close without a question: the system wants to end."""
+        self._agreed = True
+        self.close()
+
+    def keep_state(self) -> None:
+        """Store what is being written, and how the window is; it may be killed now."""
+        self._save_state()
+
     def event(self, event: QEvent) -> bool:
         """Open the glossary at a term that something in the window was asked about."""
         if isinstance(event, QWhatsThisClickedEvent):
@@ -211,11 +234,15 @@ class Window(QWidget):
             dialog = CloseDialog([entry.task.title for entry in self._services.lab.active], self)
             dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
             dialog.agreed.connect(self._on_close_agreed)
+            dialog.rejected.connect(self._on_close_refused)
             dialog.open()
 
     def _on_close_agreed(self) -> None:
         self._agreed = True
         self.close()
+
+    def _on_close_refused(self) -> None:
+        self.restarting = False
 
     def _end_everything(self) -> None:
         """Take every step, the last one of the list first, even if one before it fails."""
@@ -238,6 +265,7 @@ class Window(QWidget):
         column = QVBoxLayout()
         column.setSpacing(0)
         column.addWidget(self._top_bar)
+        column.addWidget(self._chats_notice)
         column.addWidget(self._notice)
         column.addWidget(self._stack, 1)
         column.addWidget(self._undo_notice)
@@ -314,7 +342,8 @@ class Window(QWidget):
         if not restored or not screen.intersects(self.geometry()):
             self.resize(_FIRST_SIZE.boundedTo(screen.size()))
             self.move(screen.center() - self.rect().center())
-        page = str(self._state.value("page") or "home")
+        chosen = self._services.preferences.settings.start_page
+        page = str(self._state.value("page") or "home") if chosen == "last" else chosen
         chat = str(self._state.value("chat") or "0")
         if page == "chat" and chat.isdigit() and int(chat) > 0:
             self.chat_page.open_chat(int(chat))

@@ -14,13 +14,13 @@ from localllm.errors import AdapterRefused, ContextTooSmall, NotEnoughMemory, St
 from localllm.texts import plural, text
 from localllm.ui.errors import errors_shown, sentences_of
 from localllm.ui.jobs import Reactions
-from localllm.ui.model_state import what_applies
 from localllm.ui.pages.answering import Answering
 from localllm.ui.pages.chat_keeping import ChatKeeping
 from localllm.ui.pages.chat_list import ChatListPanel, describe_trashed
 from localllm.ui.pages.chat_options import ChatOptionsPanel
 from localllm.ui.pages.waiting_message import WaitingMessage, Written
 from localllm.ui.translation import say
+from localllm.ui.usual_load import what_applies
 from localllm.ui.widgets.activity import ActivityLine
 from localllm.ui.widgets.backups_dialog import show_backups
 from localllm.ui.widgets.banner import Action, Banner

@@ -50,7 +50,7 @@ class SettingsPage(ScrollArea):
         self.notes = {name: self._make_note(name) for name in self._rows}
         self.data = DataFolderCard(services)
         self.data.noticed.connect(self.banner.show_notice)
-        self.data.restart_asked.connect(self.restart_asked)
+        self.data.copied.connect(self._offer_restart)
         self._build()
         services.preferences.changed.connect(self._on_changed)
 
@@ -142,6 +142,8 @@ class SettingsPage(ScrollArea):
             self._services.library.use_folders(settings.model_folders)
         self._form.set_value(name, getattr(settings, name))
         if name in _NEXT_START:
-            again = (self.tr("Start again now"), self.restart_asked.emit)
-            self.banner.show_notice([self.tr("This takes effect at the next start.")], "notice", [again])
-            self.verticalScrollBar().setValue(0)
+            self._offer_restart([self.tr("This takes effect at the next start.")])
+
+    def _offer_restart(self, sentences: list[str]) -> None:
+        self.banner.show_notice(sentences, "notice", [(self.tr("Start again now"), self.restart_asked.emit)])
+        self.verticalScrollBar().setValue(0)

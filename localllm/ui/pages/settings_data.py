@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QUrl, Signal
+from PySide6.QtCore import Qt, QUrl, Signal
 from PySide6.QtGui import QDesktopServices, QShowEvent
-from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QVBoxLayout
+from PySide6.QtWidgets import QFileDialog, QFrame, QGridLayout, QHBoxLayout, QVBoxLayout
 
-from localllm.core.diagnostics.folders import data_parts
+from localllm.core.data_folder import list_parts, refuse_where_fixed
+from localllm.core.data_move import copy_data, plan_move
+from localllm.errors import LocalLLMError
 from localllm.texts import Bytes, text
 from localllm.ui.errors import sentences_of
-from localllm.ui.jobs import Job, Reactions
+from localllm.ui.jobs import HowFar, Job, Reactions
 from localllm.ui.translation import say
 from localllm.ui.widgets.backups_dialog import show_backups
 from localllm.ui.widgets.basics import make_button, make_label
@@ -19,7 +22,8 @@ from localllm.ui.widgets.basics import make_button, make_label
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from localllm.core.diagnostics.folders import Part
+    from localllm.core.data_folder import DataPart
+    from localllm.progress import Progress
     from localllm.ui.services import Services
 
 
@@ -28,37 +32,25 @@ class DataFolderCard(QFrame):
 
     Signals:
         noticed: Something is to be said. args: sentences, the kind of banner.
-        restart_asked: The program is to end and to start again.
+        copied: The next start uses the other folder. arg: sentences.
     """
 
     noticed = Signal(list, str)
-    restart_asked = Signal()
+    copied = Signal(list)
 
     def __init__(self, services: Services) -> None:
         super().__init__()
         self.setProperty("card", "plain")
         self._services = services
         self._measuring: Job | None = None
+        self._moving: Job | None = None
         self._table = QGridLayout()
         self._table.setHorizontalSpacing(16)
         self._table.setVerticalSpacing(4)
         self._table.setColumnStretch(0, 1)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(18, 14, 18, 14)
-        column.setSpacing(10)
-        column.addWidget(make_label(self.tr("Data folder"), "heading"))
-        where = text("Everything is kept in {folder}.", folder=str(services.paths.data))
-        column.addWidget(make_label(say(where), wrap=True))
-        column.addLayout(self._table)
-        open_folder = make_button(self.tr("Open the folder"))
-        open_folder.clicked.connect(self._on_open)
-        self.buttons = QHBoxLayout()
-        self.buttons.addWidget(open_folder)
-        backups = make_button(self.tr("Backups…"), name=self.tr("Backups of the chats"))
-        backups.clicked.connect(lambda: show_backups(services, self))
-        self.buttons.addWidget(backups)
-        self.buttons.addStretch(1)
-        column.addLayout(self.buttons)
+        self.state = make_label(role="muted", wrap=True)
+        self.state.hide()
+        self._build()
 
     def showEvent(self, event: QShowEvent) -> None:
         """Measure anew."""
@@ -68,16 +60,73 @@ class DataFolderCard(QFrame):
             reactions = Reactions(
                 succeeded=self._show_parts, failed=self._on_failed, finished=self._on_measured
             )
-            self._measuring = self._services.jobs.run(lambda progress: data_parts(paths, progress), reactions)
+            self._measuring = self._services.jobs.run(lambda progress: list_parts(paths, progress), reactions)
 
-    def _show_parts(self, parts: Sequence[Part]) -> None:
+    def move_to(self, folder: str) -> None:
+        """Copy everything there while the window is used; the next start does the rest."""
+        paths, target = self._services.paths, Path(folder)
+        if target.is_dir() and any(target.iterdir()):
+            target /= "LocalLLM"  # people choose the disk, not an empty folder
+
+        def work(progress: Progress) -> Path:
+            copy_data(paths, target, progress)
+            plan_move(paths, target)
+            return target
+
+        reactions = Reactions(
+            progressed=self._on_progressed,
+            succeeded=self._on_copied,
+            failed=self._on_failed,
+            finished=self._on_moved,
+        )
+        self._moving = self._services.jobs.run(work, reactions)
+        self._show_moving()
+
+    def _build(self) -> None:
+        column = QVBoxLayout(self)
+        column.setContentsMargins(18, 14, 18, 14)
+        column.setSpacing(10)
+        column.addWidget(make_label(self.tr("Data folder"), "heading"))
+        where = text("Everything is kept in {folder}.", folder=str(self._services.paths.data))
+        column.addWidget(make_label(say(where), wrap=True))
+        column.addLayout(self._table)
+        column.addWidget(self.state)
+        open_folder = make_button(self.tr("Open the folder"))
+        open_folder.clicked.connect(self._on_open)
+        self.move_button = make_button(self.tr("Move the data folder…"))
+        self.move_button.clicked.connect(self._on_move)
+        self.stop_button = make_button(self.tr("Stop moving"))
+        self.stop_button.clicked.connect(self._on_stop)
+        backups = make_button(self.tr("Backups…"), name=self.tr("Backups of the chats"))
+        backups.clicked.connect(lambda: show_backups(self._services, self))
+        row = QHBoxLayout()
+        for button in (open_folder, self.move_button, self.stop_button, backups):
+            row.addWidget(button)
+        row.addStretch(1)
+        column.addLayout(row)
+        self._show_moving()
+
+    def _show_parts(self, parts: Sequence[DataPart]) -> None:
         while (item := self._table.takeAt(0)) is not None:
             if (old := item.widget()) is not None:
                 old.deleteLater()
+        labels = {
+            "models": self.tr("Models"),
+            "chats": self.tr("Chats"),
+            "measurements": self.tr("Lists, measurements and results"),
+            "settings": self.tr("Settings"),
+            "cache": self.tr("Caches, which are made again when they are needed"),
+            "logs": self.tr("Logs"),
+        }
         for line, part in enumerate(parts):
+            self._table.addWidget(make_label(labels[part.name], wrap=True), line, 0)
             size = make_label(say(text("{size}", size=Bytes(part.size))))
-            self._table.addWidget(make_label(say(part.label), wrap=True), line, 0)
-            self._table.addWidget(size, line, 1)
+            self._table.addWidget(size, line, 1, Qt.AlignmentFlag.AlignRight)
+
+    def _show_moving(self) -> None:
+        self.move_button.setVisible(self._moving is None)
+        self.stop_button.setVisible(self._moving is not None)
+        self.state.setVisible(self._moving is not None)
 
     def _on_measured(self) -> None:
         self._measuring = None
@@ -90,3 +139,32 @@ class DataFolderCard(QFrame):
         if not QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder))):
             sentence = say(text("The folder could not be opened: {folder}", folder=str(folder)))
             self.noticed.emit([sentence], "error")
+
+    def _on_move(self) -> None:
+        try:
+            refuse_where_fixed(self._services.paths)
+        except LocalLLMError as error:
+            self._on_failed(error)
+            return
+        dialog = QFileDialog(self, self.tr("Move the data folder to…"), str(Path.home()))
+        dialog.setFileMode(QFileDialog.FileMode.Directory)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.fileSelected.connect(self.move_to)
+        dialog.open()
+
+    def _on_stop(self) -> None:
+        if self._moving is not None:
+            self._moving.cancel()
+
+    def _on_progressed(self, how_far: HowFar) -> None:
+        words = text("Copying: {done} of {total}", done=Bytes(how_far.done), total=Bytes(how_far.total))
+        self.state.setText(say(words))
+
+    def _on_copied(self, target: Path) -> None:
+        words = text("Everything was copied to “{folder}”.", folder=str(target))
+        last = self.tr("The next start compares it, uses it, and only then removes the old folder.")
+        self.copied.emit([say(words), last])
+
+    def _on_moved(self) -> None:
+        self._moving = None
+        self._show_moving()

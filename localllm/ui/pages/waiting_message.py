@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject, Signal
 
 from localllm.ui.jobs import Reactions
-from localllm.ui.model_state import load_as_usual
+from localllm.ui.usual_load import load_as_usual
 
 if TYPE_CHECKING:
     from localllm.core.library import LibraryModel
