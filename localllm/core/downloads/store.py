@@ -14,15 +14,18 @@ from typing import TYPE_CHECKING, cast
 
 from localllm.core.downloads.records import Download, Request
 from localllm.core.hub.records import RemoteFile
+from localllm.core.mended_database import BESIDE
+from localllm.core.salvage import is_damage, salvage
 from localllm.engine.protocol import pack_text, unpack_text
 from localllm.errors import StoreError
-from localllm.files import file_number, held_if_still, set_aside
+from localllm.files import file_number, held_if_still, move_into_place, set_aside
 from localllm.texts import text
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from localllm.core.downloads.records import State, Wish
+    from localllm.texts import Text
 
 _VERSION = 1
 _SCHEMA = """
@@ -37,12 +40,22 @@ _SCHEMA = """
         PRIMARY KEY (download, number));
     CREATE TABLE folders (folder TEXT PRIMARY KEY);
 """
+_MEND = (  # an entry whose files are not all known cannot go on
+    "DELETE FROM files WHERE download NOT IN (SELECT id FROM downloads)",
+    """
+    DELETE FROM downloads WHERE state NOT IN ('queued', 'running', 'paused', 'failed', 'done')
+    OR wish NOT IN ('run', 'pause', 'cancel')
+    OR NOT EXISTS (SELECT 1 FROM files f WHERE f.download = downloads.id
+        GROUP BY f.download HAVING count(*) = max(f.number) + 1)
+    """,
+    "DELETE FROM files WHERE download NOT IN (SELECT id FROM downloads)",
+)
 
 
 class DownloadStore:
     """All entries of the queue; may be used from any thread, and by several programs at once.
 
-    A damaged file is kept beside the new one as `downloads.invalid-<time>.db`.
+    A damaged file is kept as `downloads.damaged-<time>.db` beside a new one with what can be read of it.
 
     Raises, from every method:
         StoreError: The disk is full, the file cannot be used, or it comes from a newer LocalLLM.
@@ -56,13 +69,11 @@ class DownloadStore:
             number = file_number(path)
             try:
                 self._db = self._open()
-            except sqlite3.DatabaseError as error:
-                if isinstance(error, sqlite3.OperationalError):  # locked, or no space: it is not damaged
+            except sqlite3.Error as error:
+                if not is_damage(error):  # locked, or no space
                     raise
-                with held_if_still(path, number) as still:
-                    if still:
-                        set_aside(path, "invalid", ("", "-wal", "-shm"))
-                    self._db = self._open()
+                self._db = self._mend(number)
+            self._number = file_number(path)
 
     def close(self) -> None:
         """Close the file."""
@@ -184,11 +195,25 @@ class DownloadStore:
             Path(row["folder"]),
             bool(row["replace_files"]),
         )
-        note = unpack_text(json.loads(row["note"])) if row["note"] else None
         return Download(
             row["id"], row["key"], request, cast("State", row["state"]), cast("Wish", row["wish"]),
-            row["position"], row["done"], row["speed"], note,
+            row["position"], row["done"], row["speed"], _note(row["note"]),
         )  # fmt: skip
+
+    def _mend(self, damaged: int) -> sqlite3.Connection:
+        """Put the file of this number aside, with what can be read of it in a new one; open what is there."""
+        with held_if_still(self._path, damaged) as still:
+            if still:
+                new = self._path.with_name(f".{self._path.name}.new")
+                new.unlink(missing_ok=True)
+                with contextlib.closing(sqlite3.connect(new, isolation_level=None)) as db:
+                    _make_tables(db)
+                    salvage(self._path, db, ("downloads", "files", "folders"))
+                    for statement in _MEND:
+                        db.execute(statement)
+                set_aside(self._path, "damaged", BESIDE)
+                move_into_place(new, self._path)
+            return self._open()
 
     def _open(self) -> sqlite3.Connection:
         db = sqlite3.connect(self._path, timeout=10.0, isolation_level=None, check_same_thread=False)
@@ -198,9 +223,7 @@ class DownloadStore:
                 db.execute(f"PRAGMA {pragma}")
             db.execute("BEGIN IMMEDIATE")
             if _known_version(db) < _VERSION:
-                for statement in _SCHEMA.split(";"):
-                    db.execute(statement)
-                db.execute(f"PRAGMA user_version = {_VERSION}")
+                _make_tables(db)
             db.execute("COMMIT")
         except BaseException:
             db.close()
@@ -210,11 +233,13 @@ class DownloadStore:
     @contextmanager
     def _read(self) -> Generator[None]:
         with self._lock, self._translated():
+            self._follow()
             yield
 
     @contextmanager
     def _write(self) -> Generator[sqlite3.Connection]:
         with self._lock, self._translated():
+            self._follow()
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db
@@ -224,11 +249,22 @@ class DownloadStore:
                 raise
             self._db.execute("COMMIT")
 
+    def _follow(self) -> None:
+        """Open the file that has the name now: another program may have mended it."""
+        if file_number(self._path) not in (0, self._number):
+            self._db.close()
+            self._db, self._number = self._open(), file_number(self._path)
+
     @contextmanager
     def _translated(self) -> Generator[None]:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
+            if is_damage(error) and hasattr(self, "_number"):
+                with contextlib.suppress(sqlite3.Error, OSError):  # what is wrong then comes up again
+                    self._db.close()
+                    self._db = self._mend(self._number)
+                    self._number = file_number(self._path)
             raise StoreError(
                 text(
                     "The list of downloads “{path}” cannot be used: {reason}.",
@@ -238,6 +274,19 @@ class DownloadStore:
                 safe=text("Models that are on this disk are not concerned."),
                 hint=text("Make room on the disk, and check that the folder can be written."),
             ) from error
+
+
+def _make_tables(db: sqlite3.Connection) -> None:
+    for statement in _SCHEMA.split(";"):
+        db.execute(statement)
+    db.execute(f"PRAGMA user_version = {_VERSION}")
+
+
+def _note(packed: str | None) -> Text | None:
+    try:
+        return unpack_text(json.loads(packed)) if packed else None
+    except (ValueError, TypeError, KeyError, AttributeError):  # of a file that was damaged
+        return None
 
 
 def _known_version(db: sqlite3.Connection) -> int:

@@ -1,7 +1,7 @@
 """The library's index: SQLite, opened for each operation, rebuilt from the files when it is damaged.
 
 What can be found again (facts, hashes) is lost with a damaged file; what a person made (notes, favourites,
-load profiles, the record of linked copies) is saved from it row by row where it can still be read.
+load profiles, the record of linked copies) is saved from it where it can still be read.
 """
 
 from __future__ import annotations
@@ -11,28 +11,21 @@ import logging
 import sqlite3
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from localllm.core.library.model import LoadProfile, Provenance
 from localllm.core.library.schema import MIGRATIONS, PERSON_MADE, migrate
+from localllm.core.salvage import is_damage, salvage
 from localllm.engine.protocol import LoadSettings, Sampling, from_record, to_record
 from localllm.errors import StoreError, UsageError
 from localllm.files import file_number, held_if_still, set_aside
 from localllm.texts import text
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator
     from pathlib import Path
 
 _log = logging.getLogger(__name__)
-_DAMAGED = (
-    "malformed",
-    "not a database",
-    "corrupt",
-    "no such table",
-    "no such column",
-    "unsupported file format",
-)
 
 
 class Index:
@@ -171,23 +164,10 @@ class Index:
 
     def _rebuild_alone(self) -> None:
         aside = set_aside(self.path, "damaged", ("", "-journal"))
-        saved = {table: list(_salvage(aside, table)) for table in PERSON_MADE}
         with closing(self._connect()) as db:
-            db.execute("BEGIN IMMEDIATE")
-            for table, rows in saved.items():
-                columns = PERSON_MADE[table]
-                marks = ", ".join("?" * len(columns))
-                db.executemany(
-                    f"INSERT OR IGNORE INTO {table} ({', '.join(columns)}) VALUES ({marks})",  # noqa: S608
-                    rows,
-                )
-            db.execute("COMMIT")
+            saved = salvage(aside, db, PERSON_MADE)
         self.rebuilt = aside
-        _log.warning(
-            "The list of models was damaged; kept as %s, rows saved: %d",
-            aside.name,
-            sum(map(len, saved.values())),
-        )
+        _log.warning("The list of models was damaged; kept as %s, rows saved: %d", aside.name, saved.total)
 
     @contextmanager
     def _translated(self) -> Generator[None]:
@@ -200,7 +180,7 @@ class Index:
                 file_number(self.path),
             )  # another program has put it aside under our hands
             raise (
-                self._mended(error, number) if replaced or _is_damage(error) else self._unusable(error)
+                self._mended(error, number) if replaced or is_damage(error) else self._unusable(error)
             ) from error
 
     def _mended(self, error: Exception, number: int) -> StoreError:
@@ -240,42 +220,6 @@ def tidy_name(name: str) -> str:
     if not tidy:
         raise UsageError(text("A load profile needs a name."))
     return tidy
-
-
-def _is_damage(error: Exception) -> bool:
-    if isinstance(error, (UnicodeDecodeError, json.JSONDecodeError)):
-        return True
-    return isinstance(error, sqlite3.DatabaseError) and any(words in str(error) for words in _DAMAGED)
-
-
-def _salvage(path: Path, table: str) -> Iterator[tuple[Any, ...]]:
-    """Yield the rows that can still be read: forwards to the damage, then backwards to it."""
-    try:
-        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as db:
-            db.text_factory = _decode
-            seen: set[int] = set()
-            for order in ("ASC", "DESC"):
-                yield from _readable_rows(db, table, order, seen)
-    except sqlite3.Error as error:
-        _log.warning("Nothing of %s could be saved: %s", table, error)
-
-
-def _decode(content: bytes) -> str:
-    return content.decode("utf-8", "replace")
-
-
-def _readable_rows(
-    db: sqlite3.Connection, table: str, order: str, seen: set[int]
-) -> Iterator[tuple[Any, ...]]:
-    columns = ", ".join(PERSON_MADE[table])
-    try:
-        rows = db.execute(f"SELECT rowid, {columns} FROM {table} NOT INDEXED ORDER BY rowid {order}")  # noqa: S608
-        for number, *values in rows:
-            if number not in seen and isinstance(values[0], str):
-                seen.add(number)
-                yield tuple(values)
-    except (sqlite3.Error, UnicodeDecodeError) as error:
-        _log.warning("A part of %s could not be saved: %s", table, error)
 
 
 def _as_profile(name: str, packed: str) -> LoadProfile | None:

@@ -59,11 +59,7 @@ _VERSION_1 = (
     )
     """,
 )
-PERSON_MADE = {
-    "marks": ("path", "notes", "favourite", "last_used", "default_profile", "hidden", "added"),
-    "profiles": ("path", "name", "profile"),
-    "links": ("path", "twin", "size", "sha256", "mtime_ns", "mode", "how", "made"),
-}
+PERSON_MADE = ("marks", "profiles", "links")
 
 
 def _version_1(db: sqlite3.Connection) -> None:

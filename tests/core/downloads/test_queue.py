@@ -253,7 +253,7 @@ def test_a_damaged_list_is_kept_aside(setting, open_queue, tmp_path):
     queue = open_queue()
     assert queue.downloads() == []
     queue.add(setting.request())
-    (kept,) = tmp_path.glob("downloads.invalid-*.db")
+    (kept,) = tmp_path.glob("downloads.damaged-*.db")
     assert kept.read_bytes().startswith(b"not a database")
 
 
@@ -275,7 +275,7 @@ def test_two_programs_that_meet_a_damaged_list_set_it_aside_once(setting, tmp_pa
         store = DownloadStore(path)
         assert len(store.all()) == 4, "what one of them wrote has not been set aside by another"
         store.close()
-        (kept,) = tmp_path.glob("downloads.invalid-*.db")
+        (kept,) = tmp_path.glob("downloads.damaged-*.db")
         assert kept.read_bytes().startswith(b"not a database")
         for file in tmp_path.glob("downloads*"):
             file.unlink()
@@ -288,7 +288,7 @@ def test_a_list_of_a_newer_version_is_refused_and_left_as_it_is(open_queue, tmp_
     with pytest.raises(StoreError, match="newer LocalLLM") as caught:
         DownloadStore(tmp_path / "downloads.db")
     assert "Update LocalLLM" in str(caught.value.hint)
-    assert list(tmp_path.glob("downloads.invalid-*")) == []
+    assert list(tmp_path.glob("downloads.damaged-*")) == []
 
 
 def test_every_figure_is_stored(setting, open_queue, tmp_path):
