@@ -74,6 +74,7 @@ class PageMakers:
         library.said.connect(routes.say_status)
         library.quantize_asked.connect(routes.quantize)
         library.quality_asked.connect(routes.evaluate)
+        library.bench_asked.connect(routes.bench)
         return library
 
     def _lab(self) -> QWidget:

@@ -87,6 +87,15 @@ class Routes(QObject):
         self._window.show_page("lab")
         self._window.lab_page.open_quality(model)
 
+    def bench(self, model: LibraryModel) -> None:
+        """Offer to measure a model's speed."""
+        from localllm.ui.pages.bench import BenchPage
+
+        self._window.show_page("bench")
+        page = self._window.made("bench")
+        if isinstance(page, BenchPage):
+            page.open_model(model)
+
     def convert(self, repository: str) -> None:
         """Offer to convert a checkpoint."""
         self._window.show_page("lab")

@@ -48,13 +48,15 @@ class LibraryPage(QWidget):
 
     Signals:
         chat_asked: args: `LibraryModel`, `LoadProfile` or None.
-        quantize_asked, quality_asked: The Lab is to do this with a model. arg: `LibraryModel`.
+        quantize_asked, quality_asked, bench_asked: The Lab or the Bench is to do this with a model.
+            arg: `LibraryModel`.
         said: arg: a passing sentence.
     """
 
     chat_asked = Signal(object, object)
     quantize_asked = Signal(object)
     quality_asked = Signal(object)
+    bench_asked = Signal(object)
     said = Signal(str)
 
     def __init__(self, services: Services) -> None:
@@ -231,6 +233,7 @@ class LibraryPage(QWidget):
         detail.chat_asked.connect(lambda: self._chat(None))
         detail.quantize_asked.connect(lambda: self._with_model(self.quantize_asked.emit))
         detail.quality_asked.connect(lambda: self._with_model(self.quality_asked.emit))
+        detail.bench_asked.connect(lambda: self._with_model(self.bench_asked.emit))
         detail.verify_asked.connect(lambda: self._with_model(self.acts.verify))
         detail.source_asked.connect(lambda: self._with_model(self.acts.check_source))
         detail.remove_asked.connect(self._on_remove_asked)

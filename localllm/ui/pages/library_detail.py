@@ -36,14 +36,15 @@ class LibraryDetail(QWidget):
     """Shows one model; the page does the work.
 
     Signals:
-        chat_asked, quantize_asked, quality_asked, verify_asked, folder_asked, source_asked, export_asked,
-            remove_asked: of the model that is shown.
+        chat_asked, quantize_asked, quality_asked, bench_asked, verify_asked, folder_asked, source_asked,
+            export_asked, remove_asked: of the model that is shown.
         favourite_asked: arg: whether it is to be one.
     """
 
     chat_asked = Signal()
     quantize_asked = Signal()
     quality_asked = Signal()
+    bench_asked = Signal()
     verify_asked = Signal()
     folder_asked = Signal()
     source_asked = Signal()
@@ -93,6 +94,7 @@ class LibraryDetail(QWidget):
         self._chat.setEnabled(usable)
         self._quantize_action.setEnabled(usable)
         self._quality_action.setEnabled(usable)
+        self._bench_action.setEnabled(usable)
         self._reason.setVisible(not usable)
         self._reason.setText(say(model.problem) if model.problem is not None else "")
         self._remove_action.setEnabled(not model.starter)
@@ -129,6 +131,7 @@ class LibraryDetail(QWidget):
         menu.addAction(self._star.accessibleName(), self._on_star)
         menu.addAction(self.tr("Quantize…"), self.quantize_asked.emit).setEnabled(usable)
         menu.addAction(self.tr("Measure quality…"), self.quality_asked.emit).setEnabled(usable)
+        menu.addAction(self.tr("Bench this model…"), self.bench_asked.emit).setEnabled(usable)
         menu.addAction(self.tr("Verify"), self.verify_asked.emit)
         menu.addAction(self.tr("Show in folder"), self.folder_asked.emit)
         comparing = menu.addAction(self.tr("Compare with its source"), self.source_asked.emit)
@@ -198,6 +201,7 @@ class LibraryDetail(QWidget):
         menu = QMenu(more)
         self._quantize_action = menu.addAction(self.tr("Quantize…"), self.quantize_asked.emit)
         self._quality_action = menu.addAction(self.tr("Measure quality…"), self.quality_asked.emit)
+        self._bench_action = menu.addAction(self.tr("Bench this model…"), self.bench_asked.emit)
         menu.addAction(self.tr("Export Modelfile…"), self.export_asked.emit)
         self._source_action = menu.addAction(self.tr("Compare with its source"), self.source_asked.emit)
         self._remove_action = menu.addAction(self.tr("Remove…"), self.remove_asked.emit)
