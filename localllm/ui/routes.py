@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -223,7 +224,10 @@ class Routes(QObject):
         self.say_status(sentences_of(error)[0])  # the panel has the rest, and the remedy
 
     def _on_arrived(self, model: LibraryModel) -> None:
-        self.say_status(say(text("“{name}” is here, checked and ready.", name=model.name)))
+        arrived = say(text("“{name}” is here, checked and ready.", name=model.name))
+        self.say_status(arrived)
+        chat = (self.tr("Chat with it"), partial(self.chat_with_model, model))
+        self._window.notice.show_notice([arrived], "notice", [chat])
         self._refresh_library()
 
     def _on_lab_succeeded(self, entry: Entry) -> None:

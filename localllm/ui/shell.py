@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from localllm.ui.pages.glossary import GlossaryPage
     from localllm.ui.pages.lab import LabPage
     from localllm.ui.pages.library import LibraryPage
+    from localllm.ui.widgets.banner import Banner
 
 
 class Shell(Protocol):
@@ -51,6 +52,11 @@ class Shell(Protocol):
     @property
     def lab_page(self) -> LabPage:
         """Return the Lab page."""
+        ...
+
+    @property
+    def notice(self) -> Banner:
+        """Return the banner that belongs to no page."""
         ...
 
     def show_page(self, name: str) -> None:

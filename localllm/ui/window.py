@@ -142,6 +142,11 @@ class Window(QWidget):
         return cast("GlossaryPage", self._page_widget("glossary"))
 
     @property
+    def notice(self) -> Banner:
+        """The banner that belongs to no page."""
+        return self._notice.banner
+
+    @property
     def lab_page(self) -> LabPage:
         """The Lab page, made when first asked for."""
         return cast("LabPage", self._page_widget("lab"))
@@ -348,3 +353,11 @@ class Window(QWidget):
         if page == "chat" and chat.isdigit() and int(chat) > 0:
             self.chat_page.open_chat(int(chat))
         self.show_page(page)
+        self._welcome_once()
+
+    def _welcome_once(self) -> None:
+        """Let Home welcome who is here for the first time."""
+        if not self._state.contains("welcomed"):
+            self._state.setValue("welcomed", 1)
+            if self._page == FIRST_PAGE and not self._services.store.chats():
+                self.home_page.welcome()

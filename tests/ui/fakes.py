@@ -245,6 +245,9 @@ class FakeLibrary:
     def profile(self, path: Path, name: str = "") -> LoadProfile | None:
         return next((one for one in self.profiles if one.name == name or not name), None)
 
+    def starter(self) -> LibraryModel | None:
+        return next((model for model in self.found if model.starter), None)
+
     def usual(self, path: str | None = None) -> LibraryModel | None:
         del path
         return next((model for model in self.found if model.problem is None), None)

@@ -259,7 +259,7 @@ def test_a_download_ends_checked_in_the_library(page, server, qtbot, monkeypatch
     assert (model.state, model.sha256) == ("checked", hashlib.sha256(content).hexdigest())
     assert (model.commit, model.file) == ("a" * 40, "Tiny-1B-Instruct-Q5_K_M.gguf")
     assert row.button.text() == "Chat"
-    assert window._downloads_button.badge == ""
+    assert window._top_bar.downloads_button.badge == ""
     asked = []
     monkeypatch.setattr(services.model, "load", lambda model, settings: asked.append(model.path))
     qtbot.keyClick(window, Qt.Key.Key_J, Qt.KeyboardModifier.ControlModifier)
@@ -293,8 +293,8 @@ def test_a_download_goes_on_by_itself_after_a_restart(start, server, qtbot):
     window = start()
     window._services.downloads.pull(f"{BIG}:Q8_0", window.discover_page._on_not_added)
     qtbot.waitUntil(lambda: bool(entries(window)) and entries(window)[0].done > 1 << 20, timeout=SLOW)
-    assert window._downloads_button.badge == "1"
-    assert "one under way" in window._downloads_button.button.accessibleName()
+    assert window._top_bar.downloads_button.badge == "1"
+    assert "one under way" in window._top_bar.downloads_button.button.accessibleName()
     before = time.monotonic()
     window.close()
     assert time.monotonic() - before < 3  # with everything else; the queue itself within one
@@ -370,7 +370,7 @@ def test_a_failed_download_says_why_and_goes_on_when_told(page, server, qtbot):
     server.fault = Fault("status", "/resolve/", status=403)
     row_of(page, "Q4_K_M").button.click()
     qtbot.waitUntil(lambda: state_of(window) == "failed", timeout=SLOW)
-    assert window._downloads_button.badge == "!"
+    assert window._top_bar.downloads_button.badge == "!"
     row_of(page, "Q4_K_M").button.click()
     panel = window.downloads_panel
     qtbot.waitUntil(panel.isVisible)

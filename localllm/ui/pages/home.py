@@ -12,12 +12,14 @@ from localllm.engine.protocol import LoadSettings
 from localllm.errors import HubError, HubRefused, MachineBusy, NotEnoughDisk
 from localllm.texts import Bytes, text
 from localllm.ui.errors import sentences_of
+from localllm.ui.jobs import Reactions
 from localllm.ui.pages.advisor import Advisor
 from localllm.ui.pages.computer_card import ComputerCard
 from localllm.ui.pages.nothing_fits import NothingFits
 from localllm.ui.pages.pick_card import PickCard
 from localllm.ui.pages.ranking import RankingPanel
 from localllm.ui.pages.speed_fact import describe_result
+from localllm.ui.pages.welcome import WelcomeCard
 from localllm.ui.pages.what_if import WhatIfPanel
 from localllm.ui.pages.why import WhyDialog
 from localllm.ui.translation import say
@@ -72,6 +74,7 @@ class HomePage(ScrollArea):
         self._starter: LibraryModel | None = None
         self._wanted: Choice | None = None
         theme = services.theme
+        self._welcome: WelcomeCard | None = None
         self._computer = ComputerCard(theme)
         self._banner = Banner(theme)
         self._picks = {kind: PickCard(theme, kind) for kind in ("fast", "balanced", "best")}
@@ -81,6 +84,18 @@ class HomePage(ScrollArea):
         self._build()
         self._connect()
         self._on_machine_changed()  # known already where the window began with another page
+
+    def welcome(self) -> None:
+        """Say where to begin; once, at the first start."""
+        self._welcome = WelcomeCard(self._services.theme)
+        self._welcome.chat_asked.connect(self._on_starter_asked)
+        self._welcome.left.connect(self._on_welcome_left)
+        self._rows.insertWidget(0, self._welcome)
+        library = self._services.library
+        self._services.jobs.run(
+            lambda _progress: library.starter(),
+            Reactions(succeeded=self._show_starter, failed=self._on_failed),
+        )
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Leave the other computer with Esc."""
@@ -123,7 +138,7 @@ class HomePage(ScrollArea):
         outer.addStretch(1)
         outer.addWidget(column, 1000)
         outer.addStretch(1)
-        rows = QVBoxLayout(column)
+        rows = self._rows = QVBoxLayout(column)
         rows.setContentsMargins(0, 0, 0, 0)
         rows.setSpacing(14)
         rows.addLayout(self._build_head())
@@ -301,18 +316,39 @@ class HomePage(ScrollArea):
                 self._show_calibration(self._services.computer.machine)
 
     def _show_starter(self, model: LibraryModel | None) -> None:
-        self._starter = model
-        self._starter_card.setVisible(model is not None and model.problem is None)
-        if model is not None:
-            words = text(
-                "The starter model {name} ({size}) is already here and answers at once, without a download. "
-                "It is small and speaks English: good for a first try, not for facts.",
+        usable = model is not None and model.problem is None
+        self._starter = model if usable else None
+        self._starter_card.setVisible(usable and self._welcome is None)
+        if model is None or not usable:
+            return
+        self._starter_words.setText(self._words_of_starter(model))
+        if self._welcome is not None:
+            self._welcome.show_starter(model)
+
+    def _words_of_starter(self, model: LibraryModel) -> str:
+        """Return what it is good for, or that one can chat with it until a download is here."""
+        if self._services.downloads.moving:
+            waiting = text(
+                "Your model is on its way. The starter model {name} is already here: chat with it meanwhile.",
                 name=model.name,
-                size=Bytes(model.size),
             )
-            self._starter_words.setText(say(words))
+            return say(waiting)
+        words = text(
+            "The starter model {name} ({size}) is already here and answers at once, without a download. "
+            "It is small and speaks English: good for a first try, not for facts.",
+            name=model.name,
+            size=Bytes(model.size),
+        )
+        return say(words)
+
+    def _on_welcome_left(self) -> None:
+        if self._welcome is not None:
+            self._welcome.deleteLater()
+            self._welcome = None
+            self._show_starter(self._starter)
 
     def _on_starter_asked(self) -> None:
+        self._on_welcome_left()
         if self._starter is not None:
             self.chat_asked.emit(self._starter, self._services.preferences.load_settings())
 
@@ -341,6 +377,8 @@ class HomePage(ScrollArea):
             if pick.choice is not None:
                 repo, quant = pick.choice.model.repo, pick.choice.quant
                 pick.show_entry(self._services.downloads.find_quant(repo, quant))
+        if self._starter is not None:
+            self._starter_words.setText(self._words_of_starter(self._starter))
 
     def _on_not_downloaded(self, error: Exception) -> None:
         """Say why, with what helps as a button."""
