@@ -7,7 +7,7 @@ import dataclasses
 import json
 import logging
 import os
-import time
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _log = logging.getLogger(__name__)
+_LARGEST = 2**20  # bytes that are read of the file
 
 
 _HUB_OFFLINE = "HF_HUB_OFFLINE"
@@ -304,21 +305,43 @@ def wrong_in_settings(path: Path) -> str:
 
 
 def _read(path: Path) -> tuple[Settings, str]:
-    settings, wrong = Settings(), ""
     if not path.is_file():
-        return settings, wrong
-    try:
-        stored = cast("dict[str, object]", json.loads(path.read_text(encoding="utf-8")))
-        known = {entry.name: entry for entry in dataclasses.fields(Settings)}
-        for name, value in stored.items():
-            if name in known:
-                try:
-                    settings = settings.changed(**{name: _as_kept(value, known[name].default)})
-                except UsageError as error:  # the others are as good as ever
-                    wrong = str(error)
-    except (OSError, ValueError, AttributeError, RecursionError) as error:
-        wrong = str(error)
+        return Settings(), ""
+    settings = Settings()
+    stored, wrong = _stored(path)
+    for entry in dataclasses.fields(Settings):
+        if entry.name in stored:
+            try:
+                settings = settings.changed(**{entry.name: _as_kept(stored[entry.name], entry.default)})
+            except (UsageError, OverflowError) as error:  # the others are as good as ever
+                wrong = str(error)
     return settings, wrong
+
+
+def _stored(path: Path) -> tuple[dict[str, object], str]:
+    """Return the values that can be read from the file, and what is wrong with it, "" for nothing."""
+    content = b""
+    try:
+        with path.open("rb") as file:
+            content = file.read(_LARGEST)
+        stored = json.loads(content)  # UTF-8, 16 or 32, as the editors of all systems leave it
+        if isinstance(stored, dict):
+            return cast("dict[str, object]", stored), ""
+        wrong = "it is no object"
+    except (OSError, ValueError, RecursionError) as error:
+        wrong = str(error)
+    return _pieces(content.decode("utf-8", "replace")), wrong
+
+
+def _pieces(words: str) -> dict[str, object]:
+    """Return the settings that still stand whole in a file that is cut off or garbled."""
+    found: dict[str, object] = {}
+    for entry in dataclasses.fields(Settings):
+        place = re.search(rf'"{entry.name}"\s*:\s*', words)
+        if place:
+            with contextlib.suppress(ValueError, RecursionError):
+                found[entry.name] = json.JSONDecoder().raw_decode(words, place.end())[0]
+    return found
 
 
 def save_settings(path: Path, settings: Settings) -> None:
@@ -340,9 +363,9 @@ def reset_settings(path: Path) -> Path | None:
 
 
 def _keep_aside(path: Path, why: str, good: Settings) -> None:
-    kept = path.with_name(f"settings.invalid-{time.strftime('%Y%m%d-%H%M%S')}.json")
+    kept = path
     with contextlib.suppress(OSError):  # a folder that cannot be written: the file stays as it is
-        path.replace(kept)
+        kept = set_aside(path, "invalid")
         if good.chosen:
             save_settings(path, good)
     _log.warning("The settings could not all be read (%s); kept as %s", why, kept.name)
@@ -353,6 +376,12 @@ def _as_kept(value: object, default: object) -> object:
     if isinstance(value, list):
         return tuple(cast("list[object]", value))
     return float(value) if isinstance(default, float) and type(value) is int else value
+
+
+def _can_be_written(value: object) -> bool:
+    """Whether no text in it has what neither a path nor UTF-8 can hold."""
+    words = "".join(cast("tuple[str, ...]", value)) if isinstance(value, tuple) else str(value)
+    return "\0" not in words and not any("\ud800" <= letter <= "\udfff" for letter in words)
 
 
 def _field(name: str) -> dataclasses.Field[Any]:
@@ -372,6 +401,8 @@ def _check(name: str, value: object) -> None:
         fits = rules["low"] <= value <= rules["high"]
     if fits and isinstance(value, tuple):
         fits = all(isinstance(item, str) for item in cast("tuple[object, ...]", value))
+    if fits and not _can_be_written(cast("object", value)):
+        fits = False
     if not fits:
         raise UsageError(
             text("The setting “{name}” cannot be {value}.", name=name, value=str(cast("object", value)))

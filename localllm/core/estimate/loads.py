@@ -85,7 +85,7 @@ class LoadHistory:
     def last(self, place: str, backend: str) -> list[Load]:
         """Return the loads of a backend, the newest first."""
         names = ", ".join(field.name for field in fields(Load))
-        query = f"SELECT {names} FROM loads WHERE place = ? AND backend = ? ORDER BY at DESC LIMIT ?"  # noqa: S608
+        query = f"SELECT {names} FROM loads WHERE place = ? AND backend = ? ORDER BY rowid DESC LIMIT ?"  # noqa: S608
         try:
             rows = in_database(
                 self._file, _SCHEMA, lambda db: db.execute(query, (place, backend, _REMEMBERED)).fetchall()

@@ -139,11 +139,11 @@ class Results:
 
     def all(self) -> list[Evaluation]:
         """Return every result, the newest first."""
-        return self._read("SELECT facts, figures FROM evaluations ORDER BY created DESC")
+        return self._read("SELECT facts, figures FROM evaluations ORDER BY rowid DESC")
 
     def of_model(self, model_hash: str) -> list[Evaluation]:
         """Return the results of one model, the newest first."""
-        query = "SELECT facts, figures FROM evaluations WHERE model_hash = ? ORDER BY created DESC"
+        query = "SELECT facts, figures FROM evaluations WHERE model_hash = ? ORDER BY rowid DESC"
         return self._read(query, model_hash)
 
     def _read(self, query: str, *values: object) -> list[Evaluation]:
