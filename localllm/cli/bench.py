@@ -19,7 +19,7 @@ from localllm.texts import Text, text
 
 if TYPE_CHECKING:
     from localllm.cli.output import Context
-    from localllm.core.bench import Bench, BenchRow
+    from localllm.core.bench import Bench, BenchedModel, BenchRow, Parameters
     from localllm.core.bench.plan import Configuration
     from localllm.core.library import LibraryModel
 
@@ -110,7 +110,7 @@ def _measure(
     from localllm.core.bench.formats import render
 
     output = context.output
-    plan = _plan(arguments, models, bench.machine.cpu.usable_cores, progress)
+    plan = _plan(arguments, models, bench, progress)
     rows: list[BenchRow] = []
     number = 0
     try:
@@ -126,21 +126,33 @@ def _measure(
 
 
 def _plan(
-    arguments: argparse.Namespace, models: list[LibraryModel], cores: int, progress: Progress
+    arguments: argparse.Namespace, models: list[LibraryModel], bench: Bench, progress: Progress
 ) -> tuple[Configuration, ...]:
     from localllm.core.bench import BenchedModel, make_plan
-    from localllm.core.bench.presets import preset
     from localllm.core.model_hash import hash_model
 
-    layers = max(model.layers or 0 for model in models)
-    wanted = replace(preset(arguments.preset or "llama-bench", cores, layers), **chosen_values(arguments))
     benched = [BenchedModel(one.path, one.name, hash_model(one, progress)) for one in models]
-    plan = make_plan(benched, wanted, cores)
+    wanted = replace(
+        _usual(arguments.preset or "llama-bench", models, benched, bench), **chosen_values(arguments)
+    )
+    plan = make_plan(benched, wanted, bench.machine.cpu.usable_cores)
     if not plan:
         raise UsageError(
             text("There is nothing to measure."), hint=text("Ask for tokens with -p, -n or -pg.")
         )
     return plan
+
+
+def _usual(name: str, models: list[LibraryModel], benched: list[BenchedModel], bench: Bench) -> Parameters:
+    from localllm.core.bench.duration import predict_paces, quick_parameters
+    from localllm.core.bench.presets import preset
+    from localllm.core.session import ModelSession
+
+    if name == "quick":
+        paces = predict_paces(ModelSession(lambda: bench.machine, bench.estimator), models)
+        if paces:
+            return quick_parameters(paces, benched)
+    return preset(name, bench.machine.cpu.usable_cores, max(model.layers or 0 for model in models))
 
 
 def _models(names: list[str], context: Context) -> list[LibraryModel]:

@@ -6,6 +6,7 @@ import io
 import json
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from PySide6.QtCore import QPoint, Qt
@@ -13,9 +14,11 @@ from PySide6.QtGui import QGuiApplication, QImage
 from PySide6.QtWidgets import QApplication
 from pytestqt.modeltest import ModelTester
 
-from localllm.core.bench import BenchHistory, BenchRow, Parameters
+from localllm.core.bench import BenchHistory, BenchRow, Parameters, chat
 from localllm.core.bench.charts import across_of, lines_of, roof_points
+from localllm.core.bench.chat import ChatSpeed
 from localllm.core.bench.formats import render
+from localllm.core.bench.kv_cost import KvCost
 from localllm.core.bench.tune import Trial, Tuning
 from localllm.errors import MachineBusy
 from localllm.texts import text
@@ -48,7 +51,8 @@ def row(speed=20.0, *, read=0, written=32, depth=0, threads=4, kv="f16", failure
 DEPTHS = [row(20.0 / (1 + depth / 4096), depth=depth) for depth in (0, 1024, 4096)]
 USUAL = Trial(Parameters(), {}, 300.0, 20.0, 1 << 30)
 BEST = Trial(Parameters(threads=(4,), ubatches=(256,)), {"threads": 4, "ubatches": 256}, 310.0, 25.0, 1 << 29)
-CACHED = Trial(Parameters(kv_types_k=("q8_0",)), {"kv_types_k": "q8_0"}, 310.0, 26.0, 1 << 29)
+COST = KvCost(0.0031, 0.985, 1020)
+CACHED = Trial(Parameters(kv_types_k=("q8_0",)), {"kv_types_k": "q8_0"}, 310.0, 26.0, 1 << 29, cost=COST)
 REFUSED = Trial(Parameters(flash=("off",)), {"flash": "off"}, 0.0, 0.0, 0, text("It does not fit."))
 TUNING = Tuning((USUAL, BEST, CACHED, REFUSED), BEST)
 READS = [row(300.0, read=128, written=0), row(200.0, read=128, written=0, depth=4096)]
@@ -97,10 +101,13 @@ def test_presets_and_own_values(page, qtbot):
     form.picker.choose(STARTER)
     names = [form.presets.itemText(n) for n in range(form.presets.count())]
     assert names == [
-        "Quick, 30 s", "llama-bench's default", "KV types", "Threads", "Context depth", "Own values"
+        "Quick, 30 s", "llama-bench's default", "KV types", "Threads", "Context depth",
+        "Chat beside the engine", "Own values",
     ]  # fmt: skip
     assert form.wanted.name == "Quick, 30 s"
     assert form.plan.text() == "2 tests, 3 times each."
+    qtbot.waitUntil(lambda: "about 21 s" in form.plan.text())  # 300 and 42 tokens/s are predicted
+    assert (form.wanted.parameters.prompts, form.wanted.parameters.generated) == ((512,), (128,))
     form.presets.setCurrentIndex(1)
     assert form.wanted.parameters == Parameters()
     form.presets.setCurrentIndex(3)
@@ -120,10 +127,31 @@ def test_presets_and_own_values(page, qtbot):
     assert "“Depth” cannot be read" in form.plan.text()
 
 
+def test_pairs_and_ways_of_loading(page):
+    form = page.measure.form
+    form.picker.choose(STARTER)
+    for name, words in (("pairs", "512,128; 64, 16"), ("load_modes", "mmap, none")):
+        form.matrix.edits[name].setText(words)
+    form.matrix.changed.emit()
+    assert form.wanted.parameters.pairs == ((512, 128), (64, 16))
+    assert form.wanted.parameters.load_modes == ("mmap", "none")
+    form.matrix.show_parameters(form.wanted.parameters)
+    assert form.matrix.edits["pairs"].text() == "512,128; 64,16"
+    form.matrix.edits["pairs"].setText("512")
+    assert form.wanted is None
+
+
 def test_wrong_values_are_named(page):
     form = page.measure.form
     form.picker.choose(STARTER)
-    for name, words in (("kv_types_k", "f17"), ("flash", "maybe"), ("repetitions", "0"), ("batches", "0")):
+    for name, words in (
+        ("kv_types_k", "f17"),
+        ("load_modes", "quickly"),
+        ("pairs", "1;2"),
+        ("flash", "maybe"),
+        ("repetitions", "0"),
+        ("batches", "0"),
+    ):
         form.matrix.show_parameters(Parameters())
         assert form.matrix.problem is None
         form.matrix.edits[name].setText(words)
@@ -181,7 +209,7 @@ def test_rows_come_one_by_one(page, qtbot, monkeypatch):
     qtbot.waitUntil(lambda: not page.history._services.lab.active)
     settle(page, qtbot)
     assert form.running.words == ""
-    cells = [[results.model.index(n, c).data() for c in (0, 3)] for n in range(3)]
+    cells = [[results.model.index(n, c).data() for c in (0, 4)] for n in range(3)]
     assert [test for test, _ in cells] == ["tg32", "tg32 @ d1024", "tg32 @ d8192"]
     assert cells[1][1] == "2 of 3 repetitions disturbed by other programs, a hot processor"
     assert cells[2][1] == "It does not fit."
@@ -202,6 +230,44 @@ def test_cancel_keeps_what_is_finished(page, qtbot, monkeypatch):
     assert page.measure.form.measure.hasFocus()
     panel = open_history(page, qtbot)
     assert len(panel.results.rows) == 1
+
+
+def test_chats_are_shown_beside_the_bare_engine(page, qtbot, monkeypatch):
+    def measure_chat(_bench, model, _progress, _threads):
+        assert model == STARTER
+        return ChatSpeed(200, 64, 0.5, 38.0, 0.4, 40.0)
+
+    monkeypatch.setattr(chat, "measure_chat", measure_chat)
+    form, chats = page.measure.form, page.measure.chats
+    form.picker.choose(STARTER)
+    form.presets.setCurrentIndex(form.presets.findData("chat"))
+    assert not form.values.isVisible()
+    form.measure.click()
+    qtbot.waitUntil(lambda: chats.model.rowCount() == 1)
+    settle(page, qtbot)
+    assert chats.isVisible()
+    assert not page.measure.results.isVisible()
+    cells = [chats.model.index(0, n).data() for n in range(8)]
+    assert cells[1:] == ["200", "0.500 s", "0.400 s", "× 1.250", "38.00", "40.00", "× 0.950"]
+    chats.copy.click()
+    assert QGuiApplication.clipboard().text().splitlines()[2].startswith("| SmolLM2-135M-Instruct | 200 |")
+
+
+def test_energy_has_a_price_or_a_reason(history, page, services, qtbot):
+    results = open_history(page, qtbot).results
+    assert not results.price.isVisible()
+    assert results._no_energy.text()
+    measured = [dataclasses.replace(one, energy=3.2) for one in DEPTHS]  # 32 tokens: 0.1 J for each
+    results.show_rows("Energy", measured)
+    assert results.price.isVisible()
+    assert not results._no_energy.isVisible()
+    heads = [results.model.headerData(n, Qt.Orientation.Horizontal) for n in range(7)]
+    assert heads[:4] == ["Test", "Tokens/s", "J per token", "Memory"]
+    results.price.setValue(0.36)
+    heads = [results.model.headerData(n, Qt.Orientation.Horizontal) for n in range(7)]
+    assert heads[2:5] == ["J per token", "A million tokens cost", "Memory"]
+    assert [results.model.index(0, n).data() for n in (2, 3)] == ["0.100", "0.0100"]
+    assert services.preferences.settings.kwh_price == 0.36
 
 
 def test_a_busy_computer_can_be_measured_anyway(page, qtbot, monkeypatch):
@@ -313,15 +379,19 @@ def test_llama_benchs_files_are_taken_in(page, qtbot, tmp_path):
     settle(page, qtbot)
 
 
-def test_runs_are_removed_after_a_question(history, page, qtbot):
+def test_removed_runs_can_be_put_back(history, page, services, qtbot):
     panel = open_history(page, qtbot)
+    before = history.runs()
     choose(panel, 0, 1)
     panel.remove.click()
-    assert panel.banner.isVisible()
-    panel.banner.buttons[0].click()
+    qtbot.waitUntil(services.undo.possible)
     settle(page, qtbot)
     assert [run.id for run in history.runs()] == [1]
     assert [run.id for run in panel.chosen] == [1]
+    services.undo.take()
+    settle(page, qtbot)
+    assert history.runs() == before
+    assert [run.id for run in panel.chosen] == [before[0].id]
 
 
 def test_copies_and_files(history, page, qtbot, tmp_path):
@@ -353,6 +423,11 @@ def test_the_best_settings_become_the_load_profile(page, services, qtbot, monkey
     kept = []
     services.library.save_profile = lambda path, profile: kept.append((path, profile))
     services.library.set_default_profile = lambda path, name: kept.append((path, name))
+    services.library.profiles = lambda _path: []
+    services.library.profile = lambda _path: None
+    services.library.index = SimpleNamespace(
+        remove_profile=lambda path, name: kept.append((Path(path), name))
+    )
     monkeypatch.setattr(bench_tune, "search_best", lambda _paths, model, _progress: Tuned(model, TUNING, 8))
     page.tabs.setCurrentIndex(TUNE)
     settle(page, qtbot)
@@ -367,6 +442,9 @@ def test_the_best_settings_become_the_load_profile(page, services, qtbot, monkey
         "as usual", "4 threads · ubatch 256", "K q8_0", "without flash attention"
     ]  # fmt: skip
     assert [table.index(n, 5).data() for n in range(4)] == [
+        "the same", "the same", "divergence 0.0031, same first choice 98.5 %", "the same"
+    ]  # fmt: skip
+    assert [table.index(n, 6).data() for n in range(4)] == [
         "", "best", "changes the answers, so it is never chosen", "It does not fit."
     ]  # fmt: skip
     said = []
@@ -379,6 +457,10 @@ def test_the_best_settings_become_the_load_profile(page, services, qtbot, monkey
     assert default == (OTHER.path, profile.name)
     assert said == ["Kept as the load profile “tuned” of “Other-1B”."]
     assert not panel.save.isEnabled()
+    services.undo.take()
+    settle(page, qtbot)
+    assert kept[2:] == [(OTHER.path, "tuned"), (OTHER.path, "")]
+    assert panel.save.isEnabled()
 
 
 def test_item_models(qtmodeltester, history, services):

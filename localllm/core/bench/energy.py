@@ -9,7 +9,12 @@ from __future__ import annotations
 import contextlib
 import importlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from localllm.texts import text
+
+if TYPE_CHECKING:
+    from localllm.texts import Text
 
 _POWERCAP = Path("/sys/class/powercap")
 _MICROJOULES, _MILLIJOULES = 1e6, 1e3
@@ -63,6 +68,19 @@ class Reading:
 def cost_per_million(joules_per_token: float, price_per_kwh: float) -> float:
     """Return what a million tokens cost, in the currency of the price."""
     return joules_per_token * 1e6 / _JOULES_PER_KWH * price_per_kwh
+
+
+def why_no_energy(powercap: Path = _POWERCAP) -> Text | None:
+    """Return why this computer does not say what energy its processor takes; None where it does."""
+    zones = _zones(powercap)
+    if any(_number(zone / "energy_uj") is not None for zone in zones):
+        return None
+    if zones:
+        return text(
+            "Energy and costs are not shown: only the administrator may read this processor's meter, {file}.",
+            file=str(zones[0] / "energy_uj"),
+        )
+    return text("Energy and costs are not shown: this computer has no meter that programs can read.")
 
 
 def _zones(powercap: Path) -> list[Path]:

@@ -85,6 +85,13 @@ class BenchHistory:
         """Forget a run and its results."""
         self._write("DELETE FROM runs WHERE id = ?", (run,))
 
+    def put_back(self, run: BenchRun) -> None:
+        """Keep a run that was removed, under its number."""
+        values = (run.id, run.created, run.source, run.name, json.dumps(dict(run.facts)))
+        self._write("INSERT INTO runs (id, created, source, name, facts) VALUES (?, ?, ?, ?, ?)", values)
+        for row in run.rows:
+            self.add(run.id, row)
+
     def runs(self) -> list[BenchRun]:
         """Return every run with its rows, the newest first."""
         return self._load("SELECT id, created, source, name, facts FROM runs ORDER BY id DESC")

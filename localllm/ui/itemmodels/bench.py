@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QModelIndex, QObject, Qt
 
-from localllm.core.bench.charts import SETTINGS, differing, value_of
+from localllm.core.bench.charts import SETTINGS, value_of
+from localllm.core.bench.energy import cost_per_million
 from localllm.texts import Bytes, Moment, Number, Text, plural, text
 from localllm.ui.itemmodels.records import Column, Index, RecordTable
 from localllm.ui.translation import say
@@ -37,7 +38,7 @@ TITLES = {
     "type_k": text("Cache: keys"),
     "type_v": text("Cache: values"),
     "flash_attn": text("Flash attention"),
-    "load_mode": text("Loading"),
+    "load_mode": text("Way of loading"),
     "repack": text("Repacked"),
     "build_commit": text("llama.cpp"),
     "cpu_info": text("Processor"),
@@ -46,7 +47,24 @@ TITLES = {
     "n_gen": text("Tokens written"),
     "n_depth": text("Depth"),
     "sequences": text("Sequences"),
+    "cpu_mask": text("Processors"),
+    "cpu_strict": text("A processor for each thread"),
+    "poll": text("Waiting busily, %"),
+    "split_mode": text("Shared among GPUs by"),
+    "main_gpu": text("Main GPU"),
+    "devices": text("Devices"),
+    "tensor_split": text("Shares of the GPUs"),
+    "tensor_buft_overrides": text("Tensors elsewhere"),
+    "no_kv_offload": text("Cache in main memory"),
+    "no_op_offload": text("GPU only for its own weights"),
+    "no_host": text("Weights not pinned"),
+    "embeddings": text("Embeddings"),
+    "lazy_mode": text("Reading when needed"),
 }
+_DETAILS = (
+    "n_gpu_layers", "n_cpu_moe", "n_threads", "n_batch", "n_ubatch", "type_k", "type_v", "flash_attn",
+    "load_mode", "repack", "build_commit", "cpu_info", "gpu_info",
+)  # fmt: skip
 _FLASH = {-1: text("automatic"), 0: text("off"), 1: text("on")}
 _SHORT = {
     "n_threads": text("{value} threads"),
@@ -67,29 +85,60 @@ _SHORT_ONE = {
 _SHORTER = {"type_k": "K ", "type_v": "V ", "n_prompt": "pp", "n_gen": "tg"}
 
 
+class _Facts:
+    """What rows have that not all tables show."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, set[Value]] = {name: set() for name in SETTINGS}
+        self.graphics = self.energy = False
+
+    def add(self, row: BenchRow) -> None:
+        """Look at one more row."""
+        for name, values in self._values.items():
+            values.add(value_of(row, name))
+        self.graphics = self.graphics or row.graphics_memory > 0
+        self.energy = self.energy or row.energy > 0
+
+    @property
+    def differing(self) -> tuple[str, ...]:
+        """The settings that are not the same in all rows."""
+        return tuple(name for name, values in self._values.items() if len(values) > 1)
+
+
 class ResultTable(RecordTable["BenchRow"]):
     """One row for each test; what differs between them has a column."""
 
-    def __init__(self, parent: QObject | None = None) -> None:
-        super().__init__(_result_columns(()), parent)
+    def __init__(self, parent: QObject | None = None, price: float = 0.0) -> None:
+        """`price` is that of a kWh, 0 = not known."""
+        self._facts, self._price = _Facts(), price
+        super().__init__(_result_columns(self._facts, self._price), parent)
 
-    def show_results(self, rows: Sequence[BenchRow]) -> None:
-        """Show other results."""
+    @property
+    def has_energy(self) -> bool:
+        """Whether a row's energy was measured."""
+        return self._facts.energy
+
+    def show_results(self, rows: Sequence[BenchRow], price: float | None = None) -> None:
+        """Show other results; `price` is that of a kWh, None as before."""
         self.beginResetModel()
-        self.columns = _result_columns(differing(rows))
+        self._price = self._price if price is None else price
+        self._facts = _Facts()
+        for row in rows:
+            self._facts.add(row)
+        self.columns = _result_columns(self._facts, self._price)
         self.records = list(rows)
         self.endResetModel()
 
     def add(self, row: BenchRow) -> bool:
         """Show one more; return whether there are other columns now."""
-        rows = [*self.records, row]
-        columns = _result_columns(differing(rows))
+        self._facts.add(row)
+        columns = _result_columns(self._facts, self._price)
         if [column.title for column in columns] != [column.title for column in self.columns]:
-            self.show_results(rows)
+            self.show_results([*self.records, row])
             return True
         place = len(self.records)
         self.beginInsertRows(QModelIndex(), place, place)
-        self.records = rows
+        self.records.append(row)
         self.endInsertRows()
         return False
 
@@ -171,7 +220,9 @@ def short_setting(name: str, value: Value) -> str:
         return say(_SHORT_ONE[name])
     if name in _SHORT:
         return say(text(_SHORT[name].template, value=shown))
-    return _SHORTER.get(name, "") + say(shown)
+    if name in _SHORTER or name in _DETAILS or name == "model_filename":
+        return _SHORTER.get(name, "") + say(shown)
+    return f"{say(TITLES[name])}: {say(shown)}"
 
 
 def speed_of(row: BenchRow) -> Text | str:
@@ -227,14 +278,15 @@ def details_of(row: BenchRow) -> str:
     if row.load_ms:
         lines.append(say(text("Loaded in {seconds} s", seconds=Number(row.load_ms / 1000, 2))))
     if row.energy:
-        lines.append(say(text("{joules} J per token", joules=Number(row.energy / row.tokens, 3))))
-    known = [name for name in SETTINGS[1:] if value_of(row, name) not in ("", "none")]
+        lines.append(say(text("{joules} J per token", joules=_joules(row))))
+    known = [name for name in _DETAILS if value_of(row, name) not in ("", "none")]
     lines += [f"{say(TITLES[name])}: {say(setting_of(row, name))}" for name in known]
     note = note_of(row)
     return "\n".join([*lines, say(note)] if note else lines)
 
 
-def _result_columns(names: Sequence[str]) -> tuple[Column[BenchRow], ...]:
+def _result_columns(facts: _Facts, price: float) -> tuple[Column[BenchRow], ...]:
+    names = facts.differing
     settings = tuple(_setting_column(name) for name in names if name != "model_filename")
     model = Column["BenchRow"](text("Model"), model_of, lambda row: model_of(row).lower())
     return (
@@ -242,9 +294,56 @@ def _result_columns(names: Sequence[str]) -> tuple[Column[BenchRow], ...]:
         Column(text("Test"), lambda row: row.test, _order_of_test),
         *settings,
         Column(text("Tokens/s"), speed_of, lambda row: row.mean, right=True),
-        Column(text("Memory"), memory_of, lambda row: row.peak_memory + row.graphics_memory, right=True),
+        *(_energy_columns(price) if facts.energy else ()),
+        Column(text("Memory"), _main_memory, lambda row: row.peak_memory, right=True),
+        *((_graphics_column(),) if facts.graphics else ()),
+        Column(text("Loading time"), loading_of, lambda row: row.load_ms, right=True),
         Column(text("Remarks"), note_of, lambda row: say(note_of(row))),
     )
+
+
+def _main_memory(row: BenchRow) -> Text | str:
+    return text("{size}", size=Bytes(row.peak_memory)) if row.peak_memory else "–"
+
+
+def _graphics_column() -> Column[BenchRow]:
+    def shown(row: BenchRow) -> Text | str:
+        return text("{size}", size=Bytes(row.graphics_memory)) if row.graphics_memory else "–"
+
+    return Column(text("Graphics memory"), shown, lambda row: row.graphics_memory, right=True)
+
+
+def _energy_columns(price: float) -> tuple[Column[BenchRow], ...]:
+    energy: Column[BenchRow] = Column(
+        text("J per token"),
+        lambda row: _joules(row) if row.joules_per_token else "–",
+        lambda row: row.joules_per_token or 0.0,
+        right=True,
+    )
+    cost: Column[BenchRow] = Column(
+        text("A million tokens cost"),
+        lambda row: cost_of(row, price),
+        lambda row: row.joules_per_token or 0.0,
+        right=True,
+    )
+    return (energy, cost) if price > 0 else (energy,)
+
+
+def _joules(row: BenchRow) -> Text:
+    return text("{joules}", joules=Number(row.joules_per_token or 0.0, 3))
+
+
+def cost_of(row: BenchRow, price: float) -> Text | str:
+    """Return what a million tokens cost at a price of a kWh, in its currency."""
+    if row.joules_per_token is None:
+        return "–"
+    cost = cost_per_million(row.joules_per_token, price)
+    return text("{cost}", cost=Number(cost, 2 if cost >= 1 else 4))
+
+
+def loading_of(row: BenchRow) -> Text | str:
+    """Return how long the model was being loaded."""
+    return text("{seconds} s", seconds=Number(row.load_ms / 1000, 2)) if row.load_ms else "–"
 
 
 def _setting_column(name: str) -> Column[BenchRow]:

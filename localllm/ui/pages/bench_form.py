@@ -9,10 +9,13 @@ from PySide6.QtWidgets import (
     QVBoxLayout,
 )
 
+from localllm.core.bench.duration import predict_paces
 from localllm.core.bench.presets import PRESETS, preset
+from localllm.core.time_left import duration
 from localllm.texts import plural, text
+from localllm.ui.jobs import Job, Reactions
 from localllm.ui.pages.bench_matrix import BenchMatrix
-from localllm.ui.pages.bench_queries import MOST_TESTS, Wanted, count_tests
+from localllm.ui.pages.bench_queries import MOST_TESTS, Wanted, choose_quick, count_tests, foresee_seconds
 from localllm.ui.translation import say
 from localllm.ui.widgets.basics import make_button, make_label
 from localllm.ui.widgets.disclosure import Disclosure
@@ -26,12 +29,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from localllm.core.bench import Parameters
+    from localllm.core.bench.duration import Pace
     from localllm.core.library import LibraryModel
     from localllm.ui.services import Services
 
 _BESIDE = 620  # pixels from which the list has room beside the choices
 _LIST_ROWS = 5
 _OWN = ""  # the entry for values that are no preset's
+_CHAT = "chat"  # the entry for chats, which have no values
 _TITLES = {
     "quick": text("Quick, 30 s"),
     "llama-bench": text("llama-bench's default"),
@@ -39,14 +44,16 @@ _TITLES = {
     "threads": text("Threads"),
     "offload": text("Offload"),
     "depth": text("Context depth"),
+    _CHAT: text("Chat beside the engine"),
 }
 _MEANINGS = {
-    "quick": text("A short prompt and a few words of an answer: what to expect, in about half a minute."),
+    "quick": text("What to expect: the longest prompt and answer that half a minute here is enough for."),
     "llama-bench": text("512 tokens read and 128 written, five times each: comparable with everybody's."),
     "kv-types": text("What smaller types of the cache cost or gain, 2048 tokens deep."),
     "threads": text("From one thread to all cores: where more threads no longer help."),
     "offload": text("From no layer on the GPU to all of them."),
     "depth": text("How it slows down the fuller the context is."),
+    _CHAT: text("What a person waits for in a chat of LocalLLM's, and what the bare engine would take."),
 }
 
 
@@ -62,6 +69,8 @@ class BenchForm(TurningRow):
     def __init__(self, services: Services) -> None:
         super().__init__(_BESIDE, 18)
         self._services = services
+        self._paces: list[Pace] | None = None
+        self._asking: Job | None = None
         nothing = self.tr("No model on this disk can be measured yet. Discover has many.")
         self.picker = ModelPicker(self.tr("Models"), nothing, _LIST_ROWS)
         self.presets = PatientComboBox()
@@ -87,9 +96,11 @@ class BenchForm(TurningRow):
         """What is chosen; None while the values make no sense."""
         if self.matrix.problem is not None:
             return None
-        title = _TITLES.get(cast("str", self.presets.currentData()))
+        chosen = cast("str", self.presets.currentData())
+        title = _TITLES.get(chosen)
         name = title.template if title else ""
-        return Wanted(tuple(self.picker.checks.chosen), self.matrix.parameters, name)
+        models = tuple(self.picker.checks.chosen)
+        return Wanted(models, self.matrix.parameters, name, chat=chosen == _CHAT)
 
     def _build(self) -> None:
         self.parts.addWidget(self.picker, 1)
@@ -128,30 +139,50 @@ class BenchForm(TurningRow):
         self.presets.clear()
         for name in names:
             self.presets.addItem(say(_TITLES[name]), name)
+        self.presets.addItem(say(_TITLES[_CHAT]), _CHAT)
         self.presets.addItem(self.tr("Own values"), _OWN)
         self.presets.setCurrentIndex(max(0, self.presets.findData(before)) if before is not None else 0)
         self.presets.blockSignals(False)  # noqa: FBT003 - Qt's own signature
         self._on_preset()
 
     def _on_ticked(self) -> None:
-        if self.presets.currentData() == "offload":
+        self._paces = None
+        if self.presets.currentData() in ("offload", "quick"):
+            self._on_preset()
+        self._show_plan()
+        session, models = self._services.session, tuple(self.picker.checks.chosen)
+        if models:
+            reactions = Reactions(succeeded=self._on_paces)
+            self._asking = self._services.jobs.run(
+                lambda _progress: predict_paces(session, models), reactions
+            )
+
+    def _on_paces(self, paces: list[Pace] | None) -> None:
+        if self.sender() is not self._asking or len(paces or ()) != len(self.picker.checks.chosen):
+            return
+        self._paces = paces
+        if self.presets.currentData() == "quick":
             self._on_preset()
         self._show_plan()
 
     def _on_preset(self) -> None:
         name = cast("str", self.presets.currentData())
-        if name != _OWN:
-            self.matrix.show_parameters(self._parameters(name))
-        else:
+        self.values.setVisible(name != _CHAT)
+        if name == _OWN:
             self.values.unfold()
+        elif name != _CHAT:
+            self.matrix.show_parameters(self._parameters(name))
         own = text("All combinations of the values below, in the spelling of llama-bench.")
         self._meaning.setText(say(_MEANINGS.get(name, own)))
         self._show_plan()
 
     def _parameters(self, name: str) -> Parameters:
+        models = self.picker.checks.chosen
+        if name == "quick" and self._paces and models:
+            return choose_quick(models, self._paces)
         machine = self._services.computer.machine
         cores = machine.cpu.usable_cores if machine else 1
-        layers = max((model.layers or 0 for model in self.picker.checks.chosen), default=0)
+        layers = max((model.layers or 0 for model in models), default=0)
         return preset(name, cores, layers)
 
     def _on_edited(self) -> None:
@@ -161,21 +192,30 @@ class BenchForm(TurningRow):
     def _show_plan(self) -> None:
         wanted = self.wanted
         tests = count_tests(wanted) if wanted is not None else 0
-        self.measure.setEnabled(0 < tests <= MOST_TESTS)
         if wanted is None:
             problem = self.matrix.problem
             words = say(problem) if problem else ""
         elif not wanted.models:
             words = self.tr("Tick the models that are to be measured.")
+        elif wanted.chat:
+            words = self.tr("Three chats with each model, then as many tokens with the bare engine.")
         elif tests == 0:
             words = self.tr("There is nothing to measure: write tokens to read or to write.")
         elif tests > MOST_TESTS:
             words = say(text("That would be {count} tests, more than {most}.", count=tests, most=MOST_TESTS))
         else:
-            repetitions = wanted.parameters.repetitions
-            times = plural(repetitions, "once", "{count} times each")
-            words = say(plural(tests, "1 test, {times}.", "{count} tests, {times}.", times=times))
+            words = self._amount(wanted, tests)
+        possible = wanted is not None and (wanted.chat or 0 < tests <= MOST_TESTS)
+        self.measure.setEnabled(possible and bool(wanted and wanted.models))
         self.plan.setText(words)
+
+    def _amount(self, wanted: Wanted, tests: int) -> str:
+        times = plural(wanted.parameters.repetitions, "once", "{count} times each")
+        amount = plural(tests, "1 test, {times}.", "{count} tests, {times}.", times=times)
+        if self._paces is None:
+            return say(amount)
+        time = duration(foresee_seconds(wanted, self._paces))
+        return say(text("{tests} That takes about {time}.", tests=amount, time=time))
 
     def _on_measure(self) -> None:
         wanted = self.wanted

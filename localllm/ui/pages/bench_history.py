@@ -14,12 +14,12 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from localllm.texts import text
+from localllm.texts import plural, text
 from localllm.ui.errors import sentences_of
 from localllm.ui.itemmodels.bench import RunTable, name_of_run, when_of
 from localllm.ui.itemmodels.bench_compare import ComparisonTable, differences_of
 from localllm.ui.jobs import Job, Reactions
-from localllm.ui.pages.bench_queries import find_runs, import_files, remove_runs
+from localllm.ui.pages.bench_queries import find_runs, import_files, put_back, remove_runs
 from localllm.ui.pages.bench_results import BenchResults
 from localllm.ui.translation import say
 from localllm.ui.widgets.banner import Banner
@@ -210,20 +210,19 @@ class HistoryPanel(QWidget):
         dialog.open()
 
     def _on_remove(self) -> None:
-        numbers = [run.id for run in self.chosen]
-        self.banner.show_notice(
-            [self.tr("Remove what was measured?"), self.tr("It cannot be had back.")],
-            "warning",
-            ((self.tr("Remove"), lambda: self._remove(numbers)),),
-        )
-        self.banner.buttons[0].setFocus()
-
-    def _remove(self, numbers: Sequence[int]) -> None:
-        self.banner.hide()
-        paths = self._services.paths
-        reactions = Reactions(succeeded=self._on_removed, failed=self._on_failed)
-        self._services.jobs.run(lambda _progress: remove_runs(paths, numbers), reactions)
+        runs, paths = tuple(self.chosen), self._services.paths
+        reactions = Reactions(succeeded=lambda _: self._on_removed(runs), failed=self._on_failed)
+        self._services.jobs.run(lambda _progress: remove_runs(paths, runs), reactions)
         self.table.setFocus()
 
-    def _on_removed(self, _nothing: object) -> None:
+    def _on_removed(self, runs: Sequence[BenchRun]) -> None:
         self.refresh()
+        words = plural(
+            len(runs), "1 run was removed from the history.", "{count} runs were removed from the history."
+        )
+        self._services.undo.offer(say(words), lambda: self._put_back(runs))
+
+    def _put_back(self, runs: Sequence[BenchRun]) -> None:
+        paths = self._services.paths
+        reactions = Reactions(succeeded=lambda _: self.refresh(runs[0].id), failed=self._on_failed)
+        self._services.jobs.run(lambda _progress: put_back(paths, runs), reactions)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QGridLayout, QLineEdit, QWidget
 
 from localllm.core.bench import Parameters
-from localllm.core.bench.parameters import read_numbers
+from localllm.core.bench.parameters import read_numbers, read_pair
+from localllm.engine.benches import LoadMode
 from localllm.engine.protocol import KV_TYPES
 from localllm.texts import Text, text
 from localllm.ui.translation import say
@@ -134,11 +135,14 @@ class BenchMatrix(QWidget):
     def _make_entries(self) -> tuple[_Entry, ...]:
         lists = say(text("numbers such as 1,4 or 1-8 or 128-512+128."))
         kinds = say(text("types such as {types}.", types=", ".join(KV_TYPES)))
+        pairs = say(text("pairs such as 512,128; several with “;” between them, or nothing."))
+        modes = say(text("ways such as {modes}.", modes=", ".join(get_args(LoadMode))))
         layers = say(text("numbers such as 0,16,33; -1 means all."))
         return (
             _Entry("prompts", self.tr("Tokens read"), lists, _numbers(0)),
             _Entry("generated", self.tr("Tokens written"), lists, _numbers(0)),
             _Entry("depths", self.tr("Depth"), lists, _numbers(0)),
+            _Entry("pairs", self.tr("Read, then written"), pairs, _pairs),
             _Entry("threads", self.tr("Threads"), lists, _numbers(0)),
             _Entry("kv_types_k", self.tr("Cache: keys"), kinds, _words(KV_TYPES)),
             _Entry("kv_types_v", self.tr("Cache: values"), kinds, _words(KV_TYPES)),
@@ -147,6 +151,7 @@ class BenchMatrix(QWidget):
             _Entry("batches", self.tr("Batch"), lists, _numbers(1)),
             _Entry("ubatches", self.tr("Physical batch"), lists, _numbers(1)),
             _Entry("flash", self.tr("Flash attention"), say(text("auto, on, off.")), _words(_FLASH)),
+            _Entry("load_modes", self.tr("Way of loading"), modes, _words(get_args(LoadMode))),
             _Entry("sequences", self.tr("Sequences"), lists, _numbers(1)),
             _Entry(
                 "repetitions", self.tr("Repetitions"), say(text("a number from 1 to 1000.")), _repetitions
@@ -155,7 +160,15 @@ class BenchMatrix(QWidget):
 
 
 def _as_words(values: tuple[object, ...] | int) -> str:
-    return str(values) if isinstance(values, int) else ",".join(str(value) for value in values)
+    if isinstance(values, int):
+        return str(values)
+    if any(isinstance(value, tuple) for value in values):
+        return "; ".join(_as_words(cast("tuple[object, ...]", value)) for value in values)
+    return ",".join(str(value) for value in values)
+
+
+def _pairs(words: str) -> tuple[tuple[int, int], ...]:
+    return tuple(read_pair(part.replace(" ", "")) for part in words.split(";") if part.strip())
 
 
 def _numbers(lowest: int) -> Read:

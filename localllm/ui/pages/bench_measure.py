@@ -13,8 +13,9 @@ from localllm.texts import plural, text
 from localllm.ui.errors import sentences_of
 from localllm.ui.lab_work import Outcome, Task
 from localllm.ui.own_work import OwnWork
+from localllm.ui.pages.bench_chats import ChatResult, ChatResults
 from localllm.ui.pages.bench_form import BenchForm
-from localllm.ui.pages.bench_queries import Wanted, measure
+from localllm.ui.pages.bench_queries import Wanted, chat_with, measure
 from localllm.ui.pages.bench_results import BenchResults
 from localllm.ui.pages.model_listing import ModelListing
 from localllm.ui.translation import say
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from PySide6.QtGui import QShowEvent
 
     from localllm.core.bench import BenchRow
+    from localllm.core.bench.chat import ChatSpeed
     from localllm.core.library import LibraryModel
     from localllm.progress import Progress
     from localllm.ui.lab_work import Entry
@@ -32,10 +34,10 @@ if TYPE_CHECKING:
 
 
 class _Feed(QObject):
-    """Carries rows from the thread that measures to the window's.
+    """Carries results from the thread that measures to the window's.
 
     Signals:
-        arrived: arg: `BenchRow`.
+        arrived: arg: `BenchRow`, or `ChatResult`.
     """
 
     arrived = Signal(object)
@@ -57,6 +59,7 @@ class MeasurePanel(QWidget):
         self.banner = Banner(services.theme)
         self.form = BenchForm(services)
         self.results = BenchResults(services)
+        self.chats = ChatResults()
         self._listing = ModelListing(services, self)
         self._own = OwnWork(services.lab, self.form.running, self.form.measure)
         self._build()
@@ -86,16 +89,18 @@ class MeasurePanel(QWidget):
             "muted",
             wrap=True,
         )
-        parts = (self.banner, self.form, self._hint, self.results)
+        parts = (self.banner, self.form, self._hint, self.results, self.chats)
         self.area = column_area(self.tr("Measure"), parts)
         self.results.hide()
+        self.chats.hide()
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.area)
 
     def _connect(self) -> None:
         self.form.measure_asked.connect(self._on_measure_asked)
-        self.results.said.connect(self.said)
+        for part in (self.results, self.chats):
+            part.said.connect(self.said)
         for part in (self.results, self._listing):
             part.failed.connect(self._on_failed)
         self._listing.listed.connect(self._on_listed)
@@ -114,9 +119,13 @@ class MeasurePanel(QWidget):
 
     def _on_measure_asked(self, wanted: Wanted) -> None:
         self.banner.hide()
-        paths, threads = self._services.paths, self._services.preferences.settings.threads
         feed = _Feed(self)
-        feed.arrived.connect(self._on_row)
+        feed.arrived.connect(self.chats.add if wanted.chat else self.results.add)
+        task = self._chat_task(wanted, feed) if wanted.chat else self._bench_task(wanted, feed)
+        self._own.start(task, wanted)
+
+    def _bench_task(self, wanted: Wanted, feed: _Feed) -> Task:
+        paths, threads = self._services.paths, self._services.preferences.settings.threads
         arrived = feed.arrived
 
         def work(progress: Progress) -> Outcome:
@@ -135,15 +144,30 @@ class MeasurePanel(QWidget):
             )
             return Outcome((done,), result=number)
 
-        self._own.start(Task(text("Bench of {models}", models=wanted.names), work), wanted)
+        return Task(text("Bench of {models}", models=wanted.names), work)
 
-    def _on_row(self, row: BenchRow) -> None:
-        self.results.add(row)
+    def _chat_task(self, wanted: Wanted, feed: _Feed) -> Task:
+        paths, threads = self._services.paths, self._services.preferences.settings.threads
+        arrived = feed.arrived
+
+        def work(progress: Progress) -> Outcome:
+            def keep(model: LibraryModel, speed: ChatSpeed) -> None:
+                arrived.emit(ChatResult(model, speed))
+
+            count = chat_with(paths, threads, wanted, keep, progress)
+            return Outcome((plural(count, "1 model in a chat.", "{count} models in a chat."),))
+
+        return Task(text("Chats with {models}", models=wanted.names), work)
 
     def _on_began(self, _entry: Entry, wanted: Wanted) -> None:
         title = text("{name}: {models}", name=say(wanted.name), models=wanted.names)
-        self.results.show_rows(say(title) if wanted.name else wanted.names, ())
-        self.results.show()
+        words = say(title) if wanted.name else wanted.names
+        if wanted.chat:
+            self.chats.clear()
+        else:
+            self.results.show_rows(words, ())
+        self.chats.setVisible(wanted.chat)
+        self.results.setVisible(not wanted.chat)
         self._hint.hide()
 
     def _on_cancelled(self) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from localllm.core.bench import Bench, BenchedModel, BenchHistory, make_plan, run_bench
+from localllm.core.bench.duration import expected_seconds, quick_parameters
 from localllm.core.bench.importing import read_llama_bench
 from localllm.core.time_left import TimeLeft
 from localllm.errors import LocalLLMError
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from localllm.core.bench import BenchRow, BenchRun, Parameters
+    from localllm.core.bench.chat import ChatSpeed
+    from localllm.core.bench.duration import Pace
     from localllm.core.bench.tune import Tuning
-    from localllm.core.library import Library, LibraryModel
+    from localllm.core.library import Library, LibraryModel, LoadProfile
     from localllm.core.machine import Machine
     from localllm.engine.protocol import LoadSettings
     from localllm.paths import Paths
@@ -35,12 +38,14 @@ class Wanted:
     Attributes:
         name: What the run is called in the history, in English.
         anyway: Also beside busy programs, and what does not seem to fit.
+        chat: Chats through the application beside the bare engine, instead of tests.
     """
 
     models: tuple[LibraryModel, ...]
     parameters: Parameters
     name: str = ""
     anyway: bool = False
+    chat: bool = False
 
     @property
     def names(self) -> str:
@@ -57,6 +62,49 @@ def count_tests(wanted: Wanted) -> int:
     )  # fmt: skip
     amounts = sum(1 for tokens in (*asked.prompts, *asked.generated) if tokens) + len(asked.pairs)
     return len(wanted.models) * amounts * math.prod(len(values) for values in ways)
+
+
+def foresee_seconds(wanted: Wanted, paces: Sequence[Pace]) -> float:
+    """Return about how long a bench takes."""
+    return expected_seconds(wanted.parameters, _benched(wanted.models), paces)
+
+
+def choose_quick(models: Sequence[LibraryModel], paces: Sequence[Pace]) -> Parameters:
+    """Return the tests that take about half a minute."""
+    return quick_parameters(paces, _benched(models))
+
+
+def _benched(models: Sequence[LibraryModel]) -> list[BenchedModel]:
+    return [BenchedModel(model.path, model.name) for model in models]
+
+
+def chat_with(
+    paths: Paths,
+    threads: int,
+    wanted: Wanted,
+    on_result: Callable[[LibraryModel, ChatSpeed], None],
+    progress: Progress,
+) -> int:
+    """Chat with each model, and measure the bare engine; return how many there are.
+
+    Args:
+        paths: The user's folders.
+        threads: 0 = the cores that may be used.
+        wanted: Which models.
+        on_result: Gets each result when it is there, in this thread.
+        progress: May cancel.
+
+    Raises:
+        MachineBusy: Somebody else measures, or other programs use the processors.
+        LocalLLMError: A model cannot be loaded, or answers too briefly.
+        Cancelled: Through `progress`.
+    """
+    from localllm.core.bench.chat import measure_chat
+
+    bench = _bench(paths, find_machine(paths), BenchHistory(paths.benches_file), anyway=wanted.anyway)
+    for model in wanted.models:
+        on_result(model, measure_chat(bench, model, progress, threads))
+    return len(wanted.models)
 
 
 def measure(
@@ -175,19 +223,46 @@ def search_best(paths: Paths, model: LibraryModel, progress: Progress) -> Tuned:
     return Tuned(model, found, machine.cpu.usable_cores)
 
 
-def keep_best(library: Library, tuned: Tuned, usual: LoadSettings) -> str:
-    """Let a model be loaded the best way from now on; return the profile's name.
+@dataclass(frozen=True)
+class Kept:
+    """A load profile that a search's result became, what had its name before, and the default then."""
+
+    model: LibraryModel
+    name: str
+    before: LoadProfile | None
+    default_before: LoadProfile | None
+
+
+def keep_best(library: Library, tuned: Tuned, usual: LoadSettings) -> Kept:
+    """Let a model be loaded the best way from now on.
 
     Raises:
         StoreError: It cannot be kept.
     """
     from localllm.core.library import LoadProfile
 
-    if tuned.tuning.best is not None:
-        settings = tuned.tuning.best.settings(usual, tuned.cores)
-        library.save_profile(tuned.model.path, LoadProfile(PROFILE, settings))
-        library.set_default_profile(tuned.model.path, PROFILE)
-    return PROFILE
+    path, best = tuned.model.path, tuned.tuning.best
+    before = next((one for one in library.profiles(path) if one.name == PROFILE), None)
+    kept = Kept(tuned.model, PROFILE, before, library.profile(path))
+    if best is not None:
+        library.save_profile(path, LoadProfile(PROFILE, best.settings(usual, tuned.cores)))
+        library.set_default_profile(path, PROFILE)
+    return kept
+
+
+def forget_best(library: Library, kept: Kept) -> Kept:
+    """Let a model be loaded as before `keep_best`.
+
+    Raises:
+        StoreError: It cannot be kept.
+    """
+    path = kept.model.path
+    if kept.before is None:
+        library.index.remove_profile(str(path), kept.name)
+    else:
+        library.save_profile(path, kept.before)
+    library.set_default_profile(path, kept.default_before.name if kept.default_before else "")
+    return kept
 
 
 def find_runs(paths: Paths) -> list[BenchRun]:
@@ -195,11 +270,18 @@ def find_runs(paths: Paths) -> list[BenchRun]:
     return BenchHistory(paths.benches_file).runs()
 
 
-def remove_runs(paths: Paths, numbers: Iterable[int]) -> None:
+def remove_runs(paths: Paths, runs: Iterable[BenchRun]) -> None:
     """Forget runs."""
     history = BenchHistory(paths.benches_file)
-    for number in numbers:
-        history.remove(number)
+    for run in runs:
+        history.remove(run.id)
+
+
+def put_back(paths: Paths, runs: Iterable[BenchRun]) -> None:
+    """Keep runs that were removed."""
+    history = BenchHistory(paths.benches_file)
+    for run in runs:
+        history.put_back(run)
 
 
 def import_files(paths: Paths, files: Sequence[Path]) -> int:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, cast
 
 from PySide6.QtCore import QSignalBlocker, QTimer, Signal
 from PySide6.QtWidgets import QHBoxLayout, QHeaderView, QVBoxLayout, QWidget
 
 from localllm.core.bench.charts import KINDS, across_of, kind_of, of_kind, value_of
+from localllm.core.bench.energy import why_no_energy
 from localllm.core.bench.formats import render
 from localllm.texts import text
 from localllm.ui.itemmodels.bench import TITLES, ResultTable
@@ -17,7 +19,7 @@ from localllm.ui.pages.bench_queries import active_shares
 from localllm.ui.translation import say
 from localllm.ui.widgets.basics import ElidedLabel, make_label
 from localllm.ui.widgets.bench_chart import BenchChart
-from localllm.ui.widgets.patient import PatientComboBox
+from localllm.ui.widgets.patient import PatientComboBox, PatientDoubleSpinBox
 from localllm.ui.widgets.record_view import RecordView
 from localllm.ui.widgets.result_menus import ResultMenus
 
@@ -61,7 +63,7 @@ class BenchResults(QWidget):
         self._here = True
         self._widths: list[int] = []
         self._drawn: tuple[str, list[BenchRow]] = ("", [])
-        self.model = ResultTable(self)
+        self.model = ResultTable(self, services.preferences.settings.kwh_price)
         self.chart = BenchChart(services.theme, services.jobs)
         self.table = RecordView(self.tr("Results"))
         self.kinds, self.views = PatientComboBox(), PatientComboBox()
@@ -111,6 +113,7 @@ class BenchResults(QWidget):
             self._apply_widths()
 
     def _build(self) -> None:
+        self._build_price()
         self._title = ElidedLabel(role="heading")
         self.kinds.setAccessibleName(self.tr("What the chart shows"))
         self.views.setAccessibleName(self.tr("How the chart shows it"))
@@ -126,6 +129,8 @@ class BenchResults(QWidget):
         choices.addWidget(self.kinds)
         choices.addWidget(self.views)
         choices.addStretch(1)
+        choices.addWidget(self._price_name)
+        choices.addWidget(self.price)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(8)
@@ -134,6 +139,21 @@ class BenchResults(QWidget):
         column.addWidget(self.chart)
         column.addWidget(self._legend)
         column.addWidget(self.table)
+        column.addWidget(self._no_energy)
+
+    def _build_price(self) -> None:
+        self.price = PatientDoubleSpinBox()
+        self.price.setRange(0.0, 1000.0)
+        self.price.setDecimals(3)
+        self.price.setSingleStep(0.01)
+        self.price.setSpecialValueText(self.tr("not known"))
+        self.price.setValue(self._services.preferences.settings.kwh_price)
+        self._price_name = make_label(self.tr("A kWh costs"))
+        self._price_name.setBuddy(self.price)
+        self.price.setAccessibleName(self._price_name.text())
+        self.price.setToolTip(self.tr("In your currency; what a million tokens cost is shown for it"))
+        self.price.valueChanged.connect(self._on_price)
+        self._no_energy = make_label(role="small", wrap=True)
 
     def _connect(self) -> None:
         self.kinds.currentIndexChanged.connect(self._show_views)
@@ -171,7 +191,24 @@ class BenchResults(QWidget):
 
     def _show_added(self) -> None:
         self._ask_for_shares()
+        self._show_energy()
         self._show_choices()
+
+    def _show_energy(self) -> None:
+        """Ask for the price where energy was measured, else say why it was not."""
+        there = self.model.has_energy
+        for widget in (self._price_name, self.price):
+            widget.setVisible(there)
+        measured = any(row.samples for row in self.model.records)
+        why = why_no_energy() if self._here and measured and not there else None
+        self._no_energy.setText(say(why) if why is not None else "")
+        self._no_energy.setVisible(why is not None)
+
+    def _on_price(self, price: float) -> None:
+        with contextlib.suppress(OSError):  # a full disk: it counts until the end all the same
+            self._services.preferences.change("kwh_price", price)
+        self.model.show_results(self.rows, price)
+        self._fit_columns(self.model.records, anew=True)
 
     def _show_choices(self) -> None:
         """Offer the kinds of test that there are."""

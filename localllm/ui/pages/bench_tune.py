@@ -14,7 +14,7 @@ from localllm.ui.itemmodels.records import Column, RecordTable
 from localllm.ui.jobs import Reactions
 from localllm.ui.lab_work import Outcome, Task
 from localllm.ui.own_work import OwnWork
-from localllm.ui.pages.bench_queries import Tuned, keep_best, search_best
+from localllm.ui.pages.bench_queries import Kept, Tuned, forget_best, keep_best, search_best
 from localllm.ui.pages.model_listing import ModelListing
 from localllm.ui.translation import say
 from localllm.ui.widgets.banner import Banner
@@ -37,6 +37,7 @@ _FIELDS = {
     "threads": "n_threads",
     "gpu_layers": "n_gpu_layers",
     "expert_layers": "n_cpu_moe",
+    "batches": "n_batch",
     "ubatches": "n_ubatch",
     "kv_types_k": "type_k",
     "kv_types_v": "type_v",
@@ -58,6 +59,7 @@ class TrialTable(RecordTable["Trial"]):
             ),
             Column(text("A turn"), _turn, lambda trial: trial.seconds or 1e9, right=True),
             Column(text("Memory"), _memory, lambda trial: trial.memory, right=True),
+            Column(text("Quality"), _quality, lambda trial: trial.cost.divergence if trial.cost else 0.0),
             Column(text("Remarks"), lambda trial: _remark(trial, best), lambda trial: trial is not best),
         )
         super().__init__(columns, parent)
@@ -85,6 +87,17 @@ def _turn(trial: Trial) -> Text | str:
 
 def _memory(trial: Trial) -> Text | str:
     return text("{size}", size=Bytes(trial.memory)) if trial.memory else "–"
+
+
+def _quality(trial: Trial) -> Text | str:
+    """Return what a smaller cache costs; everything else leaves the answers as they are."""
+    if trial.cost is not None:
+        return text(
+            "divergence {value}, same first choice {share} %",
+            value=Number(trial.cost.divergence, 4),
+            share=Number(100 * trial.cost.same_top, 1),
+        )
+    return text("not measured") if trial.lossy and trial.failure is None else text("the same")
 
 
 def _remark(trial: Trial, best: Trial | None) -> Text | str:
@@ -149,8 +162,8 @@ class TunePanel(QWidget):
         hint = make_label(
             self.tr(
                 "Tries threads, flash attention, batches, and layers on the GPU where there is one, for "
-                "about two minutes, and shows what each costs in memory. A turn is a chat's: 512 tokens "
-                "read, 128 written. The best can become what this model is loaded with from now on."
+                "about two minutes, and shows what each costs in memory and quality. A turn is a chat's: 512 "
+                "tokens read, 128 written. The best can become what this model is loaded with from now on."
             ),
             "muted",
             wrap=True,
@@ -242,8 +255,19 @@ class TunePanel(QWidget):
         reactions = Reactions(succeeded=self._on_saved, failed=self._on_failed)
         self._services.jobs.run(lambda _progress: keep_best(library, tuned, settings), reactions)
 
-    def _on_saved(self, name: str) -> None:
+    def _on_saved(self, kept: Kept) -> None:
         self.save.setEnabled(False)
-        model = self._tuned.model.name if self._tuned else ""
-        words = text("Kept as the load profile “{profile}” of “{name}”.", profile=name, name=model)
-        self.said.emit(say(words))
+        words = say(
+            text("Kept as the load profile “{profile}” of “{name}”.", profile=kept.name, name=kept.model.name)
+        )
+        self.said.emit(words)
+        self._services.undo.offer(words, lambda: self._undo(kept))
+
+    def _undo(self, kept: Kept) -> None:
+        library = self._services.library
+        reactions = Reactions(succeeded=self._on_undone, failed=self._on_failed)
+        self._services.jobs.run(lambda _progress: forget_best(library, kept), reactions)
+
+    def _on_undone(self, kept: Kept) -> None:
+        self.save.setEnabled(True)
+        self.said.emit(say(text("“{name}” is loaded as before.", name=kept.model.name)))
