@@ -89,6 +89,7 @@ class DiscoverSearch(QWidget):
     def _build(self) -> None:
         self.words = QLineEdit()
         self.words.setPlaceholderText(self.tr("Search the Hub, or paste “owner/name” or an address"))
+        self.words.setToolTip(self.words.placeholderText())
         self.words.setAccessibleName(self.tr("Search the Hub, or paste “owner/name” or an address"))
         self.words.setClearButtonEnabled(True)
         self.words.setMaxLength(600)

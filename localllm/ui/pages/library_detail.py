@@ -188,10 +188,8 @@ class LibraryDetail(QWidget):
     def _build_actions(self) -> QHBoxLayout:
         self._chat = make_button(self.tr("Chat"), primary=True, name=self.tr("Load this model and chat"))
         self._verify = make_button(self.tr("Verify"), name=self.tr("Verify: compute its hash and compare"))
-        folder = make_button(self.tr("Show in folder"))
         self._chat.clicked.connect(self.chat_asked)
         self._verify.clicked.connect(self.verify_asked)
-        folder.clicked.connect(self.folder_asked)
         more = QToolButton()
         more.setProperty("kind", "menu")
         more.setText(self.tr("More"))
@@ -199,6 +197,7 @@ class LibraryDetail(QWidget):
         more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         more.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         menu = QMenu(more)
+        menu.addAction(self.tr("Show in folder"), self.folder_asked.emit)
         self._quantize_action = menu.addAction(self.tr("Quantize…"), self.quantize_asked.emit)
         self._quality_action = menu.addAction(self.tr("Measure quality…"), self.quality_asked.emit)
         self._bench_action = menu.addAction(self.tr("Bench this model…"), self.bench_asked.emit)
@@ -208,7 +207,7 @@ class LibraryDetail(QWidget):
         more.setMenu(menu)
         row = QHBoxLayout()
         row.setSpacing(8)
-        for button in (self._chat, self._verify, folder, more):
+        for button in (self._chat, self._verify, more):
             row.addWidget(button)
         row.addStretch(1)
         return row

@@ -175,6 +175,7 @@ class LibraryList(QWidget):
     def _build_search(self) -> QHBoxLayout:
         self.search = QLineEdit()
         self.search.setPlaceholderText(self.tr("Search by name, quantization, notes, folder"))
+        self.search.setToolTip(self.search.placeholderText())
         self.search.setAccessibleName(self.tr("Search the models on this disk"))
         self.search.setClearButtonEnabled(True)
         self.search.textChanged.connect(self._on_search_changed)

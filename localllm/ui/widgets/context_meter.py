@@ -22,13 +22,14 @@ class ContextMeter(QWidget):
         self._words = make_label(role="small")
         self._bar = QProgressBar()
         self._bar.setTextVisible(False)
-        self._bar.setFixedWidth(90)
+        self._bar.setMinimumWidth(12)
+        self._bar.setMaximumWidth(90)
         self._bar.setAccessibleName(self.tr("Context"))
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(8)
-        row.addWidget(self._words)
-        row.addWidget(self._bar)
+        row.addWidget(self._words, 0)
+        row.addWidget(self._bar, 1)
         self.hide()
 
     def show_stats(self, stats: Stats | None) -> None:
