@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from localllm.settings import Settings
 from localllm.texts import LANGUAGES, Text, text
 from localllm.ui.itemmodels.commands import Command
 from localllm.ui.places import places
@@ -104,7 +105,18 @@ def _setting_commands(services: Services, routes: Routes) -> list[Command]:
     tongues: dict[str, Text] = {name: text("Language: {name}", name=own) for name, own in LANGUAGES.items()}
     tongues["system"] = text("Language: as the system")
     settings = services.preferences
-    return [
+    shown = [
+        Command(
+            f"setting {field.name}",
+            text(field.metadata["label"]),
+            partial(routes.open_settings, field.name),
+            icon="settings",
+            kind=kind,
+            words=f"{field.name} {field.metadata['help']}",
+        )
+        for field in fields(Settings)
+    ]
+    return shown + [
         Command(
             f"{name} {value}",
             title,

@@ -31,10 +31,14 @@ from PySide6.QtWidgets import (
 
 import localllm
 from localllm.core.diagnostics.privacy import scrub
+from localllm.errors import StoreError
 from localllm.files import write_atomically
+from localllm.texts import text
+from localllm.ui.errors import sentences_of
 from localllm.ui.widgets.basics import make_button, make_label
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
 _log = logging.getLogger(__name__)
@@ -115,28 +119,17 @@ class ReportDialog(QDialog):
         column.addWidget(self._problem)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         copy = make_button(self.tr("Copy report"), primary=True)
-        copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(self._report))
+        copy.clicked.connect(lambda: copy_report(self._report))
         buttons.addButton(copy, QDialogButtonBox.ButtonRole.ActionRole)
         save = make_button(self.tr("Save report…"))
-        save.clicked.connect(self._on_save)
+        save.clicked.connect(lambda: save_report(self._report, self, self._on_not_saved))
         buttons.addButton(save, QDialogButtonBox.ButtonRole.ActionRole)
         buttons.rejected.connect(self.reject)
         column.addWidget(buttons)
 
-    def _on_save(self) -> None:
-        dialog = QFileDialog(self, self.tr("Save report"), str(Path.home() / "localllm-report.txt"))
-        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.fileSelected.connect(self.save_to)
-        dialog.open()
-
-    def save_to(self, name: str) -> None:
-        """Write the report to a file, or say why not."""
-        try:
-            write_atomically(Path(name), self._report.encode())
-        except OSError as error:
-            self._problem.setText(self.tr("It could not be saved: {reason}").format(reason=error))
-            self._problem.show()
+    def _on_not_saved(self, error: Exception) -> None:
+        self._problem.setText(" ".join(sentences_of(error)))
+        self._problem.show()
 
 
 class CrashDialog(ReportDialog):
@@ -150,6 +143,29 @@ class CrashDialog(ReportDialog):
         )
         super().__init__(title, safe, report, parent)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose, on=False)
+
+
+def copy_report(report: str) -> None:
+    """Put a report on the clipboard."""
+    QGuiApplication.clipboard().setText(report)
+
+
+def save_report(report: str, parent: QWidget, failed: Callable[[Exception], object]) -> None:
+    """Ask for a file and write a report into it; `failed` is told why not."""
+    title = QCoreApplication.translate("ReportDialog", "Save report")
+    dialog = QFileDialog(parent, title, str(Path.home() / "localllm-report.txt"))
+    dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+
+    def write(name: str) -> None:
+        try:
+            write_atomically(Path(name), report.encode())
+        except OSError as error:
+            why = error.strerror or str(error)
+            failed(StoreError(text("“{file}” could not be written: {reason}.", file=name, reason=why)))
+
+    dialog.fileSelected.connect(write)
+    dialog.open()
 
 
 def make_report(error: BaseException) -> str:

@@ -33,6 +33,7 @@ class PageMakers:
             "lab": self._lab,
             "bench": self._bench,
             "settings": self._settings,
+            "diagnostics": self._diagnostics,
             "glossary": self._glossary,
         }
 
@@ -101,4 +102,13 @@ class PageMakers:
     def _settings(self) -> QWidget:
         settings = SettingsPage(self._services)
         settings.restart_asked.connect(self._routes.restart)
+        settings.diagnostics_asked.connect(self._routes.open_diagnostics)
         return settings
+
+    def _diagnostics(self) -> QWidget:
+        from localllm.ui.pages.diagnostics import DiagnosticsPage
+
+        diagnostics = DiagnosticsPage(self._services)
+        diagnostics.settings_asked.connect(self._routes.open_settings)
+        diagnostics.window_reset_asked.connect(self._routes.forget_window)
+        return diagnostics

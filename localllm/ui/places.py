@@ -30,5 +30,6 @@ def places() -> tuple[Place, ...]:
         Place("lab", "lab", text("Lab"), "Ctrl+5"),
         Place("bench", "bench", text("Bench"), "Ctrl+6"),
         Place("settings", "settings", text("Settings"), "Ctrl+,"),
+        Place("diagnostics", "speed", text("Diagnostics"), rail=False),
         Place("glossary", "info", text("Glossary"), "F1", rail=False),
     )

@@ -17,6 +17,7 @@ from localllm.errors import UsageError
 from localllm.texts import text
 from localllm.ui.errors import errors_shown, sentences_of
 from localllm.ui.pages.library import LibraryPage
+from localllm.ui.pages.settings import SettingsPage
 from localllm.ui.terms import term_at
 from localllm.ui.translation import say
 from localllm.ui.usual_load import load_as_usual
@@ -126,6 +127,21 @@ class Routes(QObject):
         if profile.sampling is not None or profile.system_prompt or profile.load.adapters:
             with errors_shown(lambda error: self.say_status(say(error.message))):
                 self._open_chat_with(profile)
+
+    def open_diagnostics(self) -> None:
+        """Show what helps when something is wrong."""
+        self._window.show_page("diagnostics")
+
+    def open_settings(self, name: str = "") -> None:
+        """Show the settings, and one of them if it is named."""
+        self._window.show_page("settings")
+        page = self._window.made("settings")
+        if name and isinstance(page, SettingsPage):
+            page.open_setting(name)
+
+    def forget_window(self) -> None:
+        """Let the next start open the window as the first one did."""
+        self._window.forget_state()
 
     def restart(self) -> None:
         """End the program and start it again."""

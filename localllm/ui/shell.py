@@ -79,6 +79,10 @@ class Shell(Protocol):
         """Show a passing sentence at the foot."""
         ...
 
+    def forget_state(self) -> None:
+        """Let the next start open the window as the first one did."""
+        ...
+
     def restart(self) -> None:
         """Close the window, and start the program again."""
         ...

@@ -60,15 +60,16 @@ def load_words(setting: str, folder: Path) -> Translator:
 
 def language() -> str:
     """Return the language of the window."""
-    return _words().language
+    return words_of_window().language
 
 
 def say(sentence: Text | str) -> str:
     """Return a sentence of the core in the language of the window, its numbers and sizes included."""
-    return _words().translate(sentence)
+    return words_of_window().translate(sentence)
 
 
-def _words() -> Translator:
+def words_of_window() -> Translator:
+    """Return what puts sentences into the language of the window."""
     app = QCoreApplication.instance()
     translator = app.findChild(InterfaceTranslator) if app is not None else None
     return translator.words if translator is not None else Translator("en")

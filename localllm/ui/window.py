@@ -69,6 +69,7 @@ class Window(QWidget):
         self._palette: CommandPalette | None = None
         self._closed = self._agreed = False
         self.restarting = False  # when it is closed
+        self._forgotten = False
         self.setWindowTitle("LocalLLM")
         self.setMinimumSize(_SMALLEST)
         self._rail = Rail(services.theme)
@@ -142,11 +143,6 @@ class Window(QWidget):
         return cast("GlossaryPage", self._page_widget("glossary"))
 
     @property
-    def notice(self) -> Banner:
-        """The banner that belongs to no page."""
-        return self._notice.banner
-
-    @property
     def lab_page(self) -> LabPage:
         """The Lab page, made when first asked for."""
         return cast("LabPage", self._page_widget("lab"))
@@ -205,6 +201,12 @@ class Window(QWidget):
         """Close without a question: the system wants to end."""
         self._agreed = True
         self.close()
+
+    def forget_state(self) -> None:
+        """Let the next start open the window as the first one did."""
+        self._forgotten = True
+        self._state.clear()
+        self._state.sync()
 
     def keep_state(self) -> None:
         """Store what is being written, and how the window is; it may be killed now."""
@@ -332,11 +334,14 @@ class Window(QWidget):
         return self._pages[name]
 
     def _save_state(self) -> None:
-        self._state.setValue("geometry", self.saveGeometry())
-        self._state.setValue("page", self._page)
         chat = self._pages.get("chat")
         if isinstance(chat, ChatPage):
             chat.save_now()
+        if self._forgotten:
+            return
+        self._state.setValue("geometry", self.saveGeometry())
+        self._state.setValue("page", self._page)
+        if isinstance(chat, ChatPage):
             self._state.setValue("chat", chat.chat_id if chat.chat_id is not None else 0)
         self._state.sync()
 

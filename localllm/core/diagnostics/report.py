@@ -121,7 +121,8 @@ def _versions(machine: Machine) -> Iterable[Fact]:
     yield Fact("llama_cpp", "llama.cpp", f"{engine_version()} ({commit})" if commit else engine_version())
     for name in _PACKAGES:
         try:
-            yield Fact(name, name, importlib.metadata.version(name))
+            label = "Qt (PySide6)" if name.startswith("PySide6") else name
+            yield Fact(name, label, importlib.metadata.version(name))
         except importlib.metadata.PackageNotFoundError:
             continue
 
@@ -155,17 +156,19 @@ def _system(machine: Machine) -> Iterable[Fact]:
 def _engine(machine: Machine, paths: Paths) -> Iterable[Fact]:
     build = machine.engine
     if build is None:
-        yield Fact("state", text("State"), text("The engine does not start; “Check everything” says why."))
+        yield Fact("state", text("Engine"), text("The engine does not start; “Check everything” says why."))
         return
     yield Fact("commit", text("Commit"), build.commit)
     yield Fact("flags", text("Built with"), build.system_info.strip())
-    yield Fact("parts", text("Parts"), ", ".join(build.parts) or text("one build"))
+    yield Fact("parts", text("Parts of the engine"), ", ".join(build.parts) or text("one build"))
     if build.unused:
         yield Fact("unused", text("Parts without a device here"), ", ".join(build.unused))
     for number, device in enumerate(build.devices):
         free = format_bytes(device.memory_free or 0)
         yield Fact(
-            f"device{number}", text("Device"), f"{device.name}: {device.description} ({device.kind}, {free})"
+            f"device{number}",
+            text("Engine computes on"),
+            f"{device.name}: {device.description} ({device.kind}, {free})",
         )
     works = weight_layout_works(paths.engine_limits_file, machine)
     limit = (
@@ -173,7 +176,7 @@ def _engine(machine: Machine, paths: Paths) -> Iterable[Fact]:
         if works
         else text("its weight layout for this processor (AMX) crashes; it is left out")
     )
-    yield Fact("limits", text("Limits"), limit)
+    yield Fact("limits", text("Limits of the engine"), limit)
 
 
 def _data(paths: Paths, progress: Progress) -> Iterable[Fact]:

@@ -54,10 +54,11 @@ class SettingsPage(ScrollArea):
         self._build()
         services.preferences.changed.connect(self._on_changed)
 
-    def open_group(self, group: str) -> None:
-        """Scroll to a group of settings."""
-        card = self._cards[group]
-        QTimer.singleShot(0, card, lambda: self.verticalScrollBar().setValue(card.y()))
+    def open_setting(self, name: str) -> None:
+        """Scroll to a setting, and put the cursor there."""
+        control = self._form.controls[name]
+        control.setFocus()
+        QTimer.singleShot(0, control, lambda: self.ensureWidgetVisible(control, 0, 120))
 
     def _build(self) -> None:
         body = PageBody()
