@@ -1,7 +1,16 @@
 import pytest
 
 from localllm.core.catalogue import Catalogue
+from localllm.core.chat_store import ChatStore
+from localllm.core.hardware import probe
+from localllm.core.library import describe
+from localllm.core.session import ModelSession
+from localllm.engine.protocol import LoadSettings
 from localllm.paths import resources_folder
+from localllm.progress import Progress
+from tests.core.estimators import estimator_in
+
+TALKING = LoadSettings(context_length=256, threads=1, extra_buffers=False)
 
 
 @pytest.fixture(scope="session")
@@ -19,3 +28,33 @@ def engine_has_gpu():
         return any(device["kind"] in ("gpu", "igpu") for device in engine.devices()["devices"])
     finally:
         engine.stop()
+
+
+def open_session(folder, starter):
+    """Load the starter into a session of its own, with a context of 256 tokens."""
+    session = ModelSession(lambda: probe(folder), estimator_in(folder))
+    session.load(describe(starter), TALKING, Progress())
+    return session
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory, starter):
+    """A session that the tests of a module share."""
+    session = open_session(tmp_path_factory.mktemp("session"), starter)
+    yield session
+    session.close()
+
+
+@pytest.fixture
+def mortal(tmp_path, starter):
+    """A session whose engine will be killed."""
+    session = open_session(tmp_path, starter)
+    yield session
+    session.close()
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = ChatStore(tmp_path / "chats.db")
+    yield store
+    store.close()

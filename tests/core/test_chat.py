@@ -15,39 +15,25 @@ from localllm.core.chat import (
     alternate,
     fit_history,
 )
-from localllm.core.chat_store import ChatStore
 from localllm.core.hardware import probe
-from localllm.core.library import describe
 from localllm.core.session import ModelSession
-from localllm.engine.protocol import ChatMessage, LoadSettings, Piece, Sampling
+from localllm.engine.protocol import ChatMessage, Piece, Sampling
 from localllm.errors import ContextTooSmall, EngineError, StoreError
 from localllm.progress import Progress
 from tests.core.estimators import estimator_in
 
-PLAIN = LoadSettings(context_length=512, threads=1, extra_buffers=False)
 SEA = "Write one sentence about the sea."
 
 
-@pytest.fixture
-def store(tmp_path):
-    store = ChatStore(tmp_path / "chats.db")
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def session(tmp_path, starter):
-    session = ModelSession(lambda: probe(tmp_path), estimator_in(tmp_path))
-    session.load(describe(starter), PLAIN, Progress())
-    yield session
-    session.close()
+def begin(store, session):
+    chat = store.create_chat().id
+    store.set_sampling(chat, Sampling(temperature=0, max_tokens=12))
+    return Conversation(store, session, chat)
 
 
 @pytest.fixture
 def conversation(store, session):
-    chat = store.create_chat().id
-    store.set_sampling(chat, Sampling(temperature=0, max_tokens=20))
-    return Conversation(store, session, chat)
+    return begin(store, session)
 
 
 def texts(conversation):
@@ -106,13 +92,13 @@ def test_a_reader_that_goes_away_keeps_what_arrived(conversation):
     assert texts(conversation)[-1]
 
 
-def test_a_killed_engine_costs_nothing(conversation, session):
-    pieces = []
+def test_a_killed_engine_costs_nothing(store, mortal):
+    conversation, pieces = begin(store, mortal), []
     for event in conversation.send(SEA, Progress()):
         if isinstance(event, Piece):
             pieces.append(event.text)
             if len(pieces) == 3:
-                os.kill(session.engine().pid, signal.SIGKILL)
+                os.kill(mortal.engine().pid, signal.SIGKILL)
     assert event.message.state == "failed"
     assert event.message.text.startswith("".join(pieces[:3]))
     assert "killed" in str(event.message.problem)
@@ -124,14 +110,14 @@ def test_a_killed_engine_costs_nothing(conversation, session):
 def test_old_messages_that_no_longer_fit_are_left_out_and_counted(conversation):
     for _ in range(3):
         conversation._store.set_sampling(conversation._chat_id, Sampling(temperature=0, max_tokens=4))
-        events = list(conversation.send("word " * 180, Progress()))
+        events = list(conversation.send("word " * 90, Progress()))
     assert [e.count for e in events if isinstance(e, LeftOut)] == [2]
     assert events[-1].message.state == "complete"
 
 
 def test_a_message_longer_than_the_context(conversation):
-    with pytest.raises(ContextTooSmall, match="context holds 512") as caught:
-        list(conversation.send("word " * 600, Progress()))
+    with pytest.raises(ContextTooSmall, match="context holds 256") as caught:
+        list(conversation.send("word " * 300, Progress()))
     assert str(caught.value.safe) == "Your message is saved."
     assert len(texts(conversation)) == 1
 

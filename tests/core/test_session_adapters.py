@@ -9,48 +9,19 @@ from pathlib import Path
 import pytest
 
 from localllm.core.chat import Conversation
-from localllm.core.chat_store import ChatStore
-from localllm.core.hardware import probe
 from localllm.core.library import describe
-from localllm.core.session import ModelSession
-from localllm.engine.protocol import Adapter, LoadSettings, Sampling
+from localllm.engine.protocol import Adapter, Sampling
 from localllm.errors import AdapterRefused, NotEnoughMemory
 from localllm.progress import Progress
 from tests.adapter_files import make_pairs, write_adapter, write_pairs
-from tests.core.estimators import estimator_in
+from tests.core.conftest import TALKING
 
-PLAIN = LoadSettings(context_length=512, threads=1, extra_buffers=False)
 SEA = "Write one sentence about the sea."
 
 
 @pytest.fixture(scope="module")
 def adapter(tmp_path_factory, starter):
     return str(write_adapter(tmp_path_factory.mktemp("lora") / "styled.gguf", starter, scale=0.02))
-
-
-@pytest.fixture(scope="module")
-def session(tmp_path_factory, starter):
-    folder = tmp_path_factory.mktemp("session")
-    session = ModelSession(lambda: probe(folder), estimator_in(folder))
-    session.load(describe(starter), PLAIN, Progress())
-    yield session
-    session.close()
-
-
-@pytest.fixture
-def mortal(tmp_path, starter):
-    """A session whose engine will be killed."""
-    session = ModelSession(lambda: probe(tmp_path), estimator_in(tmp_path))
-    session.load(describe(starter), PLAIN, Progress())
-    yield session
-    session.close()
-
-
-@pytest.fixture
-def store(tmp_path):
-    store = ChatStore(tmp_path / "chats.db")
-    yield store
-    store.close()
 
 
 def ask(store, session, *adapters):
@@ -88,7 +59,7 @@ def test_an_adapter_of_another_model_is_refused_and_the_question_kept(store, ses
     assert session.loaded is not None
     with pytest.raises(AdapterRefused):
         session.load(
-            session._last[0], replace(PLAIN, adapters=(Adapter(str(wrong)),)), Progress()
+            session._last[0], replace(TALKING, adapters=(Adapter(str(wrong)),)), Progress()
         )  # before the model that is there is given up
     assert session.loaded is not None
 
@@ -107,8 +78,8 @@ def test_an_adapter_that_does_not_fit_into_memory(session, tmp_path, monkeypatch
 @pytest.mark.parametrize("exact", [True, False])
 def test_adapters_count_in_the_estimate(session, starter, adapter, exact):
     model = describe(starter)
-    without = session.estimate(model, PLAIN, exact=exact)
-    with_it = session.estimate(model, replace(PLAIN, adapters=(Adapter(adapter),)), exact=exact)
+    without = session.estimate(model, TALKING, exact=exact)
+    with_it = session.estimate(model, replace(TALKING, adapters=(Adapter(adapter),)), exact=exact)
     size = Path(adapter).stat().st_size
     assert abs(with_it.memory.total - without.memory.total - size) <= len(with_it.devices)
 

@@ -14,7 +14,6 @@ from tests.adapter_files import make_pairs, write_adapter, write_pairs
 from tests.engine.conftest import PLAIN
 
 SEA = [ChatMessage("user", "Write one sentence about the sea.")]
-GREEDY = Sampling(temperature=0, max_tokens=8)
 QUERY = "blk.0.attn_q.weight"
 
 # in a process of its own: the engine hands out no logits
@@ -47,8 +46,8 @@ print("as it was")
 """
 
 
-def answer(engine):
-    events = list(engine.generate(SEA, GREEDY))
+def answer(engine, tokens=8):
+    events = list(engine.generate(SEA, Sampling(temperature=0, max_tokens=tokens)))
     assert isinstance(events[-1], Finished)
     return "".join(event.text for event in events if isinstance(event, Piece)), events[-1].stats
 
@@ -201,7 +200,7 @@ def test_what_does_not_fit_is_refused_and_what_there_is_stays(adapted, starter, 
     with pytest.raises(kind, match=reason) as caught:
         engine.adapt([Adapter(str(make(tmp_path / "wrong.gguf", starter)), 1.0)])
     assert caught.value.hint
-    assert answer(engine)[0] == before
+    assert before.startswith(answer(engine, 2)[0])
 
 
 def test_without_a_model_there_is_nothing_to_adapt(engine, adapter):

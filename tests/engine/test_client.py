@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 
 import psutil
 import pytest
@@ -87,12 +88,12 @@ def test_the_common_beginning_is_not_read_again(loaded):
     assert text == first, "what is reused must not change the answer"
 
 
-def test_a_full_context_stops_with_its_reason(loaded):
-    _, stats, _ = answer(
-        loaded, [ChatMessage("user", "word " * 450)], Sampling(temperature=0, max_tokens=200)
-    )
-    assert stats.stop_reason in ("context_full", "end")
-    assert stats.context_used <= 512
+def test_a_full_context_stops_with_its_reason(engine, starter):
+    engine.load(starter, replace(PLAIN, context_length=256))
+    any_word = replace(ENDLESS, temperature=100.0, top_k=0, top_p=1.0, min_p=0.0)  # no end in sight
+    _, stats, _ = answer(engine, [ChatMessage("user", "word " * 190)], any_word)
+    assert stats.stop_reason == "context_full"
+    assert 250 < stats.context_used <= 256
 
 
 def test_a_message_longer_than_the_context(loaded):
@@ -141,7 +142,7 @@ def test_an_engine_that_does_not_stop_is_ended(engine, starter):
     assert not engine.alive
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
 def test_a_killed_engine_is_noticed_with_its_cause(engine, starter, number):
     engine.load(starter, PLAIN)
     events = engine.generate(SEA, ENDLESS)
@@ -174,12 +175,11 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("name", BAD)
-def test_a_bad_file_is_refused_and_the_engine_lives_on(engine, starter, tmp_path, name):
-    make, kind, reason = BAD[name]
-    with pytest.raises(kind, match=reason) as caught:
-        engine.load(make(tmp_path / "m.gguf"), PLAIN)
-    assert caught.value.hint
+def test_bad_files_are_refused_and_the_engine_lives_on(engine, starter, tmp_path):
+    for name, (make, kind, reason) in BAD.items():
+        with pytest.raises(kind, match=reason) as caught:
+            engine.load(make(tmp_path / name), PLAIN)
+        assert caught.value.hint
     engine.load(starter, PLAIN)
     assert answer(engine)[0].startswith("The sea")
 
