@@ -82,7 +82,7 @@ def _as_json(made: MadeImatrix) -> dict[str, object]:
         "path": str(made.path),
         "text": made.text.name,
         "text_sha256": made.text.sha256,
-        "chunks": plural(made.matrix.chunks, "1 chunk", "{count} chunks"),
+        "chunks": made.matrix.chunks,
         "chunk_tokens": made.matrix.chunk_tokens,
         "entries": len(made.matrix.entries),
         "partial": list(made.matrix.partial),
