@@ -21,7 +21,7 @@ from localllm.core.resolution import describe_source, setting_of
 from localllm.engine.version import engine_version
 from localllm.progress import Progress
 from localllm.settings import Settings
-from localllm.texts import Bytes, Text, Translator, format_bytes, text
+from localllm.texts import Bytes, Text, Translator, format_bytes, plural, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -130,7 +130,12 @@ def _versions(machine: Machine) -> Iterable[Fact]:
 def _system(machine: Machine) -> Iterable[Fact]:
     yield Fact("system", text("System"), f"{machine.system}, {platform.machine()}")
     cpu, memory = machine.cpu, machine.memory
-    cores = text("{cores} cores, {usable} usable here", cores=cpu.physical_cores, usable=cpu.usable_cores)
+    cores = text(
+        "{cores}, {threads}; usable here: {usable}",
+        cores=plural(cpu.physical_cores, "{count} core", "{count} cores"),
+        threads=plural(cpu.logical_cores, "{count} thread", "{count} threads"),
+        usable=cpu.usable_cores,
+    )
     yield Fact("processor", text("Processor"), text("{name}, {cores}", name=cpu.name, cores=cores))
     yield Fact("features", text("Instructions"), " ".join(cpu.features))
     words = text("{free} free of {total}", free=Bytes(memory.available), total=Bytes(memory.total))
@@ -165,11 +170,8 @@ def _engine(machine: Machine, paths: Paths) -> Iterable[Fact]:
         yield Fact("unused", text("Parts without a device here"), ", ".join(build.unused))
     for number, device in enumerate(build.devices):
         free = format_bytes(device.memory_free or 0)
-        yield Fact(
-            f"device{number}",
-            text("Engine computes on"),
-            f"{device.name}: {device.description} ({device.kind}, {free})",
-        )
+        words = f"{device.name}: {device.description} ({device.kind}, {free})"
+        yield Fact(f"device{number}", text("Engine computes on"), words)
     works = weight_layout_works(paths.engine_limits_file, machine)
     limit = (
         text("none known")
