@@ -24,15 +24,24 @@ def main() -> int:
         return 0
     files = [Path(name) for name in arguments] if are_models(arguments) else []
     if (files or not arguments) and has_display():
-        from localllm.paths import Paths
-        from localllm.settings import load_settings
-        from localllm.ui.app import run_window
-
-        paths = Paths.for_user()
-        return run_window(paths, load_settings(paths.settings_file), files)
+        return open_window(files)
     from localllm.cli.main import run
 
     return run(["chat", *arguments] if files else arguments)
+
+
+def open_window(files: Sequence[Path]) -> int:
+    """Show the window, or raise the one that is there before anything of this one is loaded."""
+    from localllm.paths import Paths
+    from localllm.ui.single_window import hand_over
+
+    paths = Paths.for_user()
+    if hand_over(paths.data, files):
+        return 0
+    from localllm.settings import load_settings
+    from localllm.ui.app import run_window
+
+    return run_window(paths, load_settings(paths.settings_file), files)
 
 
 def are_models(arguments: Sequence[str]) -> bool:

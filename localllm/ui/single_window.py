@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
 _ANSWER_MS = 1000
 _LONGEST = 1 << 20  # bytes that another start may say
-_CLOSING_MS = 8000  # a window that closes waits so long for its jobs at most
+_CLOSING_SECONDS = 8.0  # a window that closes waits so long for its jobs at most
+_STEP_MS = 100
 
 
 class SingleWindow(QObject):
@@ -33,7 +35,7 @@ class SingleWindow(QObject):
 
     def __init__(self, data: Path, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._name = f"localllm-{hashlib.sha256(str(data.absolute()).encode()).hexdigest()[:24]}"
+        self._data, self._name = data, _name_of(data)
         with contextlib.suppress(OSError):  # the store has the words for it
             data.mkdir(parents=True, exist_ok=True)
         self._lock = QLockFile(str(data / "window.lock"))
@@ -44,14 +46,17 @@ class SingleWindow(QObject):
 
     def take(self, files: Sequence[Path] = ()) -> bool:
         """Return whether this start may have a window; if not, the other one was raised and has the files."""
-        for patience in (0, _CLOSING_MS):
-            if self._lock.tryLock(patience):
-                QLocalServer.removeServer(self._name)  # what a killed process left
-                self._server.listen(self._name)
-                return True
-            if self._ask_other(files):
+        deadline, patience = time.monotonic() + _CLOSING_SECONDS, 0
+        while not self._lock.tryLock(patience):
+            if hand_over(self._data, files):
                 return False
-        return True  # better a second window than none: the folder cannot be written, or the other hangs
+            refused = self._lock.error() != QLockFile.LockError.LockFailedError
+            if refused or time.monotonic() > deadline:
+                return True  # better a second window than none: the folder cannot be written, or it hangs
+            patience = _STEP_MS  # the other one closes, or has only just begun
+        QLocalServer.removeServer(self._name)  # what a killed process left
+        self._server.listen(self._name)
+        return True
 
     def stop_answering(self) -> None:
         """Let the next start wait for the end of this process's window, which is near."""
@@ -61,17 +66,6 @@ class SingleWindow(QObject):
         """Let the next start have a window."""
         self.stop_answering()
         self._lock.unlock()
-
-    def _ask_other(self, files: Sequence[Path]) -> bool:
-        socket = QLocalSocket()
-        socket.connectToServer(self._name)
-        if not socket.waitForConnected(_ANSWER_MS):
-            return False
-        if files:
-            socket.write(json.dumps([str(file.absolute()) for file in files]).encode())
-            socket.waitForBytesWritten(_ANSWER_MS)
-        socket.disconnectFromServer()
-        return True
 
     def _on_asked(self) -> None:
         while self._server.hasPendingConnections():
@@ -91,3 +85,23 @@ class SingleWindow(QObject):
             if isinstance(names, list):
                 words = [name for name in cast("list[object]", names) if isinstance(name, str)]
                 self.files_asked.emit([Path(name) for name in words])
+
+
+def hand_over(data: Path, files: Sequence[Path] = ()) -> bool:
+    """Raise the window of these folders, if there is one, and give it the files; return whether it answered.
+
+    Needs no application: a second start asks before it loads the rest of the window.
+    """
+    socket = QLocalSocket()
+    socket.connectToServer(_name_of(data))
+    if not socket.waitForConnected(_ANSWER_MS):
+        return False
+    if files:
+        socket.write(json.dumps([str(file.absolute()) for file in files]).encode())
+        socket.waitForBytesWritten(_ANSWER_MS)
+    socket.disconnectFromServer()
+    return True
+
+
+def _name_of(data: Path) -> str:
+    return f"localllm-{hashlib.sha256(str(data.absolute()).encode()).hexdigest()[:24]}"
