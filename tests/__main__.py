@@ -14,6 +14,8 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parent.parent
 # two processes, each with whole files: much of the time is spent waiting for children and windows
 _SIDE_BY_SIDE = ("-n", "2", "--dist", "loadfile")
+# named, not looked for: of what it finds by itself, pytest rewrites every module in every process
+_PLUGINS = ("xdist.plugin", "pytest_timeout", "pytestqt.plugin", "_hypothesis_pytestplugin")
 sys.path.insert(0, str(CHECKOUT))
 
 from localllm.bootstrap import start  # noqa: E402  (importable from any folder only now)
@@ -33,6 +35,7 @@ def main(arguments: list[str]) -> int:
         if set_up(str(CHECKOUT), parts):
             return 1
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # hundreds of children start; each would compile all anew
     return run_steps(steps_for(own, for_pytest))
 
@@ -48,7 +51,7 @@ def partition(arguments: list[str]) -> tuple[list[str], str, list[str]]:
 def steps_for(own: list[str], for_pytest: list[str]) -> list[tuple[str, list[str]]]:
     """Return each check's title and command."""
     python = start.python_path(str(CHECKOUT))
-    pytest = [python, "-m", "pytest"]
+    pytest = [python, "-m", "pytest", *(word for plugin in _PLUGINS for word in ("-p", plugin))]
     if own == ["bench"]:
         scripts = sorted(
             path for path in (CHECKOUT / "tests" / "bench").glob("*.py") if not path.name.startswith("_")

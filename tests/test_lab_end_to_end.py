@@ -56,9 +56,10 @@ def quantized(capsys, model, matrix):
     return paths
 
 
-def measured(capsys, model, base):
+def measured(capsys, model, base, tokens):
     """Return perplexity and divergence over one chunk of the project's own text."""
-    return answers(capsys, "evaluate", model, "--base", base, "--chunks", 1, "--threads", 1)[0]
+    chunk = ("--chunks", 1, "--ctx-size", tokens, "--threads", 1)
+    return answers(capsys, "evaluate", model, "--base", base, *chunk)[0]
 
 
 def answer_of(path, tmp_path, home):
@@ -78,22 +79,22 @@ def answer_of(path, tmp_path, home):
         session.close()
 
 
-def from_checkpoint_to_answers(capsys, tmp_path, home, layers, golden, evaluated):
+def from_checkpoint_to_answers(capsys, tmp_path, home, layers, golden, evaluated, tokens):
     """Go all the way; return the evaluations, best type first, and what the smallest model answers."""
     checkpoint = rebuild(tmp_path / NAME, layers=layers)
     model = converted(capsys, checkpoint)
     assert hashlib.sha256(model.read_bytes()).hexdigest() == GOLDEN[golden]["f16"]
-    matrix = answers(capsys, "imatrix", model.stem, "--chunks", 1, "--threads", 1)[0]
+    matrix = answers(capsys, "imatrix", model.stem, "--chunks", 1, "--ctx-size", tokens, "--threads", 1)[0]
     assert (matrix["chunks"], matrix["entries"]) == (1, 7 * layers)
     paths = quantized(capsys, model, matrix["path"])
     chosen = [path for path, kind in zip(paths, TYPES, strict=True) if kind in evaluated]
-    found = [measured(capsys, path.stem, model.stem) for path in chosen]
+    found = [measured(capsys, path.stem, model.stem, tokens) for path in chosen]
     kept = answers(capsys, "evaluate", "--results")[0]
     assert {one["model"] for one in kept} == {path.stem for path in chosen}
     return found, answer_of(paths[-1], tmp_path, home)
 
 
-def check_figures(found):
+def check_figures(found, tokens):
     """The more bits, the closer to the reference; all figures are there and belong together."""
     divergences = [one["kld"]["mean"] for one in found]
     assert divergences == sorted(divergences)
@@ -102,22 +103,22 @@ def check_figures(found):
     assert len({one["base_ppl"] for one in found}) == 1
     for one in found:
         assert one["kld"]["median"] < one["kld"]["p99"] <= one["kld"]["max"]
-        assert one["positions"] == 255
+        assert one["positions"] == tokens // 2 - 1
 
 
 def test_four_layers_from_checkpoint_to_answer(tmp_path, home, capsys):
     found, answer = from_checkpoint_to_answers(
-        capsys, tmp_path, home, 4, "rebuilt-4-layers", ("Q8_0", "Q4_0")
+        capsys, tmp_path, home, 4, "rebuilt-4-layers", ("Q8_0", "Q4_0"), 128
     )
-    check_figures(found)
+    check_figures(found, 128)
     assert answer
 
 
 @pytest.mark.torture
 @pytest.mark.timeout(900)
 def test_the_whole_model_from_checkpoint_to_answer(tmp_path, home, capsys):
-    found, answer = from_checkpoint_to_answers(capsys, tmp_path, home, 30, "rebuilt", TYPES)
-    check_figures(found)
+    found, answer = from_checkpoint_to_answers(capsys, tmp_path, home, 30, "rebuilt", TYPES, 512)
+    check_figures(found, 512)
     assert found[0]["kld"]["mean"] < 0.005
     assert all(one["ppl"] == pytest.approx(one["base_ppl"], rel=0.2) for one in found)
     assert 5 < found[0]["base_ppl"] < 40

@@ -15,7 +15,7 @@ from localllm.core.downloads import space
 from localllm.core.hub import tokens
 from localllm.paths import Paths
 from localllm.settings import Settings
-from localllm.ui.app import make_services, make_theme
+from localllm.ui.app import make_services
 from localllm.ui.translation import InterfaceTranslator
 from localllm.ui.widgets.links import LinkDialog
 from localllm.ui.window import Window
@@ -43,13 +43,13 @@ def server(monkeypatch):
 
 
 @pytest.fixture
-def start(server, show, qtbot):
+def start(server, show, qtbot, theme):
     """Start the program as it is started; each call is another start on the same folders."""
     windows = []
 
     def start(**settings):
         paths, chosen = Paths.for_user(), Settings(theme="light", **settings)
-        services = make_services(paths, chosen, make_theme(chosen), ChatStore(paths.chats_file))
+        services = make_services(paths, chosen, theme, ChatStore(paths.chats_file))
         window = show(Window(services))
         services.computer.look_again()
         services.downloads.start()
