@@ -40,6 +40,11 @@ _TABLES = """
     CREATE INDEX IF NOT EXISTS rows_of_run ON rows (run);
 """
 
+_TIDY = """
+    INSERT INTO runs (id, created, source, name, facts)
+    SELECT DISTINCT run, 0, 'here', '', '{}' FROM rows WHERE run NOT IN (SELECT id FROM runs)
+"""  # for rows that damage has parted from their run
+
 
 @dataclass(frozen=True)
 class BenchRun:
@@ -130,4 +135,4 @@ class BenchHistory:
 
     def _do(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         with self._lock:
-            return in_database(self._file, _TABLES, work, saved=("runs", "rows"))
+            return in_database(self._file, _TABLES, work, saved=("runs", "rows"), tidied=(_TIDY,))

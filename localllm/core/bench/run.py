@@ -69,6 +69,7 @@ def run_bench(
     progress: Progress,
     *,
     name: str = "",
+    alone: bool = False,
 ) -> int:
     """Measure; return the number of the run in the history.
 
@@ -78,13 +79,15 @@ def run_bench(
         on_row: Gets each result when it is there.
         progress: Gets repetitions done and in all; may cancel: what was finished is kept.
         name: What the run is called in the history.
+        alone: The caller has `measuring_alone` already.
 
     Raises:
-        MachineBusy: Somebody else measures, or other programs use the processors.
+        MachineBusy: Somebody else measures, work of ours runs, or other programs use the processors.
         EngineError: The engine does not start.
         Cancelled: Through `progress`.
     """
-    with measuring_alone(bench.paths), contextlib.closing(Meters()) as meters:
+    right = contextlib.nullcontext() if alone else measuring_alone(bench.paths)
+    with right, contextlib.closing(Meters()) as meters:
         guard = Guard(bench.computer, bench.machine.cpu.usable_cores, meters)
         if not bench.anyway:
             progress.update(0, 1, text("Looking whether the computer is idle…"))

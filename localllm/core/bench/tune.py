@@ -19,6 +19,7 @@ from localllm.core.bench.plan import make_plan
 from localllm.core.bench.presets import layer_counts
 from localllm.core.bench.run import run_bench
 from localllm.core.bench.search_progress import SearchProgress
+from localllm.core.measuring_lock import measuring_alone
 from localllm.engine.passes import CHUNK_TOKENS
 from localllm.engine.protocol import LoadSettings
 from localllm.errors import LocalLLMError, MachineBusy
@@ -126,10 +127,11 @@ def tune(bench: Bench, wanted: TunedModel, progress: Progress, seconds: float = 
         Cancelled: Through `progress`.
     """
     search = _Search(bench, wanted, SearchProgress(progress, seconds), time.monotonic(), seconds)
-    search.begin()
-    search.find_place()
-    for changes in _neighbours(bench.machine, search.prompt):
-        search.try_all(changes)
+    with measuring_alone(bench.paths):
+        search.begin()
+        search.find_place()
+        for changes in _neighbours(bench.machine, search.prompt):
+            search.try_all(changes)
     search.weigh_caches()
     return Tuning(tuple(search.trials), search.best)
 
@@ -251,7 +253,8 @@ class _Search:
         rows: list[BenchRow] = []
         plan = make_plan([self.wanted.model], way, self.bench.machine.cpu.usable_cores)
         name = _words(self._changed(way))
-        run_bench(self.bench, plan, rows.append, self.progress, name=f"tune: {name}" if name else "tune")
+        title = f"tune: {name}" if name else "tune"
+        run_bench(self.bench, plan, rows.append, self.progress, name=title, alone=True)
         return rows
 
     def _usual(self) -> Parameters:

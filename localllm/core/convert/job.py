@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from localllm.core.convert.report import Preview, Report
 from localllm.core.convert.writing import WritingProcess, new_file, nothing_written, refuse_overwriting
+from localllm.core.measuring_lock import working
 from localllm.engine.protocol import from_record, unpack_text
 from localllm.errors import LocalLLMError
+from localllm.texts import Text, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
     from localllm.core.convert.plan import OutputType
     from localllm.processes import Message
     from localllm.progress import Progress
-    from localllm.texts import Text
 
 _CHILD_MODULE = "localllm.core.convert.child"
 _SILENT_SECONDS = 0.5  # without a word of the converter, after which it waits for the download
@@ -102,7 +103,8 @@ def convert(
         refuse_overwriting(path)
         if on_preview:
             on_preview(made)
-        with new_file(path, made.size + source.room) as temporary:
+        doing = text("The conversion of “{name}”", name=path.name)
+        with working(doing, progress), new_file(path, made.size + source.room) as temporary:
             try:
                 overflows = conversion.write(temporary, progress)
                 if check:

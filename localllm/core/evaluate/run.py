@@ -14,6 +14,7 @@ from localllm.core.evaluate.figures import figures_of
 from localllm.core.evaluate.references import References
 from localllm.core.evaluate.results import Evaluation, Measured, Results
 from localllm.core.fit import FitSettings
+from localllm.core.measuring_lock import working
 from localllm.core.model_hash import hash_model
 from localllm.core.time_left import TimeLeft
 from localllm.engine.passes import CHUNK_TOKENS, ChunkScore, PassStart, Reference, TextPass
@@ -81,12 +82,13 @@ def evaluate(work: EngineWork, wish: EvaluationWish, progress: Progress) -> Eval
         LocalLLMError: A model cannot be loaded, the two do not belong together, or the engine failed.
         Cancelled: Through `progress`.
     """
-    run = _Run(work, wish, progress)
-    try:
-        scores = run.measure()
-    except DamagedCache:
-        run.forget_reference()
-        scores = run.measure()
+    with working(text("The evaluation of “{name}”", name=wish.model.name), progress):
+        run = _Run(work, wish, progress)
+        try:
+            scores = run.measure()
+        except DamagedCache:
+            run.forget_reference()
+            scores = run.measure()
     return Results(work.paths.evaluations_file).add(run.result(scores))
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from localllm.core.fit import FitSettings
 from localllm.core.imatrix.texts import bundled_text, own_text, read_text_file
+from localllm.core.measuring_lock import working
 from localllm.core.model_hash import hash_model
 from localllm.core.time_left import TimeLeft
 from localllm.core.unfinished import remove_left_over, unfinished_name
@@ -96,7 +97,8 @@ def make_imatrix(
     if matrix is None:
         load, together = _plan(work, wish)
         wanted = TextPass(used.content, wish.chunk_tokens, wish.chunks, together)
-        _make(work, load, used, wanted, kept, progress)
+        with working(text("The importance matrix of “{name}”", name=wish.path.name), progress):
+            _make(work, load, used, wanted, kept, progress)
         matrix = read_imatrix(kept)
         seconds = time.perf_counter() - started
     if out is None:

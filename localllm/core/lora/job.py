@@ -11,6 +11,7 @@ from localllm.core.convert.writing import WritingProcess, new_file, refuse_overw
 from localllm.core.library.found import files_of, look_at
 from localllm.core.library.inspector import Inspector, refusal
 from localllm.core.library.scan import inspect_model
+from localllm.core.measuring_lock import working
 from localllm.engine.protocol import to_record, unpack_text
 from localllm.errors import BrokenResult, LocalLLMError, UsageError
 from localllm.gguf import read_header
@@ -131,7 +132,8 @@ def _run(
     refuse_overwriting(target)
     with _Worker(_CHILD_MODULE, order) as worker:
         size = worker.wait_until_ready(progress)
-        with new_file(target, size) as temporary:
+        doing = text("The work on “{name}”", name=target.name)
+        with working(doing, progress), new_file(target, size) as temporary:
             try:
                 worker.write(temporary, progress)
                 if check:

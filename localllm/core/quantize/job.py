@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from localllm.core.downloads.space import free_bytes
+from localllm.core.measuring_lock import working
 from localllm.core.quantize.importance import handed_over
 from localllm.core.quantize.plan import make_plan
 from localllm.core.quantize.source import SAFE
@@ -111,8 +112,9 @@ class Quantizer:
         parts = _parts(temporary, len(files))
         started = time.monotonic()
         try:
-            self._run(plan, temporary, parts, progress)
-            self._verify(plan, parts, progress)
+            with working(text("Quantizing of “{name}”", name=target.name), progress):
+                self._run(plan, temporary, parts, progress)
+                self._verify(plan, parts, progress)
             for part, file in zip(reversed(parts), reversed(files), strict=True):
                 move_into_place(part, file)  # the first one last: without it the others are no model
         except BaseException as error:

@@ -1,0 +1,100 @@
+"""Measurements, and the work that they must not be made beside."""
+
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from localllm.core.measuring_lock import measuring_alone, working
+from localllm.errors import Cancelled, MachineBusy
+from localllm.paths import Paths
+from localllm.progress import Progress
+from localllm.texts import text
+
+WORK = text("Quantizing of “{name}”", name="tiny")
+OTHER_PROGRAM = """
+import sys
+from localllm.core.measuring_lock import working
+from localllm.progress import Progress
+from localllm.texts import text
+
+with working(text("Quantizing of “{name}”", name="theirs"), Progress()):
+    print("at work", flush=True)
+    sys.stdin.read()
+"""
+
+
+def folder():
+    return Paths.for_user().data / "working"
+
+
+def test_nothing_is_measured_beside_work_and_the_work_is_named():
+    paths = Paths.for_user()
+    with (
+        working(WORK, Progress()),
+        pytest.raises(MachineBusy, match=r"Quantizing of “tiny” is not done yet"),
+        measuring_alone(paths),
+    ):
+        pass
+    with measuring_alone(paths):
+        assert list(folder().iterdir()) == []
+
+
+def test_the_work_of_another_program_counts_until_it_is_killed():
+    paths = Paths.for_user()
+    command = [sys.executable, "-c", OTHER_PROGRAM]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline().strip() == b"at work"
+        with pytest.raises(MachineBusy, match="theirs"), measuring_alone(paths):
+            pass
+        other.kill()
+        other.wait()
+        assert list(folder().iterdir()) != [], "it could not clean up"
+        with measuring_alone(paths):
+            assert list(folder().iterdir()) == []
+
+
+def test_work_waits_for_a_measurement_and_can_be_cancelled_meanwhile():
+    paths, told, done = Paths.for_user(), threading.Event(), threading.Event()
+
+    def listen(_done, _total, note):
+        if "Waiting" in str(note):
+            told.set()
+
+    def work():
+        with working(WORK, Progress(listen)):
+            done.set()
+
+    with measuring_alone(paths):
+        cancelled = Progress()
+        cancelled.cancel()
+        with pytest.raises(Cancelled), working(WORK, cancelled):
+            pass
+        thread = threading.Thread(target=work)
+        thread.start()
+        assert told.wait(10)
+        assert not done.is_set()
+    thread.join(10)
+    assert done.is_set()
+
+
+def test_several_works_do_not_hinder_each_other():
+    with working(WORK, Progress()), working(text("The evaluation of “{name}”", name="x"), Progress()):
+        assert len(list(folder().glob("*.lock"))) == 2
+
+
+def test_what_says_nothing_readable_counts_too():
+    paths = Paths.for_user()
+    with working(WORK, Progress()):
+        (words,) = folder().glob("*.json")
+        words.write_text("{")
+        with pytest.raises(MachineBusy, match="Other work of LocalLLM"), measuring_alone(paths):
+            pass
+
+
+def test_where_nothing_can_be_written_work_is_done_all_the_same():
+    folder().parent.mkdir(parents=True)
+    folder().write_text("a file where a folder should be")
+    with working(WORK, Progress()):
+        pass
