@@ -38,9 +38,7 @@ def main() -> int:
         *("--no-binary", "llama-cpp-python", "--build-constraint", str(LOCK / "build.txt")),
         *("-w", str(arguments.target), "-r", str(LOCK / "engine.txt")),
     ]
-    return subprocess.run(
-        command, env=os.environ | {"CMAKE_ARGS": " ".join(options)}, check=False
-    ).returncode
+    return subprocess.run(command, env=os.environ | {"CMAKE_ARGS": " ".join(options)}, check=False).returncode
 
 
 if __name__ == "__main__":

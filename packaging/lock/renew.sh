@@ -16,4 +16,5 @@ lock build --group build
 lock engine --no-deps --group engine
 lock starter --no-deps --group starter
 lock run pyproject.toml --group engine --no-emit-package llama-cpp-python
+lock bundle --group bundle --constraints packaging/lock/run.txt
 lock dev pyproject.toml --group dev --constraints packaging/lock/run.txt
