@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from localllm.settings import Settings
+from localllm.settings import GROUPS, Settings
 from localllm.texts import Bytes, Moment, Number, Translator, plural, text
 
 if TYPE_CHECKING:
@@ -159,8 +159,10 @@ def all_said() -> dict[Said, Path]:
 def all_sentences() -> dict[str, Path]:
     sentences = {said.words: path for said, path in all_said().items()}
     for field in dataclasses.fields(Settings):
-        for part in ("label", "help"):
-            sentences.setdefault(field.metadata[part], Path("localllm/settings.py"))
+        for part in ("label", "help", "least"):
+            sentences.setdefault(field.metadata.get(part, ""), Path("localllm/settings.py"))
+    for title in GROUPS.values():
+        sentences.setdefault(title, Path("localllm/settings.py"))
     return {
         sentence: path for sentence, path in sentences.items() if any(c.isalpha() for c in _bare(sentence))
     }

@@ -86,9 +86,10 @@ def show_window(
     app: QApplication, single: SingleWindow, paths: Paths, settings: Settings, files: Sequence[Path] = ()
 ) -> int:
     """Run the one window of these folders, which was taken, and open files in it; `RESTART` to start anew."""
-    last_run, orders = LastRun(paths.logs), OrderlyEnd(app)
+    orders = OrderlyEnd(app)
     orders.asked.connect(app.quit)  # as long as there is no window that could be closed
     orders.install()
+    last_run = LastRun(paths.logs)
     try:
         theme = make_theme(settings)
         store = open_chats(paths.chats_file)

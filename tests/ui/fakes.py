@@ -23,6 +23,7 @@ from localllm.engine.protocol import (
     LoadSettings,
     Piece,
     PromptProgress,
+    Sampling,
     Stats,
 )
 from localllm.errors import EngineError
@@ -94,6 +95,7 @@ class FakeEngine:
     error: Exception | None = None
     gate: threading.Event = field(default_factory=threading.Event)
     asked: list[list[str]] = field(default_factory=list)
+    sampling: Sampling | None = None
 
     def count(self, messages, progress=None) -> int:
         del progress
@@ -101,6 +103,7 @@ class FakeEngine:
 
     def generate(self, messages, sampling, progress: Progress):
         self.asked.append([message.content for message in messages])
+        self.sampling = sampling
         yield PromptProgress(16, 64, 0)
         if self.error is not None:
             raise self.error
@@ -139,6 +142,7 @@ class FakeSession:
         self.comparison: Load | None = None
         self.adapters: tuple[Adapter, ...] = ()
         self.adapter_refusal: Exception | None = None
+        self.dozed: list[float] = []
         self.gate = threading.Event()
         self.gate.set()
 
@@ -166,6 +170,10 @@ class FakeSession:
 
     def unload(self) -> None:
         self.loaded = None
+
+    def doze(self, seconds: float) -> bool:
+        self.dozed.append(seconds)
+        return True
 
     def close(self) -> None:
         self.closed = True

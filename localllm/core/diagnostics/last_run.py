@@ -71,9 +71,9 @@ class RunMarker:
     def _read(self) -> dict[str, Any]:
         try:
             found: object = json.loads(self._file.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        except OSError:
             return {}
-        except (OSError, ValueError):
+        except ValueError:
             return {"process": ""}
         return cast("dict[str, Any]", found) if isinstance(found, dict) else {"process": ""}
 
