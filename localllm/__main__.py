@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 def main() -> int:
     """Open the window or run a command; return the exit status."""
+    if getattr(sys, "frozen", False):
+        leave_bundle()
     arguments = sys.argv[1:]
     if arguments[:1] == ["--child"]:
         from localllm.processes import run_child
@@ -42,6 +44,15 @@ def open_window(files: Sequence[Path]) -> int:
     from localllm.ui.app import run_window
 
     return run_window(paths, load_settings(paths.settings_file), files)
+
+
+def leave_bundle() -> None:
+    """Let the programs that are started from here find the system's libraries: the bundle's are for this one."""
+    original = os.environ.pop("LD_LIBRARY_PATH_ORIG", None)
+    if original is not None:
+        os.environ["LD_LIBRARY_PATH"] = original
+    elif sys.platform.startswith("linux"):
+        os.environ.pop("LD_LIBRARY_PATH", None)
 
 
 def are_models(arguments: Sequence[str]) -> bool:

@@ -1,5 +1,6 @@
 """What the arguments of the program mean, also when it is frozen: window, command line, or a child of itself."""
 
+import os
 import runpy
 import sys
 
@@ -54,6 +55,19 @@ def test_a_frozen_program_starts_its_children_through_itself(monkeypatch, tmp_pa
     assert python_arguments("localllm.engine.child")[0].endswith("localllmw.exe")
     (tmp_path / "localllm.exe").touch()
     assert python_arguments("localllm.engine.child")[0] == str(tmp_path / "localllm.exe")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the bundle's loader does so on Linux")
+@pytest.mark.parametrize("original", [None, "/opt/lib"])
+def test_programs_started_from_a_bundle_find_the_systems_libraries(asked, monkeypatch, original):
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/bundle/_internal")
+    monkeypatch.delenv("LD_LIBRARY_PATH_ORIG", raising=False)
+    if original:
+        monkeypatch.setenv("LD_LIBRARY_PATH_ORIG", original)
+    start(monkeypatch, "--version")
+    assert os.environ.get("LD_LIBRARY_PATH") == original
+    assert "LD_LIBRARY_PATH_ORIG" not in os.environ
 
 
 def test_a_child_is_a_module_of_ours_with_its_arguments(monkeypatch):
