@@ -9,8 +9,8 @@ from PySide6.QtGui import QValidator
 from PySide6.QtWidgets import QHBoxLayout, QSlider, QWidget
 
 from localllm.texts import text
+from localllm.ui.text_room import keep_height, keep_width
 from localllm.ui.translation import say
-from localllm.ui.widgets.line_heights import keep_height
 from localllm.ui.widgets.patient import PatientSlider, PatientSpinBox
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class ContextSlider(QWidget):
         self.spin.setKeyboardTracking(False)
         self.spin.setAlignment(Qt.AlignmentFlag.AlignRight)
         keep_height(self.spin)
-        self.spin.setMinimumWidth(SPIN_WIDTH)
+        keep_width(self.spin, least=SPIN_WIDTH)
         for control in (self.slider, self.spin):
             control.setAccessibleName(self.tr("Context length"))
         self.set_most(MOST_TOKENS)

@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 from localllm.texts import plural
 from localllm.ui.errors import sentences_of
 from localllm.ui.jobs import Reactions
+from localllm.ui.text_room import keep_height
 from localllm.ui.translation import say
 from localllm.ui.widgets.banner import Banner
 from localllm.ui.widgets.basics import (
@@ -22,7 +23,6 @@ from localllm.ui.widgets.basics import (
     set_pill,
 )
 from localllm.ui.widgets.download_rows import DownloadRow, summary_of
-from localllm.ui.widgets.line_heights import keep_height
 from localllm.ui.widgets.patient import PatientSpinBox
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from localllm.engine.protocol import KV_TYPES, PLAIN_KV_TYPES, LoadSettings
 from localllm.texts import text
 from localllm.ui.context_slider import MOST_TOKENS, SPIN_WIDTH, ContextSlider
 from localllm.ui.forms import Form, Row
+from localllm.ui.text_room import keep_width
 from localllm.ui.translation import say
 from localllm.ui.widgets.basics import make_label
 from localllm.ui.widgets.source_note import SourceNote
@@ -159,7 +160,7 @@ class LoadForm(QWidget):
             grid.addWidget(control, 2 * line, 3 * side + 1)
             grid.addWidget(self.notes[name], 2 * line + 1, 3 * side, 1, 2)
             if not isinstance(control, QCheckBox):
-                control.setFixedWidth(SPIN_WIDTH)
+                keep_width(control, least=SPIN_WIDTH, most=SPIN_WIDTH)
         return grid
 
     def _choose(self, chosen: dict[str, object]) -> None:

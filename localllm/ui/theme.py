@@ -12,6 +12,8 @@ from PySide6.QtGui import QColor, QFont, QFontMetrics, QGuiApplication, QIcon, Q
 from PySide6.QtSvg import QSvgRenderer
 from PySide6.QtWidgets import QApplication, QStyleFactory
 
+from localllm.ui.text_room import scale_of
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -46,7 +48,6 @@ _GREYED = (
     QPalette.ColorRole.HighlightedText,
 )
 _FONT_SCALES = {"small": 0.88, "heading": 1.16, "title": 1.55}
-_USUAL_LINE = 17  # pixels: a line of text at a system's usual size
 _ICON_SIZES = (16, 20, 24, 32, 48, 64, 96)
 STILL = "still"  # property of the application: nothing is to move
 
@@ -68,6 +69,7 @@ class Theme(QObject):
         self._icons: dict[tuple[str, str], QIcon] = {}
         self._wish = "system"
         self._text_size = 100
+        self._system_font = QApplication.font()
         self.scheme = "light"
         QGuiApplication.styleHints().colorSchemeChanged.connect(self._on_system_changed)
 
@@ -83,12 +85,9 @@ class Theme(QObject):
         if percent == self._text_size:
             return
         self._text_size = percent
-        app = cast("QApplication", QApplication.instance())
-        app.setFont(QFont())  # the system's
-        font = app.font()
-        if percent != 100:
-            font.setPointSizeF(font.pointSizeF() * percent / 100)
-            app.setFont(font)
+        font = QFont(self._system_font)
+        font.setPointSizeF(font.pointSizeF() * percent / 100)
+        QApplication.setFont(font)
         self._show(self.scheme)
 
     def set_reduced_motion(self, wish: str) -> None:
@@ -102,8 +101,7 @@ class Theme(QObject):
 
     def scaled(self, length: int) -> int:
         """Return a length that is so many pixels at the usual size of text for the present size."""
-        line = QFontMetrics(QApplication.font()).height()
-        return round(length * max(1.0, line / _USUAL_LINE))
+        return round(length * scale_of(QFontMetrics(QApplication.font())))
 
     def token(self, name: str) -> QColor:
         """Return a colour of the scheme by its name."""

@@ -16,10 +16,10 @@ from localllm.texts import plural, text
 from localllm.ui.jobs import Job, Reactions
 from localllm.ui.pages.bench_matrix import BenchMatrix
 from localllm.ui.pages.bench_queries import MOST_TESTS, Wanted, choose_quick, count_tests, foresee_seconds
+from localllm.ui.text_room import keep_height
 from localllm.ui.translation import say
 from localllm.ui.widgets.basics import make_button, make_label
 from localllm.ui.widgets.disclosure import Disclosure
-from localllm.ui.widgets.line_heights import keep_height
 from localllm.ui.widgets.model_picker import ModelPicker
 from localllm.ui.widgets.patient import PatientComboBox
 from localllm.ui.widgets.running_bar import RunningBar

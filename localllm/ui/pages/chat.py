@@ -19,6 +19,7 @@ from localllm.ui.pages.chat_keeping import ChatKeeping
 from localllm.ui.pages.chat_list import ChatListPanel, describe_trashed
 from localllm.ui.pages.chat_options import ChatOptionsPanel
 from localllm.ui.pages.waiting_message import WaitingMessage, Written
+from localllm.ui.text_room import keep_width
 from localllm.ui.translation import say
 from localllm.ui.usual_load import what_applies
 from localllm.ui.widgets.activity import ActivityLine
@@ -137,8 +138,8 @@ class ChatPage(QWidget):
             super().keyPressEvent(event)
 
     def _build(self) -> None:
-        self._list.setFixedWidth(_LIST_WIDTH)
-        self._options.setFixedWidth(_OPTIONS_WIDTH)
+        keep_width(self._list, least=_LIST_WIDTH, most=_LIST_WIDTH)
+        keep_width(self._options, least=_OPTIONS_WIDTH, most=_OPTIONS_WIDTH)
         self._options.hide()
         self._stack = QStackedWidget()
         self._stack.addWidget(self._empty)
@@ -177,7 +178,7 @@ class ChatPage(QWidget):
         under.addWidget(self._meter)
         column.addLayout(under)
         holder = QWidget()
-        holder.setMaximumWidth(840)
+        keep_width(holder, most=840)
         holder.setLayout(column)
         column.setContentsMargins(0, 0, 0, 0)
         foot = QHBoxLayout()

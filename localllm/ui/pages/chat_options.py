@@ -11,10 +11,10 @@ from PySide6.QtWidgets import QFrame, QPlainTextEdit, QVBoxLayout
 from localllm.engine.protocol import Sampling
 from localllm.texts import text
 from localllm.ui.forms import Form, Row
+from localllm.ui.text_room import keep_height
 from localllm.ui.translation import say
 from localllm.ui.widgets.adapter_list import AdapterList
 from localllm.ui.widgets.basics import PageBody, ScrollArea, make_button, make_label
-from localllm.ui.widgets.line_heights import keep_height
 from localllm.ui.widgets.source_note import SourceNote
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from localllm.ui.jobs import Job, Reactions
 from localllm.ui.pages.diagnostics_checks import ChecksCard
 from localllm.ui.pages.diagnostics_logs import LogsCard
 from localllm.ui.pages.diagnostics_resets import ResetsCard
+from localllm.ui.text_room import keep_width
 from localllm.ui.translation import say, words_of_window
 from localllm.ui.widgets.banner import Banner
 from localllm.ui.widgets.basics import PageBody, ScrollArea, make_button, make_label
@@ -82,7 +83,7 @@ class DiagnosticsPage(ScrollArea):
         column.setContentsMargins(28, 24, 28, 24)
         column.setSpacing(14)
         top = QWidget()
-        top.setMaximumWidth(_WIDTH)
+        keep_width(top, most=_WIDTH)
         head = QHBoxLayout(top)
         head.setContentsMargins(0, 0, 0, 0)
         back = make_button(self.tr("Settings"))
@@ -93,7 +94,7 @@ class DiagnosticsPage(ScrollArea):
         column.addWidget(top)
         column.addWidget(self.banner)
         for card in (self._build_report(), self.checks, self.logs, self.resets):
-            card.setMaximumWidth(_WIDTH)
+            keep_width(card, most=_WIDTH)
             column.addWidget(card)
         column.addStretch(1)
         column.setAlignment(Qt.AlignmentFlag.AlignTop)

@@ -11,9 +11,9 @@ from PySide6.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QLineEdit, QV
 from localllm.core.discover import Wanted
 from localllm.texts import text
 from localllm.ui.pages.discover_queries import Query
+from localllm.ui.text_room import keep_height
 from localllm.ui.translation import say
 from localllm.ui.widgets.basics import make_button
-from localllm.ui.widgets.line_heights import keep_height
 from localllm.ui.widgets.patient import PatientComboBox
 
 if TYPE_CHECKING:

@@ -22,6 +22,7 @@ from localllm.core.catalogue import Catalogue
 from localllm.core.glossary import LEVEL_TITLES, LEVELS_NOTE, level_cells
 from localllm.ui.keyboard import keyboard_groups
 from localllm.ui.terms import glossary
+from localllm.ui.text_room import keep_width
 from localllm.ui.translation import say
 from localllm.ui.widgets.basics import PageBody, ScrollArea, make_card, make_label, make_link
 
@@ -109,7 +110,7 @@ class GlossaryPage(QWidget):
         holder = QWidget()
         holder.setLayout(left)
         left.setContentsMargins(0, 0, 0, 0)
-        holder.setFixedWidth(_LIST_WIDTH)
+        keep_width(holder, least=_LIST_WIDTH, most=_LIST_WIDTH)
         whole = QWidget()
         row = QHBoxLayout(whole)
         row.setContentsMargins(0, 0, 0, 0)

@@ -22,6 +22,7 @@ from localllm.ui.pages.speed_fact import describe_result
 from localllm.ui.pages.welcome import WelcomeCard
 from localllm.ui.pages.what_if import WhatIfPanel
 from localllm.ui.pages.why import WhyDialog
+from localllm.ui.text_room import keep_height, keep_width
 from localllm.ui.translation import say
 from localllm.ui.widgets.banner import Banner
 from localllm.ui.widgets.basics import (
@@ -33,7 +34,6 @@ from localllm.ui.widgets.basics import (
     make_card,
     make_label,
 )
-from localllm.ui.widgets.line_heights import keep_height
 from localllm.ui.widgets.patient import PatientComboBox
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ class HomePage(ScrollArea):
     def _build(self) -> None:
         self.setAccessibleName(self.tr("This computer"))
         body, column = PageBody(), QWidget()
-        column.setMaximumWidth(_WIDEST)
+        keep_width(column, most=_WIDEST)
         outer = QHBoxLayout(body)
         outer.setContentsMargins(20, 20, 20, 28)
         outer.addStretch(1)

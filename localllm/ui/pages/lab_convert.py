@@ -16,6 +16,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from localllm.core.convert.place import remove_forgotten
 from localllm.core.convert.writing import KEPT_FREE
 from localllm.core.quantize.types import TYPES
 from localllm.texts import Bytes, Text, plural, text
@@ -27,10 +28,10 @@ from localllm.ui.pages.lab_convert_jobs import (
     convert_task,
     look_over,
 )
+from localllm.ui.text_room import keep_height
 from localllm.ui.translation import say
 from localllm.ui.widgets.action_rows import ActionRow
 from localllm.ui.widgets.basics import PageBody, ScrollArea, make_button, make_label
-from localllm.ui.widgets.line_heights import keep_height
 from localllm.ui.widgets.patient import PatientComboBox
 from localllm.ui.widgets.plan_card import PlanCard
 from localllm.ui.widgets.two_parts import TwoParts
@@ -60,6 +61,8 @@ class ConvertPanel(QWidget):
         self.form.words.textEdited.connect(self._on_edited)
         self.form.types.currentIndexChanged.connect(self._on_type_changed)
         self.plan.start_asked.connect(self.start)
+        models = services.paths.models
+        services.jobs.run(lambda _progress: remove_forgotten(models))
 
     def setFocus(self) -> None:
         """Let the person name a checkpoint."""

@@ -20,9 +20,9 @@ from localllm.engine.protocol import KV_TYPES
 from localllm.texts import Bytes, Text, plural, text
 from localllm.ui.jobs import Job, Reactions
 from localllm.ui.pages.lab_quality_queries import find_need, is_full_precision, references_of
+from localllm.ui.text_room import keep_height
 from localllm.ui.translation import say
 from localllm.ui.widgets.basics import make_button, make_label
-from localllm.ui.widgets.line_heights import keep_height
 from localllm.ui.widgets.model_picker import ModelPicker
 from localllm.ui.widgets.patient import PatientComboBox, PatientSpinBox
 from localllm.ui.widgets.running_bar import RunningBar

@@ -28,10 +28,10 @@ from localllm.core.quantize.types import TYPES, parse_tensor_type
 from localllm.texts import GIB
 from localllm.ui.itemmodels.library import MODEL_ROLE, LibraryItemModel, describe_model
 from localllm.ui.itemmodels.quant_types import BITS, GOOD_FOR, NAME, SIZE, QuantTypesTable
+from localllm.ui.text_room import keep_height
 from localllm.ui.translation import say
 from localllm.ui.widgets.basics import make_label
 from localllm.ui.widgets.disclosure import Disclosure
-from localllm.ui.widgets.line_heights import keep_height
 from localllm.ui.widgets.patient import PatientComboBox, PatientDoubleSpinBox, PatientSpinBox
 
 if TYPE_CHECKING:

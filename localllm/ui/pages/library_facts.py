@@ -17,9 +17,9 @@ from PySide6.QtWidgets import (
 
 from localllm.texts import Bytes, Number, Text, plural, text
 from localllm.ui.itemmodels.library_page import day_of, explain_state, parameters_of, source_of
+from localllm.ui.text_room import keep_height
 from localllm.ui.translation import say
 from localllm.ui.widgets.basics import ElidedLabel, IconButton, PageBody, ScrollArea, make_label
-from localllm.ui.widgets.line_heights import keep_height
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

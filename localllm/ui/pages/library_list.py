@@ -33,10 +33,10 @@ from localllm.ui.itemmodels.library_page import (
     state_words,
 )
 from localllm.ui.pages.library_queries import Kind, Listing, Query
+from localllm.ui.text_room import keep_height
 from localllm.ui.translation import say
 from localllm.ui.widgets.basics import make_label
 from localllm.ui.widgets.library_rows import LibraryRowDelegate, row_height
-from localllm.ui.widgets.line_heights import keep_height
 from localllm.ui.widgets.patient import PatientComboBox
 
 if TYPE_CHECKING:

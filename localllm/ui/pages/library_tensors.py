@@ -20,6 +20,7 @@ from localllm.core.library.tensors import Tensor, list_tensors, types_by_layer
 from localllm.texts import Bytes, Number, plural, text
 from localllm.ui.itemmodels.tensors import TensorsTable
 from localllm.ui.jobs import Job, JobRunner, Reactions
+from localllm.ui.text_room import keep_width
 from localllm.ui.translation import say
 from localllm.ui.widgets.basics import make_label
 from localllm.ui.widgets.layer_chart import LayerChart
@@ -78,7 +79,7 @@ class LibraryTensors(QWidget):
         self._search.setPlaceholderText(self.tr("Search by name or type"))
         self._search.setAccessibleName(self.tr("Search the tensors"))
         self._search.setClearButtonEnabled(True)
-        self._search.setMaximumWidth(260)
+        keep_width(self._search, most=260)
         self._search.textChanged.connect(self._filter)
         table = self.table
         table.setModel(self.tensors)

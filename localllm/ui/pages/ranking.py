@@ -17,6 +17,7 @@ from PySide6.QtWidgets import (
 
 from localllm.core.fit import Verdict
 from localllm.ui.itemmodels.choices import CHOICE_ROLE, SORT_ROLE, ChoicesItemModel
+from localllm.ui.text_room import keep_width
 from localllm.ui.translation import say
 from localllm.ui.verdicts import source_of_speed, word_of
 from localllm.ui.widgets.basics import make_button, make_label
@@ -62,7 +63,7 @@ class RankingPanel(QFrame):
         search.setPlaceholderText(self.tr("Search"))
         search.setAccessibleName(self.tr("Search the table of models"))
         search.setClearButtonEnabled(True)
-        search.setMaximumWidth(260)
+        keep_width(search, most=260)
         search.textChanged.connect(self._matches.setFilterFixedString)
         head = QHBoxLayout()
         head.addWidget(make_label(self.tr("All models, best first"), "heading"), 1)

@@ -16,6 +16,7 @@ from localllm.texts import LANGUAGES, text
 from localllm.ui.errors import sentences_of
 from localllm.ui.forms import Form, Row, rows_of
 from localllm.ui.pages.settings_data import DataFolderCard
+from localllm.ui.text_room import keep_width
 from localllm.ui.translation import say
 from localllm.ui.widgets.banner import Banner
 from localllm.ui.widgets.basics import PageBody, ScrollArea, make_button, make_card, make_label
@@ -69,7 +70,7 @@ class SettingsPage(ScrollArea):
         column.addWidget(self.banner)
         self._cards = {group: self._make_card(group, title) for group, title in GROUPS.items()}
         for card in (*self._cards.values(), self.data):
-            card.setMaximumWidth(_WIDTH)
+            keep_width(card, most=_WIDTH)
             column.addWidget(card)
         column.addLayout(self._build_foot())
         column.addStretch(1)

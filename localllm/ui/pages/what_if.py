@@ -10,9 +10,9 @@ from PySide6.QtWidgets import QComboBox, QCompleter, QFrame, QGridLayout, QHBoxL
 from localllm.core.recommend import WhatIf, gpu_names
 from localllm.core.recommend.what_if import MOST_GPUS, MOST_MEMORY, NO_GPU
 from localllm.texts import Bytes, Text, text
+from localllm.ui.text_room import keep_height
 from localllm.ui.translation import say
 from localllm.ui.widgets.basics import IconLabel, make_button, make_label, make_pill
-from localllm.ui.widgets.line_heights import keep_height
 from localllm.ui.widgets.patient import PatientComboBox, PatientSpinBox
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from PySide6.QtWidgets import QHBoxLayout, QMenu, QVBoxLayout, QWidget
 
 from localllm.engine.protocol import Adapter
 from localllm.texts import text
+from localllm.ui.text_room import keep_height
 from localllm.ui.translation import say
 from localllm.ui.widgets.basics import ElidedLabel, IconButton, make_button, make_label
-from localllm.ui.widgets.line_heights import keep_height
 from localllm.ui.widgets.patient import PatientDoubleSpinBox, PatientSlider
 
 if TYPE_CHECKING:

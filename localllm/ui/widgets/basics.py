@@ -193,13 +193,12 @@ def ring_on_tab(part: QWidget, event: QFocusEvent) -> None:
 
 
 class ScrollArea(QScrollArea):
-    """Scrolls up and down only, without a frame; what it holds is as wide as it is."""
+    """Scrolls up and down, sideways only if it must, without a frame; what it holds is as wide as it is."""
 
     def __init__(self, name: str = "", body: QWidget | None = None) -> None:
         super().__init__()
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setAccessibleName(name)
         if body is not None:
             self.setWidget(body)

@@ -8,9 +8,9 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from localllm.texts import text
+from localllm.ui.text_room import keep_height, keep_width
 from localllm.ui.translation import say
 from localllm.ui.widgets.basics import IconLabel, make_button, make_label
-from localllm.ui.widgets.line_heights import keep_height
 
 if TYPE_CHECKING:
     from localllm.ui.theme import Theme
@@ -49,7 +49,7 @@ class EmptyChat(QWidget):
             column.addWidget(button)
         inner = QWidget()
         inner.setLayout(column)
-        inner.setMaximumWidth(560)
+        keep_width(inner, most=560)
         outer = QVBoxLayout(self)
         outer.addStretch(2)
         outer.addWidget(inner)

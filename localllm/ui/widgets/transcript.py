@@ -9,6 +9,7 @@ from PySide6.QtCore import QEvent, QObject, QTimer, Signal
 from PySide6.QtGui import QAccessible, QAccessibleAnnouncementEvent
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
+from localllm.ui.text_room import keep_width
 from localllm.ui.widgets.basics import PageBody, ScrollArea
 from localllm.ui.widgets.links import LinkDialog
 from localllm.ui.widgets.message import MessageView
@@ -118,7 +119,7 @@ class Transcript(ScrollArea):
         row.addStretch(1)
         row.addWidget(column, 100)
         row.addStretch(1)
-        column.setMaximumWidth(_COLUMN_WIDTH)
+        keep_width(column, most=_COLUMN_WIDTH)
         outer = QVBoxLayout(column)
         outer.setContentsMargins(0, 0, 0, 0)
         self._column = QVBoxLayout()
