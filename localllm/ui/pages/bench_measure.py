@@ -15,7 +15,7 @@ from localllm.ui.lab_work import Outcome, Task
 from localllm.ui.own_work import OwnWork
 from localllm.ui.pages.bench_chats import ChatResult, ChatResults
 from localllm.ui.pages.bench_form import BenchForm
-from localllm.ui.pages.bench_queries import Wanted, chat_with, measure
+from localllm.ui.pages.bench_queries import Wanted, chat_with, count_tests, measure
 from localllm.ui.pages.bench_results import BenchResults
 from localllm.ui.pages.model_listing import ModelListing
 from localllm.ui.translation import say
@@ -107,6 +107,7 @@ class MeasurePanel(QWidget):
         self._own.began.connect(self._on_began)
         self._own.failed.connect(self._on_refused)
         self._own.cancelled.connect(self._on_cancelled)
+        self._own.changed.connect(self._on_changed)
 
     def _on_listed(self, models: list[LibraryModel], wanted: LibraryModel | None) -> None:
         self.form.show_models(models)
@@ -165,10 +166,14 @@ class MeasurePanel(QWidget):
         if wanted.chat:
             self.chats.clear()
         else:
-            self.results.show_rows(words, ())
+            self.results.show_rows(words, (), expected=count_tests(wanted))
         self.chats.setVisible(wanted.chat)
         self.results.setVisible(not wanted.chat)
         self._hint.hide()
+
+    def _on_changed(self) -> None:
+        if not self._own.active:
+            self.results.end()
 
     def _on_cancelled(self) -> None:
         self.said.emit(self.tr("Cancelled. What was finished is in the history."))

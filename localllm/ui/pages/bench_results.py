@@ -60,7 +60,7 @@ class BenchResults(QWidget):
         self._services = services
         self._shares: dict[str, float] = {}
         self._asking: Job | None = None
-        self._here = True
+        self._here, self._expected = True, 0
         self._widths: list[int] = []
         self._drawn: tuple[str, list[BenchRow]] = ("", [])
         self.model = ResultTable(self, services.preferences.settings.kwh_price)
@@ -84,13 +84,22 @@ class BenchResults(QWidget):
         """What is shown, in its order."""
         return list(self.model.records)
 
-    def show_rows(self, title: str, rows: Sequence[BenchRow], *, here: bool = True) -> None:
-        """Show other results; `here` says that they are of this computer."""
+    def show_rows(
+        self, title: str, rows: Sequence[BenchRow], *, here: bool = True, expected: int = 0
+    ) -> None:
+        """Show other results.
+
+        Args:
+            title: What they are called.
+            rows: In the order of the table.
+            here: Whether they are of this computer.
+            expected: How many there will be, for which the table keeps room: else the page moves for each.
+        """
         if title != self._title.text():
             with QSignalBlocker(self.views):
                 self.views.clear()  # what suits these is proposed
         self._title.set_words(title)
-        self._here = here
+        self._here, self._expected = here, expected
         self.table.show_unsorted()
         self.model.show_results(rows)
         self._fit_columns(self.model.records, anew=True)
@@ -105,6 +114,12 @@ class BenchResults(QWidget):
             self.table.scrollToBottom()
         if not self._soon.isActive():
             self._soon.start()
+
+    def end(self) -> None:
+        """Keep no room for further results."""
+        self._expected = 0
+        if self._widths:
+            self._apply_widths()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Share the width among the columns anew."""
@@ -187,7 +202,7 @@ class BenchResults(QWidget):
         header.setStretchLastSection(not needed)
         for number, width in enumerate(self._widths[: None if needed else -1]):
             header.resizeSection(number, width)
-        self.table.show_lines(_LEAST_LINES, _MOST_LINES)
+        self.table.show_lines(max(_LEAST_LINES, min(_MOST_LINES, self._expected)), _MOST_LINES)
 
     def _show_added(self) -> None:
         self._ask_for_shares()

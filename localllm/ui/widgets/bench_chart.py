@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from PySide6.QtWidgets import QSizePolicy
+
 from localllm.ui.itemmodels.bench import speed_of
 from localllm.ui.translation import say
 from localllm.ui.widgets.bench_picture import Mark, Picture, draw, put_words
@@ -29,6 +31,7 @@ class BenchChart(Chart[Mark]):
     def __init__(self, theme: Theme, jobs: JobRunner) -> None:
         super().__init__(theme, jobs, "")
         self.setAccessibleName(self.tr("Chart of the speeds"))
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self.picture = Picture("bars")
 
     def show_picture(self, picture: Picture) -> None:
