@@ -26,7 +26,12 @@ BESIDE = ("", "-wal", "-shm", "-journal")  # the file itself, and what SQLite la
 
 
 def in_database(
-    file: Path, schema: str, work: Callable[[sqlite3.Connection], Result], *, saved: Sequence[str] = ()
+    file: Path,
+    schema: str,
+    work: Callable[[sqlite3.Connection], Result],
+    *,
+    saved: Sequence[str] = (),
+    tidied: Sequence[str] = (),
 ) -> Result:
     """Do some work in one transaction; once more if the file was found damaged and was made anew.
 
@@ -35,6 +40,7 @@ def in_database(
         schema: Statements that make the tables where they are missing.
         work: Is given the open file.
         saved: Tables whose rows are saved from a damaged file.
+        tidied: Statements that then put in order what has lost its counterpart.
 
     Raises:
         sqlite3.Error, OSError: It is locked for long, or the folder cannot be written.
@@ -43,13 +49,13 @@ def in_database(
     number = file_number(file)
     try:
         return _do(file, schema, work)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         if not is_damage(error):
             raise
         _log.warning("“%s” is damaged: %s", file.name, error)
     with held_if_still(file, number) as still:
         if still:
-            _make_anew(file, schema, saved)
+            _make_anew(file, schema, saved, tidied)
     return _do(file, schema, work)
 
 
@@ -60,7 +66,7 @@ def _do(file: Path, schema: str, work: Callable[[sqlite3.Connection], Result]) -
             return work(database)
 
 
-def _make_anew(file: Path, schema: str, saved: Sequence[str]) -> None:
+def _make_anew(file: Path, schema: str, saved: Sequence[str], tidied: Sequence[str]) -> None:
     """Make the new file whole before the old one loses its name."""
     new = file.with_name(f".{file.name}.new")
     for ending in BESIDE:
@@ -68,6 +74,8 @@ def _make_anew(file: Path, schema: str, saved: Sequence[str]) -> None:
     with closing(sqlite3.connect(new, isolation_level=None)) as database:
         database.executescript(schema)
         rows = salvage(file, database, saved).total if saved else 0
+        for statement in tidied:
+            database.execute(statement)
     aside = set_aside(file, "damaged", BESIDE)
     move_into_place(new, file)
     _log.warning("“%s” was kept as “%s” and begun anew; rows saved: %d", file.name, aside.name, rows)
