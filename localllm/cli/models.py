@@ -10,7 +10,7 @@ from localllm.core.chat_store import ChatStore
 from localllm.core.library import Library
 from localllm.core.library.adapters import list_adapters
 from localllm.core.library.duplicates import deduplicate, find_duplicates, undo
-from localllm.core.library.trash import TRASH_DAYS, empty_trash, removal, remove
+from localllm.core.library.trash import empty_trash, removal, remove
 from localllm.core.library.verify import verify
 from localllm.errors import ModelNotFound
 from localllm.progress import Progress
@@ -93,9 +93,10 @@ def run_scan(arguments: argparse.Namespace, context: Context) -> int:
     library = Library(context.paths, context.settings)
     result = library.scan(_shown(context))
     context.output.status("")
-    if freed := empty_trash(library.folder, TRASH_DAYS):
+    days = context.settings.trash_days
+    if freed := empty_trash(library.folder, days):
         sentence = "{size} that had been in the trash for {days} days are deleted."
-        context.output.note(text(sentence, size=Bytes(freed), days=TRASH_DAYS))
+        context.output.note(text(sentence, size=Bytes(freed), days=days))
     if arguments.json:
         context.output.json(vars(result))
         return 0
@@ -219,7 +220,7 @@ def _shown(context: Context) -> Progress:
 def _chats_with(context: Context, model: LibraryModel) -> list[str]:
     if not context.paths.chats_file.is_file():
         return []
-    store = ChatStore(context.paths.chats_file)
+    store = ChatStore(context.paths.chats_file, trash_days=context.settings.trash_days)
     try:
         return [c.title for c in store.chats() if store.chat(c.id).model_path == str(model.path)]
     finally:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from localllm.cli.models_files import add_json
 from localllm.cli.output import Column
 from localllm.core.library.library import Library
-from localllm.core.library.trash import TRASH_DAYS, empty_trash, list_trash, restore
+from localllm.core.library.trash import empty_trash, list_trash, restore
 from localllm.errors import UsageError
 from localllm.progress import Progress
 from localllm.texts import Bytes, Moment, plural, text
@@ -51,7 +51,7 @@ def run_list(arguments: argparse.Namespace, context: Context) -> int:
         Column(text("Name")), Column(text("Size"), right=True), Column(text("Removed")), Column(text("Id")),
     )  # fmt: skip
     context.output.table(columns, [_as_row(entry) for entry in entries])
-    context.output.say(text("What has been here for {days} days is deleted by itself.", days=TRASH_DAYS))
+    context.output.say(text("What has been here for {days} days is deleted by itself.", days=context.settings.trash_days))
     return 0
 
 

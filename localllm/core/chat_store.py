@@ -56,11 +56,13 @@ class ChatStore:
         StoreError: The disk is full, or the file is damaged.
     """
 
-    def __init__(self, path: Path, *, unsaved: StoreError | None = None) -> None:
+    def __init__(
+        self, path: Path, *, unsaved: StoreError | None = None, trash_days: int = TRASH_DAYS
+    ) -> None:
         """Open the chats; with a reason why they cannot be saved they live in memory."""
         self.file = ChatFile(path, unsaved=unsaved)
         self._finish_interrupted()
-        self._empty_old_trash()
+        self._empty_old_trash(trash_days)
 
     def close(self) -> None:
         """Close the file."""
@@ -116,7 +118,7 @@ class ChatStore:
         self._set(chat_id, draft=draft)
 
     def trash(self, chat_id: int) -> None:
-        """Put a chat into the trash, where it stays for 30 days."""
+        """Put a chat into the trash, where it stays for some days."""
         self._set(chat_id, deleted=time.time())
 
     def restore(self, chat_id: int) -> None:
@@ -233,11 +235,11 @@ class ChatStore:
                 )
                 db.execute("DELETE FROM pieces WHERE message = ?", (message_id,))
 
-    def _empty_old_trash(self) -> None:
+    def _empty_old_trash(self, days: int) -> None:
         now = time.time()
         with self.file.writing() as db:
             db.execute("UPDATE chats SET deleted = ? WHERE deleted < ?", (now, FIRST_RELEASE))
-            db.execute("DELETE FROM chats WHERE deleted < ?", (now - TRASH_DAYS * _DAY,))
+            db.execute("DELETE FROM chats WHERE deleted < ?", (now - days * _DAY,))
 
 
 def make_title(content: str) -> str:

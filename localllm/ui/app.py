@@ -92,7 +92,7 @@ def show_window(
     last_run = LastRun(paths.logs)
     try:
         theme = make_theme(settings)
-        store = open_chats(paths.chats_file)
+        store = open_chats(paths.chats_file, settings.trash_days)
         if store is None:
             last_run.end()
             return 1

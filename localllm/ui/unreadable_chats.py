@@ -8,7 +8,7 @@ from PySide6.QtCore import QCoreApplication, Qt
 from PySide6.QtWidgets import QMessageBox
 
 from localllm.core.chat_backups import ChatBackups
-from localllm.core.chat_store import ChatStore
+from localllm.core.chat_store import TRASH_DAYS, ChatStore
 from localllm.errors import DamagedStore, LockedStore, NewerStore, StoreError
 from localllm.ui.damaged_chats import MendingDialog
 from localllm.ui.errors import sentences_of
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def open_chats(path: Path) -> ChatStore | None:
+def open_chats(path: Path, trash_days: int = TRASH_DAYS) -> ChatStore | None:
     """Open the chats; ask what to do where a person can decide; None to give up.
 
     Nothing is deleted: a damaged file keeps its content under another name. Where the disk cannot be
@@ -25,7 +25,7 @@ def open_chats(path: Path) -> ChatStore | None:
     """
     while True:
         try:
-            return ChatStore(path)
+            return ChatStore(path, trash_days=trash_days)
         except DamagedStore:
             if not _mend(path):
                 return None
