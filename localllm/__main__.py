@@ -47,7 +47,7 @@ def open_window(files: Sequence[Path]) -> int:
 
 
 def leave_bundle() -> None:
-    """Let the programs that are started from here find the system's libraries: the bundle's are for this one."""
+    """Let programs that are started from here find the system's libraries: the bundle's are for this one."""
     original = os.environ.pop("LD_LIBRARY_PATH_ORIG", None)
     if original is not None:
         os.environ["LD_LIBRARY_PATH"] = original

@@ -17,11 +17,13 @@ import sys
 from pathlib import Path
 
 LOCK = Path(__file__).resolve().parent / "lock"
+BESIDE = "@loader_path" if sys.platform == "darwin" else "$ORIGIN"
 OPTIONS = (
     "-DGGML_NATIVE=OFF",
     "-DGGML_BACKEND_DL=ON",
     "-DGGML_CPU_ALL_VARIANTS=ON",
     "-DCMAKE_INSTALL_BINDIR=llama_cpp/lib",  # where the backends are looked for
+    f"-DCMAKE_INSTALL_RPATH={BESIDE}",
     "-DLLAVA_BUILD=OFF",  # images are not offered
 )
 
