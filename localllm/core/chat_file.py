@@ -6,7 +6,7 @@ import contextlib
 import sqlite3
 import threading
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from localllm.core.chat_rescue import put_in_place
 from localllm.core.chat_schema import migrate
@@ -20,6 +20,8 @@ from localllm.texts import text
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from pathlib import Path
+
+Result = TypeVar("Result")
 
 _BUSY_SECONDS = 10.0
 _PRAGMAS = (
@@ -63,8 +65,15 @@ class ChatFile:
 
     def rows(self, query: str, *values: object) -> list[sqlite3.Row]:
         """Return what a query finds."""
+        return self.read(lambda row: row, query, *values)
+
+    def read(self, of: Callable[[sqlite3.Row], Result], query: str, *values: object) -> list[Result]:
+        """Return what a query finds, each row read by `of`, which raises ValueError for what is none."""
         with self._lock, self._translated():
-            return self._connected().execute(query, values).fetchall()
+            try:
+                return [of(row) for row in self._connected().execute(query, values)]
+            except ValueError as error:
+                raise sqlite3.DatabaseError(f"malformed: {error}") from error
 
     @contextmanager
     def writing(self) -> Generator[sqlite3.Connection]:
@@ -181,7 +190,7 @@ class ChatFile:
         """Turn SQLite's errors into sentences."""
         try:
             yield
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF in (_IO_ERROR, _CANNOT_OPEN) and not self.unsaved:
                 self._drop()  # the disk may come back as another one
             said = _as_sentences(error, self.path)

@@ -76,8 +76,23 @@ class Message:
     versions: int = 1
 
 
+def as_summary(row: sqlite3.Row) -> ChatSummary:
+    """Read the few columns of `chats` that the list shows.
+
+    Raises:
+        ValueError: It is a row of something else.
+    """
+    _require(row, {"id": int, "title": str, "updated": float})
+    return ChatSummary(row["id"], row["title"], row["updated"])
+
+
 def as_chat(row: sqlite3.Row) -> Chat:
-    """Read a row of `chats`."""
+    """Read a row of `chats`.
+
+    Raises:
+        ValueError: It is a row of something else.
+    """
+    _require(row, {"title": str, "system_prompt": str, "sampling": str, "draft": str, "adapters": str})
     adapters = _parsed(row["adapters"])
     listed = cast("list[object]", adapters) if isinstance(adapters, list) else []
     return Chat(
@@ -92,7 +107,12 @@ def as_chat(row: sqlite3.Row) -> Chat:
 
 
 def as_message(row: sqlite3.Row) -> Message:
-    """Read a row of `messages` with its `streamed` text, `version` and `versions`."""
+    """Read a row of `messages` with its `streamed` text, `version` and `versions`.
+
+    Raises:
+        ValueError: It is a row of something else.
+    """
+    _require(row, {"role": str, "text": str, "state": str, "problem": str, "model": str, "created": float})
     state = row["state"] if row["state"] in get_args(MessageState) else "interrupted"
     return Message(
         id=row["id"],
@@ -109,10 +129,16 @@ def as_message(row: sqlite3.Row) -> Message:
     )
 
 
+def _require(row: sqlite3.Row, kinds: dict[str, type]) -> None:
+    for name, kind in kinds.items():
+        if not isinstance(row[name], kind):
+            raise ValueError(f"{name} is no {kind.__name__}")  # noqa: TRY004 - of the file, not of the caller
+
+
 def _parsed(packed: str) -> object:
     try:
         return json.loads(packed)
-    except (ValueError, RecursionError):
+    except (ValueError, TypeError, RecursionError):
         _log.warning("A value of the chats cannot be read")
         return None
 

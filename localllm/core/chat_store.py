@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any, cast
 
 from localllm.core.chat_file import ChatFile
-from localllm.core.chat_rows import Chat, ChatSummary, Message, MessageState, as_chat, as_message
+from localllm.core.chat_rows import Chat, ChatSummary, Message, MessageState, as_chat, as_message, as_summary
 from localllm.core.chat_writer import is_alive, name_of_this_program
 from localllm.engine.protocol import Sampling, pack_text, to_record
 from localllm.errors import StoreError
@@ -72,8 +72,8 @@ class ChatStore:
         """Return the chats, the most recently used first; or those in the trash."""
         condition = "NOT NULL" if trash else "NULL"
         order = "ORDER BY updated DESC, id DESC"
-        rows = self.file.rows(f"SELECT id, title, updated FROM chats WHERE deleted IS {condition} {order}")  # noqa: S608
-        return [ChatSummary(row["id"], row["title"], row["updated"]) for row in rows]
+        query = f"SELECT id, title, updated FROM chats WHERE deleted IS {condition} {order}"  # noqa: S608
+        return self.file.read(as_summary, query)
 
     def create_chat(self) -> Chat:
         """Make an empty chat; its title comes with the first message."""
@@ -87,10 +87,10 @@ class ChatStore:
 
     def chat(self, chat_id: int) -> Chat:
         """Return one chat, also from the trash."""
-        rows = self.file.rows("SELECT * FROM chats WHERE id = ?", chat_id)
-        if not rows:
+        found = self.file.read(as_chat, "SELECT * FROM chats WHERE id = ?", chat_id)
+        if not found:
             raise StoreError(text("There is no chat no. {number}.", number=chat_id))
-        return as_chat(rows[0])
+        return found[0]
 
     def rename(self, chat_id: int, title: str) -> None:
         """Give a chat a title."""
@@ -127,8 +127,7 @@ class ChatStore:
 
     def messages(self, chat_id: int) -> list[Message]:
         """Return the branch that is shown, oldest first."""
-        rows = self.file.rows(_BRANCH, chat_id)
-        return [as_message(row) for row in rows]
+        return self.file.read(as_message, _BRANCH, chat_id)
 
     def add_user_message(self, chat_id: int, content: str, parent_id: int | None) -> Message:
         """Save what the user wrote; it is on disk when this returns. The first gives the chat its title."""
@@ -209,10 +208,11 @@ class ChatStore:
         )
 
     def _message(self, message_id: int) -> Message:
-        rows = self.file.rows(f"SELECT {_MESSAGE} FROM messages m WHERE id = ?", message_id)  # noqa: S608
-        if not rows:  # a backup was put in its place meanwhile
+        query = f"SELECT {_MESSAGE} FROM messages m WHERE id = ?"  # noqa: S608
+        found = self.file.read(as_message, query, message_id)
+        if not found:  # a backup was put in its place meanwhile
             raise StoreError(text("This message is no longer in the chat."))
-        return as_message(rows[0])
+        return found[0]
 
     def _set(self, chat_id: int, **values: Any) -> None:
         columns = ", ".join(f"{name} = ?" for name in values)

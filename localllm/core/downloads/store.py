@@ -69,7 +69,7 @@ class DownloadStore:
             number = file_number(path)
             try:
                 self._db = self._open()
-            except sqlite3.Error as error:
+            except (sqlite3.Error, UnicodeDecodeError) as error:
                 if not is_damage(error):  # locked, or no space
                     raise
                 self._db = self._mend(number)
@@ -171,7 +171,8 @@ class DownloadStore:
     def folders(self) -> list[Path]:
         """Return every folder that was ever downloaded into."""
         with self._read():
-            return [Path(row["folder"]) for row in self._db.execute("SELECT folder FROM folders")]
+            folders = [row["folder"] for row in self._db.execute("SELECT folder FROM folders")]
+        return [Path(folder) for folder in folders if isinstance(folder, str)]
 
     def changed_outside(self) -> int:
         """Return a number that changes when another program changes the queue."""
@@ -183,7 +184,10 @@ class DownloadStore:
             f"SELECT * FROM downloads WHERE {condition} ORDER BY position, id",  # noqa: S608 - ours
             values,
         ).fetchall()
-        return [self._download(row) for row in rows]
+        try:
+            return [self._download(row) for row in rows]
+        except (TypeError, ValueError) as error:
+            raise sqlite3.DatabaseError(f"malformed: {error}") from error
 
     def _download(self, row: sqlite3.Row) -> Download:
         files = self._db.execute("SELECT * FROM files WHERE download = ? ORDER BY number", (row["id"],))
@@ -259,7 +263,7 @@ class DownloadStore:
     def _translated(self) -> Generator[None]:
         try:
             yield
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
             if is_damage(error) and hasattr(self, "_number"):
                 with contextlib.suppress(sqlite3.Error, OSError):  # what is wrong then comes up again
                     self._db.close()

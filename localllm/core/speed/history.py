@@ -162,7 +162,11 @@ class SpeedHistory:
             machine_key(machine),
             threads or machine.cpu.usable_cores,
         )
-        return {**json.loads(str(rows[0][1])), "run": rows[0][0]} if rows else None
+        try:
+            return {**json.loads(str(rows[0][1])), "run": rows[0][0]} if rows else None
+        except (ValueError, TypeError):
+            _log.warning("The facts of a calibration cannot be read")
+            return None
 
     def fits(self, machine: Machine, threads: int | None = None) -> SpeedFits | None:
         """Return what was measured on a computer with so many threads (default: all its cores).
@@ -191,10 +195,12 @@ class SpeedHistory:
             return None
         seen: dict[str, list[Observation]] = {"writing": [], "reading": []}
         for phase, model, quantities, seconds, source in rows:
-            numbers = tuple(float(number) for number in json.loads(str(quantities)))
-            seen[str(phase)].append(
-                Observation(str(model), numbers, float(str(seconds)), source == "calibration")
-            )
+            try:
+                numbers = tuple(float(number) for number in json.loads(str(quantities)))
+                observation = Observation(str(model), numbers, float(str(seconds)), source == "calibration")
+                seen[str(phase)].append(observation)
+            except (ValueError, TypeError, KeyError):
+                _log.warning("A measured speed makes no sense and is passed over")
         writing, reading = table_rates(machine, threads)
         devices = cast("dict[str, str]", calibration.get("devices", {})) if calibration else {}
         return SpeedFits(
