@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QEvent, QObject, QPoint, QRect, Qt, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
-from localllm.texts import plural
+from localllm.texts import plural, text
 from localllm.ui.errors import sentences_of
 from localllm.ui.jobs import Reactions
 from localllm.ui.text_room import keep_height
@@ -23,6 +23,7 @@ from localllm.ui.widgets.basics import (
     set_pill,
 )
 from localllm.ui.widgets.download_rows import DownloadRow, summary_of
+from localllm.ui.widgets.empty_state import EmptyState
 from localllm.ui.widgets.patient import PatientSpinBox
 
 if TYPE_CHECKING:
@@ -92,11 +93,13 @@ class DownloadsPanel(QFrame):
     Signals:
         load_asked, chat_asked: A finished model is wanted. arg: `LibraryModel`.
         library_asked: Models are to be deleted, to make room.
+        discover_asked: Something to download is wanted.
     """
 
     load_asked = Signal(object)
     chat_asked = Signal(object)
     library_asked = Signal()
+    discover_asked = Signal()
 
     def __init__(self, services: Services, parent: QWidget, top: int) -> None:
         super().__init__(parent)
@@ -164,13 +167,11 @@ class DownloadsPanel(QFrame):
         head = QHBoxLayout()
         head.addWidget(make_label(self.tr("Downloads"), "heading"), 1)
         head.addWidget(self._close)
-        self._nothing = make_label(
-            self.tr(
-                "Nothing is being downloaded. Models are in Discover; what you take there is listed here."
-            ),
-            "muted",
-            wrap=True,
+        words = self.tr(
+            "Nothing is being downloaded. Models are in Discover; what you take there is listed here."
         )
+        self._nothing = EmptyState(words, self.tr("Find models in Discover"))
+        self._nothing.step_asked.connect(self._on_discover)
         body = PageBody()
         self._list = QVBoxLayout(body)
         self._list.setContentsMargins(0, 0, 6, 0)
@@ -245,7 +246,7 @@ class DownloadsPanel(QFrame):
         self._list.insertWidget(0, row)
         row.pause_asked.connect(self._downloads.pause)
         row.resume_asked.connect(self._downloads.resume)
-        row.cancel_asked.connect(self._downloads.cancel)
+        row.cancel_asked.connect(self._on_cancel)
         row.up_asked.connect(self._on_up)
         row.down_asked.connect(self._on_down)
         row.load_asked.connect(self._on_load)
@@ -268,11 +269,21 @@ class DownloadsPanel(QFrame):
         if place < len(order) - 1:
             self._downloads.move(number, order[place + 2] if place + 2 < len(order) else None)
 
+    def _on_cancel(self, number: int) -> None:
+        request = self.rows[number].entry.request
+        self._downloads.cancel(number)
+        words = say(text("The download of “{name}” was cancelled.", name=request.title))
+        self._services.undo.offer(words, lambda: self._downloads.add(request, self._on_failed))
+
     def _on_load(self, number: int) -> None:
         self._find_model(number, chatting=False)
 
     def _on_chat(self, number: int) -> None:
         self._find_model(number, chatting=True)
+
+    def _on_discover(self) -> None:
+        self.hide()
+        self.discover_asked.emit()
 
     def _on_room(self) -> None:
         self.hide()

@@ -73,6 +73,7 @@ class PageMakers:
         library, routes = LibraryPage(self._services), self._routes
         library.chat_asked.connect(routes.chat_with_profile)
         library.said.connect(routes.say_status)
+        library.discover_asked.connect(routes.open_discover)
         library.quantize_asked.connect(routes.quantize)
         library.quality_asked.connect(routes.evaluate)
         library.bench_asked.connect(routes.bench)

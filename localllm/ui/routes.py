@@ -48,6 +48,7 @@ class Routes(QObject):
         panel.chat_asked.connect(self.chat_with_model)
         panel.load_asked.connect(self._load)
         panel.library_asked.connect(self.open_library)
+        panel.discover_asked.connect(self.open_discover)
         services.downloads.added.connect(self._on_download_added)
         services.downloads.arrived.connect(self._on_arrived)
         services.downloads.failed.connect(self._on_downloads_failed)
@@ -64,6 +65,10 @@ class Routes(QObject):
     def open_downloads(self) -> None:
         """Show the downloads."""
         self._window.downloads_panel.open()
+
+    def open_discover(self) -> None:
+        """Show what can be downloaded."""
+        self._window.show_page("discover")
 
     def open_library(self) -> None:
         """Show the models on this disk."""

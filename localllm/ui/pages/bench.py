@@ -43,6 +43,7 @@ class BenchPage(QWidget):
         self.tabs.currentChanged.connect(self._stack.setCurrentIndex)
         self.measure.said.connect(self.said)
         self.history.said.connect(self.said)
+        self.history.measuring_asked.connect(lambda: self.tabs.setCurrentIndex(MEASURE))
         self.tune.said.connect(self.said)
 
     def setFocus(self) -> None:

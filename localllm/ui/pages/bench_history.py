@@ -24,6 +24,7 @@ from localllm.ui.pages.bench_results import BenchResults
 from localllm.ui.translation import say
 from localllm.ui.widgets.banner import Banner
 from localllm.ui.widgets.basics import PageBody, ScrollArea, make_button, make_label
+from localllm.ui.widgets.empty_state import EmptyState
 from localllm.ui.widgets.record_view import RecordView
 from localllm.ui.widgets.two_parts import TwoParts
 
@@ -43,9 +44,11 @@ class HistoryPanel(QWidget):
 
     Signals:
         said: arg: a passing sentence.
+        measuring_asked: Nothing was measured yet, and something is to be.
     """
 
     said = Signal(str)
+    measuring_asked = Signal()
 
     def __init__(self, services: Services) -> None:
         super().__init__()
@@ -119,15 +122,14 @@ class HistoryPanel(QWidget):
 
     def _build_shown(self) -> ScrollArea:
         self._shown = QStackedWidget()
-        self._empty = make_label(
+        self._empty = EmptyState(
             self.tr(
                 "Nothing was measured yet. What you measure is kept here with everything needed to repeat "
                 "it, and can be compared; llama-bench's own results can be taken in, too."
             ),
-            "muted",
-            wrap=True,
+            self.tr("Measure a model"),
         )
-        self._empty.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self._empty.step_asked.connect(self.measuring_asked)
         compared = QWidget()
         inside = QVBoxLayout(compared)
         inside.setContentsMargins(0, 0, 0, 0)

@@ -14,6 +14,7 @@ from localllm.ui.errors import errors_shown
 from localllm.ui.itemmodels.chats import ChatsItemModel
 from localllm.ui.translation import say
 from localllm.ui.widgets.basics import IconButton, make_button, make_label, make_link
+from localllm.ui.widgets.empty_state import EmptyState
 from localllm.ui.widgets.rename import RenameDialog
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class ChatListPanel(QWidget):
         self._in_trash = False
         self._current: int | None = None
         self._view = _ChatsView()
-        self._empty = make_label(role="muted", wrap=True)
+        self._empty = EmptyState()
         self._build()
         self._view.setModel(self._chats)
         self._view.selectionModel().currentChanged.connect(self._on_current_changed)
@@ -124,7 +125,7 @@ class ChatListPanel(QWidget):
         self._in_trash = trash
         self._trash_button.setChecked(trash)
         self._title.setText(self.tr("Trash") if trash else self.tr("Chats"))
-        self._empty.setText(self.tr("The trash is empty.") if trash else self.tr("No chats yet."))
+        self._say_empty()
         self._restore.setVisible(trash)
         self._backups.setVisible(trash)
         self.reload()
@@ -149,7 +150,8 @@ class ChatListPanel(QWidget):
         self._view.setTextElideMode(Qt.TextElideMode.ElideRight)
         self._view.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._view.setUniformItemSizes(True)
-        self._empty.setText(self.tr("No chats yet."))
+        self._empty.step_asked.connect(self._on_step)
+        self._say_empty()
         self._restore = make_button(self.tr("Restore"))
         self._restore.clicked.connect(self._on_restore)
         self._restore.setVisible(False)
@@ -183,6 +185,22 @@ class ChatListPanel(QWidget):
     def _on_current_changed(self, index: QModelIndex) -> None:
         if index.isValid() and not self._in_trash:
             self.chat_chosen.emit(self._chats.chat_at(index.row()).id)
+
+    def _say_empty(self) -> None:
+        if self._in_trash:
+            words = self.tr("The trash is empty. Chats that you delete stay here for 30 days.")
+            self._empty.say(words, self.tr("Back to the chats"))
+        else:
+            words = self.tr(
+                "No chats yet. What you write and what is answered is kept here, on this computer."
+            )
+            self._empty.say(words, self.tr("New chat"))
+
+    def _on_step(self) -> None:
+        if self._in_trash:
+            self.show_trash(trash=False)
+        else:
+            self.new_asked.emit()
 
     def _on_trash_clicked(self) -> None:
         self.show_trash(trash=not self._in_trash)

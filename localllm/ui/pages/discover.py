@@ -31,6 +31,7 @@ from localllm.ui.pages.discover_search import DiscoverSearch
 from localllm.ui.translation import say
 from localllm.ui.widgets.banner import Banner
 from localllm.ui.widgets.basics import make_card, make_label
+from localllm.ui.widgets.empty_state import EmptyState
 from localllm.ui.widgets.found_rows import FoundRowDelegate
 from localllm.ui.widgets.links import LinkDialog
 
@@ -140,6 +141,13 @@ class DiscoverPage(QWidget):
         below.addWidget(self.search.fits)
         column.addWidget(self.search)
         column.addLayout(below)
+        self._nothing = EmptyState(
+            self.tr("Try fewer words or other filters; an address of a repository works too."),
+            self.tr("Show what is recommended here"),
+        )
+        self._nothing.step_asked.connect(self.search.clear)
+        self._nothing.hide()
+        column.addWidget(self._nothing)
         column.addWidget(self.view, 1)
         return master
 
@@ -186,6 +194,7 @@ class DiscoverPage(QWidget):
 
     def _show_listing(self, listing: Listing) -> None:
         self.found.show_rows(listing.rows)
+        self._nothing.setVisible(not listing.rows)
         if self._address is not None:
             self._select(self._address.repository)
         if listing.offline is not None:

@@ -70,6 +70,13 @@ class DiscoverSearch(QWidget):
             whole=self._whole,
         )
 
+    def clear(self) -> None:
+        """Ask for what is shown when nothing is searched."""
+        for filter_ in (self._sort, self._use, self._licence, self._size):
+            filter_.setCurrentIndex(0)
+        self.words.clear()
+        self.words.setFocus()
+
     def ask_again(self) -> None:
         """Ask for the same once more."""
         self._ask()

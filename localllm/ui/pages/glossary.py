@@ -125,6 +125,7 @@ class GlossaryPage(QWidget):
         self._more = make_label("", wrap=True)
         self._see = make_label(self.tr("See also"), "caption")
         self._links = QVBoxLayout()
+        self._links.setSpacing(2)
         card = make_card()
         column = QVBoxLayout(card)
         column.setContentsMargins(22, 18, 22, 18)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 CONVERT, QUANTIZE, QUALITY = range(3)
 _TURN_AT = 1000  # pixels from which the work is beside the panel
+_EMPTY_HEIGHT = 104  # pixels: a heading and two lines
+_ANY_HEIGHT = (1 << 24) - 1  # pixels: the most that Qt allows
 
 
 class LabPage(QWidget):
@@ -54,6 +56,9 @@ class LabPage(QWidget):
         self.work.quantize_asked.connect(self.open_quantize)
         self.work.quality_asked.connect(self.open_quality)
         services.lab.succeeded.connect(self._on_succeeded)
+        services.lab.added.connect(self._fit_work)
+        services.lab.removed.connect(self._fit_work)
+        self._parts.turned.connect(self._fit_work)
 
     @property
     def quality(self) -> QualityPanel:
@@ -114,7 +119,7 @@ class LabPage(QWidget):
         self._stack = QStackedWidget()
         self._stack.addWidget(self.convert)
         self._stack.addWidget(self.quantize)
-        card = make_card()
+        card = self._card = make_card()
         inside = QVBoxLayout(card)
         inside.setContentsMargins(14, 12, 8, 12)
         inside.addWidget(self.work)
@@ -124,8 +129,16 @@ class LabPage(QWidget):
         column.setContentsMargins(20, 14, 20, 14)
         column.setSpacing(10)
         column.addLayout(head)
-        parts = TwoParts(self._stack, card, turn_at=_TURN_AT, share=0.27, share_below=0.24)
-        column.addWidget(parts, 1)
+        self._parts = TwoParts(self._stack, card, turn_at=_TURN_AT, share=0.27, share_below=0.24)
+        column.addWidget(self._parts, 1)
+
+    def _fit_work(self) -> None:
+        """Give the list of work no more room below the panel than its words need while it is empty."""
+        below = self._parts.orientation() == Qt.Orientation.Vertical
+        most = _EMPTY_HEIGHT if below and not self._services.lab.entries else _ANY_HEIGHT
+        if most != self._card.maximumHeight():
+            self._card.setMaximumHeight(most)
+            self._parts.share_out()
 
     def _build_tabs(self) -> QTabBar:
         self.tabs = QTabBar()

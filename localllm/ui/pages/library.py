@@ -50,9 +50,11 @@ class LibraryPage(QWidget):
         chat_asked: args: `LibraryModel`, `LoadProfile` or None.
         quantize_asked, quality_asked, bench_asked: The Lab or the Bench is to do this with a model.
             arg: `LibraryModel`.
+        discover_asked: Further models are wanted.
         said: arg: a passing sentence.
     """
 
+    discover_asked = Signal()
     chat_asked = Signal(object, object)
     quantize_asked = Signal(object)
     quality_asked = Signal(object)
@@ -200,7 +202,11 @@ class LibraryPage(QWidget):
         )
         row = QHBoxLayout(self._teaching)
         row.setContentsMargins(16, 12, 14, 12)
+        find = make_button(self.tr("Find models in Discover"))
+        find.clicked.connect(self.discover_asked)
+        row.setSpacing(14)
         row.addWidget(words, 1)
+        row.addWidget(find)
         self._teaching.hide()
         return self._teaching
 
@@ -209,6 +215,7 @@ class LibraryPage(QWidget):
         self.work.failed.connect(self.acts.show_error)
         self.work.progressed.connect(self._soon.start)
         self.list.asked.connect(self._on_asked)
+        self.list.discover_asked.connect(self.discover_asked)
         self.list.selected.connect(self._on_selected)
         self.list.duplicates_asked.connect(self.show_duplicates)
         self.list.favourite_asked.connect(self.acts.set_favourite)

@@ -35,7 +35,7 @@ from localllm.ui.itemmodels.library_page import (
 from localllm.ui.pages.library_queries import Kind, Listing, Query
 from localllm.ui.text_room import keep_height
 from localllm.ui.translation import say
-from localllm.ui.widgets.basics import make_label
+from localllm.ui.widgets.empty_state import EmptyState
 from localllm.ui.widgets.library_rows import LibraryRowDelegate, row_height
 from localllm.ui.widgets.patient import PatientComboBox
 
@@ -95,8 +95,10 @@ class LibraryList(QWidget):
         favourite_asked: args: `LibraryModel`, whether it is to be one.
         menu_asked: arg: `QMenu` to put actions for the selected model into.
         chosen: Enter was pressed, or a row double-clicked.
+        discover_asked: There is no model, and one is wanted.
     """
 
+    discover_asked = Signal()
     asked = Signal(object)
     selected = Signal(object)
     duplicates_asked = Signal()
@@ -144,7 +146,7 @@ class LibraryList(QWidget):
         finally:
             self._filling = False
         self._nothing.setVisible(not listing.models)
-        self._nothing.setText(self._why_nothing())
+        self._nothing.say(*self._why_nothing())
         self.selected.emit(self.current)
 
     def select(self, path: str) -> None:
@@ -167,7 +169,8 @@ class LibraryList(QWidget):
         column.setSpacing(8)
         column.addLayout(self._build_search())
         column.addLayout(self._build_kinds())
-        self._nothing = make_label(role="muted", wrap=True)
+        self._nothing = EmptyState()
+        self._nothing.step_asked.connect(self._on_step)
         self._nothing.hide()
         column.addWidget(self._nothing)
         column.addWidget(self._build_table(), 1)
@@ -309,16 +312,29 @@ class LibraryList(QWidget):
         self._sources.setCurrentIndex(max(0, self._sources.findData(self._query.source)))
         self._query = dataclasses.replace(self._query, source=str(self._sources.currentData() or ""))
 
-    def _why_nothing(self) -> str:
+    def _why_nothing(self) -> tuple[str, str]:
+        """Return why nothing is listed, and the next step."""
         if self._query.search.strip():
-            return self.tr("No model has all of these words.")
+            return self.tr("No model has all of these words."), self.tr("Clear the search")
         if self._query.kind == "favourites":
-            return self.tr(
+            words = self.tr(
                 "No favourites yet. A click on the star of a model, or the space bar, makes it one."
             )
+            return words, self.tr("Show all models")
         if self._query.kind == "refused":
-            return self.tr("No file was refused: every header that was read is sound.")
-        return self.tr("No models were found here yet.")
+            words = self.tr("No file was refused: every header that was read is sound.")
+            return words, self.tr("Show all models")
+        return self.tr("No models were found here yet."), self.tr("Find models in Discover")
+
+    def _on_step(self) -> None:
+        if self._query.search.strip():
+            self.search.clear()
+            self.search.setFocus()
+        elif self._query.kind != "all":
+            self._kinds["all"].click()
+            self._kinds["all"].setFocus()
+        else:
+            self.discover_asked.emit()
 
     def _on_current_changed(self, _now: QModelIndex, _before: QModelIndex) -> None:
         if not self._filling:

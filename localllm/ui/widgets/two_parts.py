@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QSplitter, QWidget
 
 if TYPE_CHECKING:
@@ -12,7 +12,13 @@ if TYPE_CHECKING:
 
 
 class TwoParts(QSplitter):
-    """Turns at a width of `turn_at` pixels; the second part has `share` of the room, from 0 to 1."""
+    """Turns at a width of `turn_at` pixels; the second part has `share` of the room, from 0 to 1.
+
+    Signals:
+        turned: The parts are beside each other now, or below.
+    """
+
+    turned = Signal()
 
     def __init__(
         self, first: QWidget, second: QWidget, *, turn_at: int, share: float, share_below: float
@@ -32,9 +38,15 @@ class TwoParts(QSplitter):
         if wanted != self._turned:
             self._turned = wanted
             self.setOrientation(wanted)
-            room = event.size().width() if beside else event.size().height()
-            share = self._share if beside else self._share_below
-            self.setSizes([round(room * (1 - share)), round(room * share)])
-            for part, stretch in enumerate((1 - share, share)):
-                self.setStretchFactor(part, round(100 * stretch))
+            self.share_out()
+            self.turned.emit()
         super().resizeEvent(event)
+
+    def share_out(self) -> None:
+        """Give each part its share of the room again."""
+        beside = self.orientation() == Qt.Orientation.Horizontal
+        room = self.width() if beside else self.height()
+        share = self._share if beside else self._share_below
+        self.setSizes([round(room * (1 - share)), round(room * share)])
+        for part, stretch in enumerate((1 - share, share)):
+            self.setStretchFactor(part, round(100 * stretch))
