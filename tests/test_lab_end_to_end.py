@@ -44,13 +44,13 @@ def converted(capsys, checkpoint):
     return Path(answers(capsys, "convert", checkpoint, "--outtype", "f16")[-1]["path"])
 
 
-def quantized(capsys, model, matrix):
-    """Make all types in one order; return the files' paths, best first."""
-    events = answers(capsys, "quantize", model, "--to", ",".join(TYPES), "--imatrix", matrix, "--threads", 1)
+def quantized(capsys, model, matrix, types):
+    """Make the types in one order; return the files' paths, best first."""
+    events = answers(capsys, "quantize", model, "--to", ",".join(types), "--imatrix", matrix, "--threads", 1)
     plans = [event for event in events if event["event"] == "plan"]
     files = [event for event in events if event["event"] == "file"]
     assert [plan["size"] for plan in plans] == [file["size"] for file in files]
-    assert [file["type"] for file in files] == list(TYPES)
+    assert [file["type"] for file in files] == list(types)
     paths = [Path(file["path"]) for file in files]
     assert [path.stat().st_size for path in paths] == [file["size"] for file in files]
     return paths
@@ -79,18 +79,17 @@ def answer_of(path, tmp_path, home):
         session.close()
 
 
-def from_checkpoint_to_answers(capsys, tmp_path, home, layers, golden, evaluated, tokens):
+def from_checkpoint_to_answers(capsys, tmp_path, home, layers, golden, types, tokens):
     """Go all the way; return the evaluations, best type first, and what the smallest model answers."""
     checkpoint = rebuild(tmp_path / NAME, layers=layers)
     model = converted(capsys, checkpoint)
     assert hashlib.sha256(model.read_bytes()).hexdigest() == GOLDEN[golden]["f16"]
     matrix = answers(capsys, "imatrix", model.stem, "--chunks", 1, "--ctx-size", tokens, "--threads", 1)[0]
     assert (matrix["chunks"], matrix["entries"]) == (1, 7 * layers)
-    paths = quantized(capsys, model, matrix["path"])
-    chosen = [path for path, kind in zip(paths, TYPES, strict=True) if kind in evaluated]
-    found = [measured(capsys, path.stem, model.stem, tokens) for path in chosen]
+    paths = quantized(capsys, model, matrix["path"], types)
+    found = [measured(capsys, path.stem, model.stem, tokens) for path in paths]
     kept = answers(capsys, "evaluate", "--results")[0]
-    assert {one["model"] for one in kept} == {path.stem for path in chosen}
+    assert {one["model"] for one in kept} == {path.stem for path in paths}
     return found, answer_of(paths[-1], tmp_path, home)
 
 

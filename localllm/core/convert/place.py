@@ -9,7 +9,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from localllm.core.convert.source import FolderSource, HubSource
+from filelock import Timeout
+
+from localllm.core.convert.source import FolderSource, HubSource, work_lock
 from localllm.core.hub.addresses import is_address, parse_address
 from localllm.core.library.model import Provenance
 from localllm.errors import CheckpointRefused, UsageError
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 _WORK = ".converting"  # below the models folder
 _FORGOTTEN_SECONDS = 7 * 24 * 3600
+_LOOKED_OVER_SECONDS = 3600  # what was fetched only to say what a conversion would give
 _ODD = re.compile(r"[^\w.-]+")
 
 
@@ -55,7 +58,7 @@ def open_source(
     address = parse_address(words, hub.endpoint)
     repository = hub.repository(address.repository, address.revision, progress=progress)
     work = models / _WORK / repository.id.replace("/", "--")
-    remove_forgotten(work.parent)
+    remove_forgotten(models)
     source = HubSource(hub, repository, work, delete_behind=not keep)
     try:
         source.prepare(progress)
@@ -67,12 +70,19 @@ def open_source(
     return source
 
 
-def remove_forgotten(folder: Path) -> None:
-    """Remove what was fetched for conversions that nobody has gone on with for a week."""
-    limit = time.time() - _FORGOTTEN_SECONDS
-    for work in folder.glob("*--*"):
-        with contextlib.suppress(OSError):
-            if all(path.stat().st_mtime < limit for path in (work, *work.rglob("*"))):
+def remove_forgotten(models: Path) -> None:
+    """Remove what was fetched for conversions that nobody has gone on with.
+
+    Shards are kept for a week; where there are none, the conversion was never begun.
+    """
+    for work in (models / _WORK).glob("*--*"):
+        files = [path for path in work.rglob("*") if path.is_file()]
+        begun = any(path.suffix in (".safetensors", ".part") for path in files)
+        limit = time.time() - (_FORGOTTEN_SECONDS if begun else _LOOKED_OVER_SECONDS)
+        with contextlib.suppress(OSError, Timeout):
+            if all(path.stat().st_mtime < limit for path in files):
+                with work_lock(work):
+                    pass  # nobody uses it
                 shutil.rmtree(work, ignore_errors=True)
 
 

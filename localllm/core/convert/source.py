@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
 
 from localllm.core.convert.checkpoint import INDEX, shard_names_of
 from localllm.core.convert.safetensors import header_length
@@ -82,6 +85,7 @@ class HubSource:
         self.coming: dict[str, int] = {}
         self._hub = hub
         self._parts = folder / "parts"
+        self._lock = work_lock(folder)
         self._delete_behind = delete_behind
         self._transport = Transport(hub.endpoint, hub.authorization, connections=4)
         self._means = Means(self._transport, Limiter(), patience=_PATIENCE)
@@ -116,14 +120,15 @@ class HubSource:
         return sum(self.coming.values())
 
     def prepare(self, progress: Progress) -> None:
-        """Fetch what the plan needs.
+        """Fetch what the plan needs; until `close`, nobody else uses the folder.
 
         Raises:
-            CheckpointRefused: There is no checkpoint in the repository.
+            CheckpointRefused: There is no checkpoint in the repository, or it is being converted already.
             HubError: The Hub cannot be asked, or refuses.
             Cancelled: Through `progress`.
         """
         self._refuse_finished_models()
+        self._claim()
         self.folder.mkdir(parents=True, exist_ok=True)
         small = tuple(file for file in self.repository.files if _is_small(file))
         if small:
@@ -174,10 +179,27 @@ class HubSource:
         if self._thread:
             self._thread.join()
         self._transport.close()
+        self._lock.release()
 
     def remove(self) -> None:
-        """Delete everything that has arrived."""
-        shutil.rmtree(self._whole, ignore_errors=True)
+        """Delete everything that has arrived, unless another conversion uses it."""
+        if not self._whole.is_dir():
+            return
+        with contextlib.suppress(Timeout, OSError):
+            self._lock.acquire()
+            self._lock.release()  # or Windows keeps the file
+            shutil.rmtree(self._whole, ignore_errors=True)
+
+    def _claim(self) -> None:
+        self._whole.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.acquire()
+        except Timeout as error:
+            raise CheckpointRefused(
+                text("“{repo}” is being converted already.", repo=self.repository.id),
+                safe=text("That conversion goes on."),
+                hint=text("Wait until it has ended, or cancel it."),
+            ) from error
 
     def _refuse_finished_models(self) -> None:
         names = [file.name.lower() for file in self.repository.files]
@@ -218,6 +240,11 @@ class HubSource:
             rest = length - len(head)
             head += self._hub.read_range(self.repository, file, len(head), rest, progress=progress)
         path.write_bytes(head[:length])
+
+
+def work_lock(folder: Path) -> FileLock:
+    """Return the lock of a folder that checkpoints are fetched into, which is held while it is used."""
+    return FileLock(folder / "lock", timeout=0, thread_local=False)
 
 
 def _is_small(file: RemoteFile) -> bool:

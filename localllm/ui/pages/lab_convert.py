@@ -206,6 +206,7 @@ class ConvertForm(QWidget):
     def _build_source(self) -> QVBoxLayout:
         self.words = QLineEdit()
         self.words.setPlaceholderText(self.tr("A folder, “owner/name” on the Hub, or an address"))
+        self.words.setToolTip(self.words.placeholderText())
         self.words.setAccessibleName(self.tr("A folder, “owner/name” on the Hub, or an address"))
         self.words.setClearButtonEnabled(True)
         self.words.setMaxLength(2000)

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from localllm.core.convert.job import convert, preview
-from localllm.core.convert.place import open_source, target_of
+from localllm.core.convert.place import open_source, remove_forgotten, target_of
 from localllm.core.convert.source import FolderSource, HubSource
 from localllm.core.hub.client import Hub
 from localllm.errors import Cancelled, CheckpointRefused, HubError, UsageError
@@ -108,6 +108,43 @@ def test_cancelling_stops_the_download_too(tmp_path, server, folder):
     with pytest.raises(Cancelled):
         convert(source, lambda made: tmp_path / "m.gguf", "f16", progress)
     assert not (tmp_path / "m.gguf").exists()
+
+
+def test_a_repository_is_converted_once_at_a_time(tmp_path, server, folder):
+    publish(server, folder)
+    first = fetched(server, tmp_path)
+    with pytest.raises(CheckpointRefused, match="is being converted already"):
+        fetched(server, tmp_path)
+    convert(first, lambda made: tmp_path / "m.gguf", "f16", Progress())
+    second = fetched(server, tmp_path)
+    first.remove()
+    assert (second.folder / "config.json").exists(), "another conversion uses it"
+    second.close()
+    first.remove()
+    assert not second.folder.exists()
+
+
+def test_what_was_only_looked_over_is_forgotten_after_an_hour(tmp_path, server, folder):
+    publish(server, folder)
+    source = fetched(server, tmp_path)
+    work, models = source.folder.parents[1], tmp_path / "models"
+    hours_ago = time.time() - 2 * 3600
+
+    def grow_old():
+        for path in (work, *work.rglob("*")):
+            os.utime(path, (hours_ago, hours_ago))
+
+    grow_old()
+    remove_forgotten(models)
+    assert work.exists(), "somebody has it open"
+    source.close()
+    (source.folder / "model-00001-of-00006.safetensors").touch()
+    grow_old()
+    remove_forgotten(models)
+    assert work.exists(), "it was begun"
+    (source.folder / "model-00001-of-00006.safetensors").unlink()
+    remove_forgotten(models)
+    assert not work.exists()
 
 
 @pytest.mark.parametrize("missing", ["model-00002-of-00006.safetensors", "config.json"])
