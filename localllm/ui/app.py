@@ -27,6 +27,7 @@ from localllm.ui.jobs import JobRunner
 from localllm.ui.lab_work import LabWork
 from localllm.ui.last_run import LastRun
 from localllm.ui.model_state import ModelState
+from localllm.ui.motion import set_reduced_motion
 from localllm.ui.orderly_end import OrderlyEnd
 from localllm.ui.preferences import Preferences
 from localllm.ui.services import Services
@@ -137,7 +138,7 @@ def make_theme(settings: Settings) -> Theme:
     theme = Theme(resources_folder())
     theme.apply(settings.theme)
     theme.set_text_size(settings.text_size)
-    theme.set_reduced_motion(settings.reduced_motion)
+    set_reduced_motion(settings.reduced_motion)
     return theme
 
 

@@ -16,6 +16,7 @@ from localllm.engine.protocol import to_record
 from localllm.errors import UsageError
 from localllm.texts import text
 from localllm.ui.errors import errors_shown, sentences_of
+from localllm.ui.motion import set_reduced_motion
 from localllm.ui.pages.library import LibraryPage
 from localllm.ui.pages.settings import SettingsPage
 from localllm.ui.terms import term_at
@@ -236,7 +237,7 @@ class Routes(QObject):
         elif name == "text_size":
             theme.set_text_size(settings.text_size)
         elif name == "reduced_motion":
-            theme.set_reduced_motion(settings.reduced_motion)
+            set_reduced_motion(settings.reduced_motion)
 
     def _on_download_added(self, entry: Download) -> None:
         self.say_status(say(text("“{name}” is in the downloads (Ctrl+J).", name=entry.request.title)))

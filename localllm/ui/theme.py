@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from typing import TYPE_CHECKING, cast
 
 from PySide6.QtCore import QByteArray, QObject, QRectF, QSize, Qt, Signal
@@ -49,7 +48,6 @@ _GREYED = (
 )
 _FONT_SCALES = {"small": 0.88, "heading": 1.16, "title": 1.55}
 _ICON_SIZES = (16, 20, 24, 32, 48, 64, 96)
-STILL = "still"  # property of the application: nothing is to move
 
 
 class Theme(QObject):
@@ -89,15 +87,6 @@ class Theme(QObject):
         font.setPointSizeF(font.pointSizeF() * percent / 100)
         QApplication.setFont(font)
         self._show(self.scheme)
-
-    def set_reduced_motion(self, wish: str) -> None:
-        """Keep everything still: "on", "off", or as the "system" says where Qt knows it (Windows)."""
-        effects = QApplication.isEffectEnabled(Qt.UIEffect.UI_General)
-        still = wish == "on" or (wish == "system" and sys.platform == "win32" and not effects)
-        cast("QApplication", QApplication.instance()).setProperty(STILL, still)
-        if still:
-            for effect in Qt.UIEffect:
-                QApplication.setEffectEnabled(effect, enable=False)
 
     def scaled(self, length: int) -> int:
         """Return a length that is so many pixels at the usual size of text for the present size."""

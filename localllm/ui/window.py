@@ -10,6 +10,7 @@ from PySide6.QtGui import QCloseEvent, QGuiApplication, QKeySequence, QShortcut,
 from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
 from localllm.texts import text
+from localllm.ui.announce import announce
 from localllm.ui.command_palette import CommandPalette
 from localllm.ui.commands import window_commands
 from localllm.ui.downloads_panel import DownloadsPanel
@@ -186,6 +187,7 @@ class Window(QWidget):
         """Show a passing sentence at the foot."""
         self._status.set_words(sentence)
         self._status_timer.start()
+        announce(self._status, sentence)
 
     @property
     def notice(self) -> Banner:

@@ -82,7 +82,7 @@ class ChoicesItemModel(QAbstractTableModel):
         if orientation != Qt.Orientation.Horizontal or not 0 <= section < len(self._columns):
             return None
         column = self._columns[section]
-        if role == Qt.ItemDataRole.DisplayRole:
+        if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole):  # it may be cut
             return say(column.title)
         if role == Qt.ItemDataRole.TextAlignmentRole:
             return _alignment(right=column.right)

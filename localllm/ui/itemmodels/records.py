@@ -56,7 +56,7 @@ class RecordTable(QAbstractTableModel, Generic[Record]):
         if orientation != Qt.Orientation.Horizontal or not 0 <= section < len(self.columns):
             return None
         column = self.columns[section]
-        if role == Qt.ItemDataRole.DisplayRole:
+        if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole):  # it may be cut
             return say(column.title)
         if role == Qt.ItemDataRole.TextAlignmentRole:
             return alignment(right=column.right)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, QTimer, Signal
-from PySide6.QtGui import QAccessible, QAccessibleAnnouncementEvent
 from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QTabBar, QVBoxLayout, QWidget
 
 from localllm.texts import Moment, text
+from localllm.ui.announce import announce
 from localllm.ui.itemmodels.found import parameters_of, popularity_of
 from localllm.ui.pages.discover_queries import holds, recommended_of
 from localllm.ui.translation import say
@@ -210,7 +210,7 @@ class DiscoverDetail(QWidget):
         row.show_named()
         self._tabs.setCurrentIndex(0)
         QTimer.singleShot(0, row, lambda: self._areas[0].ensureWidgetVisible(row))
-        QAccessible.updateAccessibility(QAccessibleAnnouncementEvent(row, row.accessibleName()))
+        announce(row, row.accessibleName())
 
     def _show_obstacle(self, opened: Opened) -> None:
         words = ""

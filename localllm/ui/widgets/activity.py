@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QWidget
 
 from localllm.texts import text
+from localllm.ui.motion import WorkBar
 from localllm.ui.translation import say
 from localllm.ui.widgets.basics import make_label
 
@@ -15,8 +16,7 @@ class ActivityLine(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._words = make_label(role="small")
-        self._bar = QProgressBar()
-        self._bar.setTextVisible(False)
+        self._bar = WorkBar()
         row = QHBoxLayout(self)
         row.setContentsMargins(4, 0, 4, 0)
         row.setSpacing(10)
@@ -27,15 +27,14 @@ class ActivityLine(QWidget):
     def show_activity(self, words: str, fraction: float) -> None:
         """Show how far something is, 0 to 1."""
         self._words.setText(words)
-        self._bar.setRange(0, 1000)
-        self._bar.setValue(round(1000 * min(max(fraction, 0.0), 1.0)))
+        self._bar.show_fraction(fraction)
         self._bar.setAccessibleName(words)
         self.show()
 
     def show_waiting(self, words: str) -> None:
         """Show that something goes on of which nobody knows how long it takes."""
         self.show_activity(words, 0.0)
-        self._bar.setRange(0, 0)
+        self._bar.show_unknown()
 
     def show_loading(self, fraction: float) -> None:
         """Show how much of the model is loaded, 0 to 1."""

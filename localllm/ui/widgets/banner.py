@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
+from localllm.ui.announce import announce
 from localllm.ui.widgets.basics import IconButton, IconLabel, make_button, make_label, set_style_property
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Banner(QFrame):
         self._set_actions(actions)
         self.setAccessibleName(" ".join(sentences))
         self.show()
+        announce(self, " ".join(sentences), urgent=kind == "error")
 
     @property
     def sentences(self) -> str:

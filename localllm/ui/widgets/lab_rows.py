@@ -6,12 +6,13 @@ import time
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QAccessible, QAccessibleAnnouncementEvent
-from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout
+from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QPushButton, QVBoxLayout
 
 from localllm.errors import NotEnoughMemory
 from localllm.texts import text
+from localllm.ui.announce import announce
 from localllm.ui.errors import sentences_of
+from localllm.ui.motion import WorkBar
 from localllm.ui.translation import say
 from localllm.ui.widgets.basics import ElidedLabel, IconButton, make_button, make_label, set_style_property
 
@@ -49,8 +50,7 @@ class LabRow(QFrame):
         self._title = make_label(title, "strong", wrap=True)
         self._note = ElidedLabel(role="small")
         self._words = make_label(wrap=True)
-        self.bar = QProgressBar()
-        self.bar.setTextVisible(False)
+        self.bar = WorkBar()
         self.bar.setAccessibleName(title)
         self.cancel = self._button(self.tr("Cancel"))
         self.forget = IconButton(theme, "close", self._named(self.tr("Take off the list")))
@@ -92,7 +92,7 @@ class LabRow(QFrame):
         set_style_property(self, "row", "failed" if state == "failed" else "plain")
         self.setAccessibleName(f"{self._title.text()}: {self.words}")
         if self._state in ("running", "waiting") and not entry.active:
-            QAccessible.updateAccessibility(QAccessibleAnnouncementEvent(self, self.accessibleName()))
+            announce(self, self.accessibleName())
         self._state = state
 
     def show_progress(self) -> None:
@@ -103,10 +103,9 @@ class LabRow(QFrame):
             return
         self._shown = now
         if how_far.total > 0:
-            self.bar.setRange(0, 1000)
-            self.bar.setValue(round(1000 * min(1.0, how_far.done / how_far.total)))
+            self.bar.show_fraction(how_far.done / how_far.total)
         else:
-            self.bar.setRange(0, 0)
+            self.bar.show_unknown()
         if how_far.note is not None:
             self._note.set_words(say(how_far.note))
 

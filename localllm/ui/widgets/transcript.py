@@ -6,9 +6,9 @@ import time
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, QObject, QTimer, Signal
-from PySide6.QtGui import QAccessible, QAccessibleAnnouncementEvent
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
+from localllm.ui.announce import announce
 from localllm.ui.text_room import keep_width
 from localllm.ui.widgets.basics import PageBody, ScrollArea
 from localllm.ui.widgets.links import LinkDialog
@@ -96,8 +96,7 @@ class Transcript(ScrollArea):
         """Say that the last answer has all arrived."""
         if self._views:
             self._views[-1].end_answer(message)
-            ended = QAccessibleAnnouncementEvent(self._views[-1], self.tr("The answer has ended."))
-            QAccessible.updateAccessibility(ended)  # the pieces themselves are never announced
+            announce(self._views[-1], self.tr("The answer has ended."))  # the pieces never are
 
     def remove_from(self, message_id: int) -> None:
         """Drop this message and every one after it."""

@@ -6,9 +6,10 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from localllm.ui.jobs import HowFar, Job, JobRunner, Reactions, Work
+from localllm.ui.motion import WorkBar
 from localllm.ui.widgets.basics import ElidedLabel, make_button
 
 if TYPE_CHECKING:
@@ -25,9 +26,8 @@ class _Line(QWidget):
         super().__init__()
         self._shown = 0.0
         self.words = ElidedLabel(words, "small")
-        self.bar = QProgressBar()
-        self.bar.setTextVisible(False)
-        self.bar.setRange(0, 0)
+        self.bar = WorkBar()
+        self.bar.show_unknown()
         self.bar.setAccessibleName(words)
         self.cancel = make_button(self.tr("Cancel"), name=f"{self.tr('Cancel')}: {words}")
         row = QHBoxLayout(self)
@@ -42,8 +42,7 @@ class _Line(QWidget):
         now = time.monotonic()
         if how_far.total > 0 and (now - self._shown > _SECONDS_BETWEEN or how_far.done >= how_far.total):
             self._shown = now
-            self.bar.setRange(0, 1000)
-            self.bar.setValue(round(1000 * min(1.0, how_far.done / how_far.total)))
+            self.bar.show_fraction(how_far.done / how_far.total)
 
 
 class WorkList(QWidget):
