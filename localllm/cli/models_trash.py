@@ -51,7 +51,8 @@ def run_list(arguments: argparse.Namespace, context: Context) -> int:
         Column(text("Name")), Column(text("Size"), right=True), Column(text("Removed")), Column(text("Id")),
     )  # fmt: skip
     context.output.table(columns, [_as_row(entry) for entry in entries])
-    context.output.say(text("What has been here for {days} days is deleted by itself.", days=context.settings.trash_days))
+    days = context.settings.trash_days
+    context.output.say(text("What has been here for {days} days is deleted by itself.", days=days))
     return 0
 
 

@@ -6,7 +6,8 @@ import dataclasses
 from typing import TYPE_CHECKING, Any, cast
 
 from localllm.cli.output import Column
-from localllm.core.resolution import describe_source, setting_of
+from localllm.core.library import Library
+from localllm.core.resolution import default_profile, describe_source, resolve, setting_of
 from localllm.errors import StoreError, UsageError
 from localllm.settings import GROUPS, Settings, default_of, read_value, reset_settings, save_settings
 from localllm.texts import Text, text
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from localllm.cli.output import Context
+    from localllm.core.resolution import Resolution
 
 
 def add_parser(subparsers: Any) -> None:
@@ -26,6 +28,7 @@ def add_parser(subparsers: Any) -> None:
         "value", nargs="?", metavar="VALUE", help="on and off for a switch; one folder a line"
     )
     parser.add_argument("--reset", action="store_true", help="back to the default; without NAME all of them")
+    parser.add_argument("--model", metavar="MODEL", help="what applies to a model: its profile counts too")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
@@ -34,6 +37,8 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     """List the settings, or show, change or reset one."""
     if arguments.reset and arguments.value is not None:
         raise UsageError(text("--reset takes no value."))
+    if arguments.model is not None:
+        return _show_for_model(arguments, context)
     try:
         settings = _change(arguments, context)
     except OSError as error:
@@ -47,6 +52,30 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
         context.output.json(records if arguments.name is None else records[0])
     else:
         _print(settings, shown, context)
+    return 0
+
+
+def _show_for_model(arguments: argparse.Namespace, context: Context) -> int:
+    """Print every load and sampling setting as it applies to a model, and where it comes from."""
+    if arguments.reset or arguments.value is not None:
+        raise UsageError(
+            text("--model only shows what applies."),
+            hint=text("`localllm models profile save MODEL NAME` changes the profile of a model."),
+        )
+    library = Library(context.paths, context.settings)
+    found = resolve(context.settings, default_profile(library, library.find(arguments.model).path))
+    names = [name for name in found.values if arguments.name in (None, name)]
+    if not names:
+        raise UsageError(text("There is no setting named “{name}”.", name=arguments.name))
+    if arguments.json:
+        shown = [_resolved_as_json(name, found) for name in names]
+        context.output.json(shown)
+        return 0
+    rows = [
+        [name, _shown(found.values[name].value), describe_source(found.values[name].source, found.profile)]
+        for name in names
+    ]
+    context.output.table((Column(text("Name")), Column(text("Value")), Column(text("Where from"))), rows)
     return 0
 
 
@@ -94,12 +123,22 @@ def _print(settings: Settings, shown: Sequence[dataclasses.Field[Any]], context:
 
 
 def _in_words(value: Any, entry: dataclasses.Field[Any]) -> Text | str:
+    least = entry.metadata.get("least")
+    return least if least and value == entry.metadata["low"] else _shown(value)
+
+
+def _shown(value: Any) -> Text | str:
     if isinstance(value, bool):
         return text("on") if value else text("off")
-    if isinstance(value, tuple):
-        return ", ".join(cast("tuple[str, ...]", value))
-    least = entry.metadata.get("least")
-    return least if least and value == entry.metadata["low"] else str(value)
+    return ", ".join(map(str, cast("tuple[object, ...]", value))) if isinstance(value, tuple) else str(value)
+
+
+def _resolved_as_json(name: str, found: Resolution) -> dict[str, Any]:
+    entry = found.values[name]
+    value: Any = entry.value
+    if name == "adapters":
+        value = [dataclasses.asdict(adapter) for adapter in value]
+    return {"name": name, "value": value, "source": entry.source, "profile": found.profile or None}
 
 
 def _as_json(settings: Settings, entry: dataclasses.Field[Any]) -> dict[str, Any]:

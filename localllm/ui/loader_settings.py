@@ -51,11 +51,11 @@ def load_rows() -> dict[str, Row]:
             1,
             least=automatic,
         ),
-        "gpu_layers": Row(
-            text("GPU layers"), text("Automatic puts as many on the GPU as fit."), -1, 999, 1, least=automatic
-        ),
         "flash_attention": Row(
             text("Flash attention"), text("Takes less memory; a quantized KV cache needs it.")
+        ),
+        "gpu_layers": Row(
+            text("GPU layers"), text("Automatic puts as many on the GPU as fit."), -1, 999, 1, least=automatic
         ),
         "experts_on_cpu": Row(
             text("Experts in main memory"),

@@ -74,6 +74,19 @@ def test_values_are_read_as_people_write_them(name, words, value):
     assert read_value(name, words) == value
 
 
+def test_what_applies_to_a_model_counts_its_profile(answer, starter):
+    model = str(starter)
+    answer("settings", "threads", "1")
+    answer("models", "profile", "save", model, "Short", "-c", "1024", "--temp", "0.1", "--default")
+    answer("settings", "top_k", "7")
+    found = {entry["name"]: entry for entry in answer("settings", "--model", model)}
+    assert (found["context_length"]["value"], found["context_length"]["source"]) == (1024, "profile")
+    assert (found["threads"]["value"], found["threads"]["profile"]) == (1, "Short")
+    assert found["top_k"]["source"] == "profile"  # a profile with sampling says all of it
+    assert found["system_prompt"]["source"] == "default"
+    assert run(["settings", "--model", model, "threads", "2"]) == 1
+
+
 def test_one_wrong_value_costs_only_itself(file):
     file.parent.mkdir(parents=True)
     broken = '{"theme": "dark", "threads": -7, "temperature": 1, "from_the_future": 3}'
