@@ -135,10 +135,10 @@ def _describe(backup: Backup) -> str:
     found = backup.contents
     return say(
         text(
-            "{made} · {messages} messages in {chats} chats · {size}",
+            "{made} · {messages} in {chats} · {size}",
             made=made,
-            messages=found.messages,
-            chats=found.chats,
+            messages=plural(found.messages, "1 message", "{count} messages"),
+            chats=plural(found.chats, "1 chat", "{count} chats"),
             size=Bytes(backup.size),
         )
     )
