@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from localllm.cli.output import Context
     from localllm.core.library import Library
-    from localllm.core.quantize.fit_to_size import FittedPlan
     from localllm.core.quantize.job import Quantizer
+    from localllm.core.quantize.order import Order
     from localllm.core.quantize.plan import QuantizePlan, Wish
     from localllm.core.quantize.source import SourceModel
     from localllm.core.quantize.types import QuantType
@@ -75,26 +75,26 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace, context: Context) -> int:
     """Plan, write, check and register each type; Ctrl+C leaves nothing unfinished."""
+    from localllm.core.engine_work import EngineWork
     from localllm.core.library import Library
     from localllm.core.quantize.job import Quantizer
+    from localllm.core.quantize.order import measured_wish
     from localllm.core.quantize.source import open_source
     from localllm.core.smoke_test import smoke_test
 
     kinds = _kinds(arguments)
-    budget = None if arguments.target_size is None else parse_size(arguments.target_size)
     shown = QuantizeOutput(context.output, as_json=arguments.json)
     library = Library(context.paths, context.settings)
     path = expand_home(arguments.model)
-    source = open_source(path if path.is_file() else library.find(arguments.model).path, shown.progress)
-    wish = _wish(arguments, source, kinds, context, shown)
+    order = _order(arguments, path if path.is_file() else library.find(arguments.model).path, kinds[0])
+    source = open_source(order.model, shown.progress)
     if arguments.target_context is not None:
-        budget = _device_budget(arguments.target_context, source, context)
+        order = replace(order, budget=_device_budget(arguments.target_context, source, context))
+    wish = measured_wish(order, source, EngineWork.here(context.paths), shown.progress, shown.influences)
     with Quantizer(source, smoke_test) as quantizer:
         work = _Work(arguments, context, shown, library, quantizer)
-        if budget is not None:
-            work.fit(replace(wish, type=kinds[0]), budget)
-        for kind in kinds if budget is None else ():
-            work.make(quantizer.plan(replace(wish, type=kind), shown.progress))
+        for kind in kinds:
+            work.make(order, replace(wish, type=kind))
     return 0
 
 
@@ -123,25 +123,22 @@ class _Work:
     library: Library
     quantizer: Quantizer
 
-    def fit(self, wish: Wish, budget: int) -> None:
-        """Make the best file within a budget."""
-        from localllm.core.quantize.fit_to_size import fit_to_size
+    def make(self, order: Order, wish: Wish) -> None:
+        """Say what it will be, then write it."""
+        from localllm.core.quantize.fit_to_size import FittedPlan
+        from localllm.core.quantize.naming import register
+        from localllm.core.quantize.order import plan_of
 
         progress = self.shown.progress
-        source = self.quantizer.source
-        fitted = fit_to_size(source, wish, budget, lambda one: self.quantizer.plan(one, progress))
-        self.make(fitted.plan, fitted)
-
-    def make(self, plan: QuantizePlan, fitted: FittedPlan | None = None) -> None:
-        """Say what it will be, then write it."""
-        from localllm.core.quantize.naming import register
-
+        planned = plan_of(order, wish, self.quantizer, progress)
+        fitted = planned if isinstance(planned, FittedPlan) else None
+        plan = planned.plan if isinstance(planned, FittedPlan) else planned
         target = self._target(plan)
         self.shown.plan(plan, target, fitted)
         if self.arguments.dry_run:
             return
-        result = self.quantizer.write(plan, target, self.shown.progress)
-        register(self.library, plan, result, self.shown.progress)
+        result = self.quantizer.write(plan, target, progress)
+        register(self.library, plan, result, progress)
         self.shown.made(plan, result)
 
     def _target(self, plan: QuantizePlan) -> Path:
@@ -170,74 +167,38 @@ def _kinds(arguments: argparse.Namespace) -> list[QuantType]:
     return kinds
 
 
-def _wish(
-    arguments: argparse.Namespace,
-    source: SourceModel,
-    kinds: list[QuantType],
-    context: Context,
-    shown: QuantizeOutput,
-) -> Wish:
+def _order(arguments: argparse.Namespace, model: Path, kind: QuantType) -> Order:
+    from localllm.core.quantize.order import Order
     from localllm.core.quantize.plan import Wish
+    from localllm.core.quantize.pruning import parse_layers
     from localllm.core.quantize.types import find_tensor_type, parse_tensor_type
 
     if arguments.threads < 0:
         raise UsageError(text("{name} cannot be {value}.", name="--threads", value=arguments.threads))
     output, embedding = arguments.output_tensor_type, arguments.token_embedding_type
+    layers = parse_layers(arguments.prune_layers) if arguments.prune_layers else ()
     wish = Wish(
-        kinds[0],
+        kind,
         threads=arguments.threads,
         tensor_types=tuple(parse_tensor_type(words) for words in arguments.tensor_type),
         output_type=find_tensor_type(output) if output else "",
         embedding_type=find_tensor_type(embedding) if embedding else "",
+        prune_layers=() if isinstance(layers, int) else layers,
         allow_requantize=arguments.allow_requantize,
         leave_output=arguments.leave_output_tensor,
         pure=arguments.pure,
         keep_split=arguments.keep_split,
     )
-    wish = replace(wish, prune_layers=_layers(arguments, source, context, shown))
-    return _with_imatrix(wish, arguments.imatrix, source, context, shown)
-
-
-def _layers(
-    arguments: argparse.Namespace, source: SourceModel, context: Context, shown: QuantizeOutput
-) -> tuple[int, ...]:
-    from localllm.core.quantize.pruning import (
-        check_layers,
-        check_prunable,
-        choose_layers,
-        measure_influence,
-        parse_layers,
+    matrix = arguments.imatrix
+    return Order(
+        model,
+        wish,
+        imatrix_text="both" if matrix == "auto" else None,
+        imatrix_file=expand_home(matrix) if matrix not in ("", "auto") else None,
+        imatrix_label="" if matrix == "auto" else matrix,
+        leave_out=layers if isinstance(layers, int) else 0,
+        budget=None if arguments.target_size is None else parse_size(arguments.target_size),
     )
-
-    if not arguments.prune_layers:
-        return ()
-    wanted = parse_layers(arguments.prune_layers)
-    if isinstance(wanted, int):
-        from localllm.core.engine_work import EngineWork
-        from localllm.core.imatrix import bundled_text
-
-        check_prunable(source, wanted)
-        content = bundled_text("both").content
-        ranked = measure_influence(EngineWork.here(context.paths), source, content, shown.progress)
-        shown.influences(ranked)
-        wanted = choose_layers(source, ranked, wanted)
-    check_layers(source, wanted)
-    return wanted
-
-
-def _with_imatrix(
-    wish: Wish, words: str, source: SourceModel, context: Context, shown: QuantizeOutput
-) -> Wish:
-    from localllm.core.imatrix import ImatrixWish, make_imatrix, read_imatrix
-
-    if not words:
-        return wish
-    if words != "auto":
-        return replace(wish, importance=read_imatrix(expand_home(words)), importance_label=words)
-    from localllm.core.engine_work import EngineWork
-
-    made = make_imatrix(EngineWork.here(context.paths), ImatrixWish(source.path, "both"), shown.progress)
-    return replace(wish, importance=made.matrix, importance_label=made.path.name)
 
 
 def _device_budget(tokens: int, source: SourceModel, context: Context) -> int:

@@ -19,6 +19,7 @@ from localllm.core.quantize.pruning import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     import numpy as np
@@ -42,6 +43,7 @@ class Order:
         wish: The type is found later where there is a budget.
         imatrix_text: What an importance matrix is to be made from; None if none is to be made.
         imatrix_file: One that is there already.
+        imatrix_label: What the result says of it; its name if empty.
         leave_out: How many layers to leave out, those that matter least; `wish.prune_layers` names them.
         budget: Bytes that the file may have.
     """
@@ -50,6 +52,7 @@ class Order:
     wish: Wish
     imatrix_text: TextChoice | None = None
     imatrix_file: Path | None = None
+    imatrix_label: str = ""
     leave_out: int = 0
     budget: int | None = None
 
@@ -93,7 +96,7 @@ def foresee(order: Order, quantizer: Quantizer, progress: Progress) -> QuantizeP
         wish = replace(wish, prune_layers=choose_layers(source, _as_they_come(source), order.leave_out))
     if wish.prune_layers:
         check_layers(source, wish.prune_layers)
-    return _planned(order, wish, quantizer, progress)
+    return plan_of(order, wish, quantizer, progress)
 
 
 def carry_out(order: Order, folder: Path, work: EngineWork, library: Library, progress: Progress) -> Made:
@@ -117,29 +120,62 @@ def carry_out(order: Order, folder: Path, work: EngineWork, library: Library, pr
     from localllm.core.smoke_test import smoke_test
 
     source = open_source(order.model, progress)
-    wish = _with_layers(order, source, work, progress)
-    wish = _with_importance(order, wish, work, progress)
+    wish = measured_wish(order, source, work, progress)
     with Quantizer(source, smoke_test) as quantizer:
-        planned = _planned(order, wish, quantizer, progress)
+        planned = plan_of(order, wish, quantizer, progress)
         plan = planned.plan if isinstance(planned, FittedPlan) else planned
         name = result_name(source, plan.wish.type, len(plan.wish.prune_layers))
         result = quantizer.write(plan, free_name(folder, name), progress)
     return Made(plan, result, register(library, plan, result, progress))
 
 
-def _planned(order: Order, wish: Wish, quantizer: Quantizer, progress: Progress) -> QuantizePlan | FittedPlan:
+def measured_wish(
+    order: Order,
+    source: SourceModel,
+    work: EngineWork,
+    progress: Progress,
+    on_ranked: Callable[[tuple[LayerInfluence, ...]], None] | None = None,
+) -> Wish:
+    """Return the wish of an order with what is measured for it: layers to leave out, importance matrix.
+
+    `on_ranked` is told what each layer changes.
+
+    Raises:
+        QuantizationRefused: It is not possible.
+        LocalLLMError: The model, a text or an importance matrix cannot be read.
+        Cancelled: Through `progress`.
+    """
+    wish = _with_layers(order, source, work, progress, on_ranked)
+    return _with_importance(order, wish, work, progress)
+
+
+def plan_of(order: Order, wish: Wish, quantizer: Quantizer, progress: Progress) -> QuantizePlan | FittedPlan:
+    """Plan what was ordered, with what was measured for it; with a budget, find the best that fits.
+
+    Raises:
+        QuantizationRefused: It is not possible.
+        Cancelled: Through `progress`.
+    """
     if order.budget is None:
         return quantizer.plan(wish, progress)
     return fit_to_size(quantizer.source, wish, order.budget, lambda one: quantizer.plan(one, progress))
 
 
-def _with_layers(order: Order, source: SourceModel, work: EngineWork, progress: Progress) -> Wish:
+def _with_layers(
+    order: Order,
+    source: SourceModel,
+    work: EngineWork,
+    progress: Progress,
+    on_ranked: Callable[[tuple[LayerInfluence, ...]], None] | None,
+) -> Wish:
     from localllm.core.imatrix import bundled_text
 
     wish = order.wish
     if order.leave_out:
         check_prunable(source, order.leave_out)
         ranked = measure_influence(work, source, bundled_text("both").content, progress)
+        if on_ranked is not None:
+            on_ranked(ranked)
         wish = replace(wish, prune_layers=choose_layers(source, ranked, order.leave_out))
     if wish.prune_layers:
         check_layers(source, wish.prune_layers)
@@ -150,7 +186,7 @@ def _with_importance(order: Order, wish: Wish, work: EngineWork, progress: Progr
     from localllm.core.imatrix import ImatrixWish, make_imatrix, read_imatrix
 
     if order.imatrix_file is not None:
-        label = order.imatrix_file.name
+        label = order.imatrix_label or order.imatrix_file.name
         return replace(wish, importance=read_imatrix(order.imatrix_file), importance_label=label)
     if order.imatrix_text is None:
         return wish
