@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QDialog, QDialogButtonBox, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
 
-from localllm.texts import Bytes, Moment, text
+from localllm.texts import Bytes, Moment, plural, text
 from localllm.ui.errors import sentences_of
 from localllm.ui.translation import say
 from localllm.ui.widgets.banner import Banner
