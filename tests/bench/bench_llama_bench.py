@@ -7,9 +7,14 @@ programs measure once, the other one first each time, so that what the computer 
 Printed are, for each test, the medians of all rounds and their ratio ours / theirs, and the median of the
 ratios of the rounds with the interval in which the true median lies with 95 %. A computer that is quiet makes
 that interval narrow; many rounds of a short test (`--rounds 15 -p 128 -n 32`) do so too.
+
+Where no computer is quiet, `--take-turns 2 -p 16 -n 0 -r 300` lets both programs measure at the same time and
+stops one of them every two seconds, so that both have met the same by the end; compared are the medians of
+their repetitions, of which the stops spoil a few.
 """
 
 import argparse
+import contextlib
 import json
 import math
 import statistics
@@ -17,6 +22,8 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+import psutil
 
 from localllm.core.calibration.subjects import llama
 from localllm.core.calibration.synthetic import SyntheticModel, write_synthetic
@@ -49,6 +56,53 @@ def commands_of(options, model, threads):
         "ours": [sys.executable, "-m", "localllm", "bench", *flags, *anyway],
         "theirs": [options.reference, *flags],
     }
+
+
+def take_turns(commands, seconds):
+    """Let both run, one at a time for so long; return the seconds of all repetitions of each."""
+    with tempfile.TemporaryDirectory() as folder:
+        outputs = {name: Path(folder) / name for name in commands}
+        running = {}
+        for name, command in commands.items():
+            with outputs[name].open("wb") as output:
+                running[name] = subprocess.Popen(command, stdout=output, stderr=subprocess.DEVNULL)
+        while all(one.poll() is None for one in running.values()):
+            for name, other in (("ours", "theirs"), ("theirs", "ours")):
+                _each_process(running[other], "suspend")
+                _each_process(running[name], "resume")
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    running[name].wait(seconds)
+        for one in running.values():
+            _each_process(one, "resume")
+            if one.wait():
+                sys.exit(f"{one.args} ended with {one.returncode}")
+        rows = {name: json.loads(output.read_text())[0] for name, output in outputs.items()}
+    return {name: [sample / 1e9 for sample in row["samples_ns"]] for name, row in rows.items()}
+
+
+def _each_process(started, action):
+    with contextlib.suppress(psutil.Error):
+        process = psutil.Process(started.pid)
+        for one in (process, *process.children(recursive=True)):
+            with contextlib.suppress(psutil.Error):
+                getattr(one, action)()
+
+
+def compare_in_turns(options, model, threads):
+    """Compare prompts, then writing."""
+    for read, written in ((options.p, "0"), ("0", options.n)):
+        if read == written:
+            continue
+        asked = argparse.Namespace(**{**vars(options), "p": read, "n": written, "anyway": True})
+        found = take_turns(commands_of(asked, model, threads), options.take_turns)
+        quartiles = {name: statistics.quantiles(samples) for name, samples in found.items()}
+        ratios = [theirs / ours for ours, theirs in zip(quartiles["ours"], quartiles["theirs"], strict=True)]
+        test = f"pp{read}" if read != "0" else f"tg{written}"
+        print(
+            f"{Path(model).stem:<32} {threads:>2} threads {test:>6}, in turns: {len(found['ours'])} repetitions, "
+            f"ratio of speeds {ratios[1]:.4f} (first and third quartile {ratios[0]:.4f}, {ratios[2]:.4f})",
+            flush=True,
+        )
 
 
 def compare(options, model, threads):
@@ -103,6 +157,7 @@ def main():
     parser.add_argument("-n", default="128")
     parser.add_argument("-r", default="1", help="repetitions in a round")
     parser.add_argument("--more", default="", help="more flags for both: “-ngl 99 -fa on”")
+    parser.add_argument("--take-turns", type=float, metavar="SECONDS", help="stop one of both so often")
     parser.add_argument("--each", action="store_true", help="print every round")
     parser.add_argument("--anyway", action="store_true", help="also beside busy programs")
     options = parser.parse_args()
@@ -112,7 +167,8 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         for model in models_of(options, Path(folder)):
             for threads in options.threads.split(","):
-                compare(options, model, int(threads))
+                work = compare_in_turns if options.take_turns else compare
+                work(options, model, int(threads))
 
 
 def models_of(options, folder):

@@ -148,6 +148,17 @@ class _Run:
         self._pool = ThreadPool(bench.settings, context)
         self._batch = llama.llama_batch_init(max(bench.settings.batch, test.sequences), 0, 1)
         self._filled = 0
+        size = bench.settings.batch
+        self._prompts = {count: self._cut_up(count, size) for count in (test.prompt_tokens, test.depth)}
+        self._written = bench.random_tokens(test.generated_tokens)
+        self._token = (ctypes.c_int32 * 1)()
+        self._step = llama.llama_batch_get_one(self._token, 1)
+
+    def _cut_up(self, count: int, size: int) -> list[Any]:
+        """Return random tokens in arrays of a logical batch, made before the clock runs."""
+        tokens = self._bench.random_tokens(count)
+        parts = (tokens[start : start + size] for start in range(0, count, size))
+        return [(ctypes.c_int32 * len(part))(*part) for part in parts]
 
     def warm_up(self) -> None:
         if self._test.prompt_tokens:
@@ -182,25 +193,36 @@ class _Run:
         llama.llama_memory_clear(self._memory, False)  # noqa: FBT003 - C signature
 
     def _read(self, count: int, position: int = 0) -> None:
-        tokens, batch = self._bench.random_tokens(count), self._bench.settings.batch
         for sequence in range(self._test.sequences):
-            for start in range(0, count, batch):
-                self._decode(tokens[start : start + batch], position + start, sequence)
+            start = position
+            for tokens in self._prompts[count]:
+                self._decode(tokens, start, sequence)
+                start += len(tokens)
         llama.llama_synchronize(self.context)
 
     def _generate(self, count: int, position: int = 0) -> None:
-        for number, token in enumerate(self._bench.random_tokens(count), position):
-            if self._test.sequences == 1:
-                self._decode((token,), number)
-            else:
-                self._decode_together(token, number)
+        if self._test.sequences == 1:
+            self._generate_alone(count)
+            return
+        for number, token in enumerate(self._written[:count], position):
+            self._decode_together(token, number)
             llama.llama_synchronize(self.context)
 
-    def _decode(self, tokens: Sequence[int], position: int, sequence: int = 0) -> None:
+    def _generate_alone(self, count: int) -> None:
+        """Write after what is in the cache; between two tokens nothing is done that llama-bench does not."""
+        decode, synchronize, context = llama.llama_decode, llama.llama_synchronize, self.context
+        place, step = self._token, self._step
+        for token in self._written[:count]:
+            place[0] = token
+            if code := decode(context, step):
+                self._bench.check(code)
+            synchronize(context)
+
+    def _decode(self, tokens: Any, position: int, sequence: int = 0) -> None:
         if self._test.sequences == 1:
-            array = (ctypes.c_int32 * len(tokens))(*tokens)  # kept alive: the batch holds only its address
-            code = llama.llama_decode(self.context, llama.llama_batch_get_one(array, len(tokens)))
-            self._bench.check(code)
+            self._bench.check(
+                llama.llama_decode(self.context, llama.llama_batch_get_one(tokens, len(tokens)))
+            )
             return
         for index, token in enumerate(tokens):
             self._put(index, token, position + index, sequence, wanted=index == len(tokens) - 1)
