@@ -18,6 +18,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from localllm.ui.terms import explain_setting
 from localllm.ui.text_room import keep_height
 from localllm.ui.translation import say
 from localllm.ui.widgets.basics import make_label
@@ -74,6 +75,7 @@ class Form(QObject):
             control.setAccessibleName(say(row.label))
             control.setAccessibleDescription(say(row.help))
             control.setToolTip(say(row.help))
+            explain_setting(control, name)
             self.controls[name] = control
         self._rows = rows
 
@@ -104,7 +106,7 @@ class Form(QObject):
         """Put one field into the grid; return the line after it."""
         row, control = self._rows[name], self.controls[name]
         label = make_label(say(row.label), wrap=narrow)
-        label.setToolTip(say(row.help))
+        label.setToolTip(control.toolTip())
         label.setBuddy(control)
         grid.addWidget(label, line, 0)
         if isinstance(control, QPlainTextEdit):

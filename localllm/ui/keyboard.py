@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from PySide6.QtGui import QKeySequence
+
 from localllm.texts import Text, text
 
 if TYPE_CHECKING:
@@ -42,3 +44,8 @@ def _library() -> list[Keys]:
         ("F5", text("Look through the disk again")),
         ("Del", text("Remove the chosen model")),
     ]
+
+
+def shown_keys(keys: str) -> str:
+    """Return keys as they stand on the keyboard; Qt's Spanish writes "Control" out."""
+    return QKeySequence(keys).toString(QKeySequence.SequenceFormat.NativeText).replace("Control", "Ctrl")

@@ -13,6 +13,7 @@ from localllm.engine.protocol import KV_TYPES, PLAIN_KV_TYPES, LoadSettings
 from localllm.texts import text
 from localllm.ui.context_slider import MOST_TOKENS, SPIN_WIDTH, ContextSlider
 from localllm.ui.forms import Form, Row
+from localllm.ui.terms import explain_setting
 from localllm.ui.text_room import keep_width
 from localllm.ui.translation import say
 from localllm.ui.widgets.basics import make_label
@@ -133,6 +134,8 @@ class LoadForm(QWidget):
         column.setSpacing(8)
         label = make_label(self.tr("Context length"))
         label.setBuddy(self.context.spin)
+        for part in (label, self.context):
+            explain_setting(part, "context_length")
         context = QHBoxLayout()
         context.setSpacing(12)
         context.addWidget(label)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject
-from PySide6.QtGui import QGuiApplication
+from PySide6.QtGui import QCursor, QGuiApplication
 from PySide6.QtWidgets import QApplication, QDialog
 
 from localllm.core.resolution import resolve
@@ -19,7 +19,7 @@ from localllm.ui.errors import errors_shown, sentences_of
 from localllm.ui.motion import set_reduced_motion
 from localllm.ui.pages.library import LibraryPage
 from localllm.ui.pages.settings import SettingsPage
-from localllm.ui.terms import term_at
+from localllm.ui.terms import LEVELS, term_at
 from localllm.ui.translation import say
 from localllm.ui.usual_load import load_as_usual
 
@@ -164,8 +164,9 @@ class Routes(QObject):
         self._window.chat_page.open_chat(chat_id)
 
     def explain_focus(self) -> None:
-        """Show the glossary, at the term of the control that has the keyboard if it has one."""
-        self.explain(term_at(QApplication.focusWidget()))
+        """Show the glossary, at the term of what has the keyboard or is pointed at."""
+        pointed = QApplication.widgetAt(QCursor.pos())
+        self.explain(term_at(QApplication.focusWidget()) or term_at(pointed))
 
     def explain(self, term_id: str) -> None:
         """Show the glossary, at a term if one is named; what lies over the window is closed."""
@@ -173,7 +174,9 @@ class Routes(QObject):
         if isinstance(dialog, QDialog):
             dialog.reject()
         self._window.show_page("glossary")
-        if term_id:
+        if term_id == LEVELS:
+            self._window.glossary_page.open_levels()
+        elif term_id:
             self._window.glossary_page.open_term(term_id)
 
     def open_keyboard(self) -> None:

@@ -16,6 +16,26 @@ from localllm.ui.translation import language, say
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QWidget
 
+LEVELS = "levels"  # in the place of a term: the table of quantizations
+OF_SETTINGS = {
+    "context_length": "context",
+    "kv_type": "kv-cache",
+    "kv_type_k": "kv-cache",
+    "threads": "threads",
+    "gpu_layers": "offload",
+    "flash_attention": "flash-attention",
+    "experts_on_cpu": "moe",
+    "batch": "batch",
+    "ubatch": "batch",
+    "temperature": "temperature",
+    "top_k": "top-k",
+    "top_p": "top-p",
+    "min_p": "min-p",
+    "repeat_penalty": "repetition-penalty",
+    "seed": "seed",
+    "max_tokens": "token",
+    "system_prompt": "system-prompt",
+}
 _TERM = "term"
 
 
@@ -25,10 +45,17 @@ def glossary() -> Glossary:
 
 
 def explain(widget: QWidget, term_id: str) -> None:
-    """Give a control a tool tip that says what its term means; F1 there opens the glossary at it."""
-    short = glossary().get(term_id).short
+    """Add to a control's tool tip what its term means; F1 there opens the glossary at it."""
+    known = glossary()
+    words = [widget.toolTip(), known.get(term_id).short, say(text("More in the glossary: F1"))]
     widget.setProperty(_TERM, term_id)
-    widget.setToolTip(short + "\n" + say(text("More in the glossary: F1")))
+    widget.setToolTip("\n\n".join(filter(None, words)))
+
+
+def explain_setting(widget: QWidget, name: str) -> None:
+    """Explain the control of a setting, if its name stands for a term."""
+    if name in OF_SETTINGS:
+        explain(widget, OF_SETTINGS[name])
 
 
 def term_at(widget: QWidget | None) -> str:

@@ -3,7 +3,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QApplication, QLabel, QPushButton
 
 from localllm.ui.pages.glossary import KEYBOARD, LEVELS
-from localllm.ui.terms import ask_for, explain, glossary
+from localllm.ui.terms import OF_SETTINGS, ask_for, explain, glossary, term_at
 from localllm.ui.widgets.term_link import make_term_link
 from localllm.ui.window import Window
 from tests.ui.checks import check_names, cut_labels
@@ -88,3 +88,40 @@ def test_it_fits_the_smallest_window(window, tab):
 def test_asking_without_a_term_opens_the_list(window):
     ask_for(window.findChild(QPushButton), "")
     assert window.page == "glossary"
+
+
+def test_terms_of_settings_are_in_the_glossary():
+    known = {term.id for term in glossary().terms}
+    assert set(OF_SETTINGS.values()) <= known
+
+
+@pytest.mark.parametrize(("name", "term"), [("top_p", "top-p"), ("temperature", "temperature")])
+def test_settings_of_a_chat_say_what_they_mean(window, name, term):
+    control = window.chat_page._options._form.controls[name]
+    assert glossary().get(term).short in control.toolTip()
+    assert term_at(control) == term
+
+
+def test_the_loader_explains_its_settings(window):
+    window.open_loader()
+    controls = window._loader._form.form.controls
+    assert {term_at(controls[name]) for name in ("kv_type_k", "ubatch", "threads", "flash_attention")} == {
+        "kv-cache",
+        "batch",
+        "threads",
+        "flash-attention",
+    }
+    window._loader.reject()
+
+
+def test_discover_leads_to_the_levels(window):
+    window.show_page("discover")
+    link = next(b for b in window.discover_page.findChildren(QPushButton) if "Q4_K_M" in b.text())
+    link.click()
+    assert window.glossary_page.tabs.currentIndex() == LEVELS
+
+
+def test_the_lab_explains_its_words(window):
+    window.show_page("lab")
+    next(b for b in window.lab_page.findChildren(QPushButton) if b.text() == "Importance matrix").click()
+    assert window.glossary_page.shown.startswith("Importance matrix")

@@ -23,6 +23,7 @@ from localllm.ui.widgets.disclosure import Disclosure
 from localllm.ui.widgets.model_picker import ModelPicker
 from localllm.ui.widgets.patient import PatientComboBox
 from localllm.ui.widgets.running_bar import RunningBar
+from localllm.ui.widgets.term_link import make_term_link
 from localllm.ui.widgets.turning_row import TurningRow
 
 if TYPE_CHECKING:
@@ -115,6 +116,8 @@ class BenchForm(TurningRow):
         column.addWidget(make_label(self.tr("What to measure"), "heading"))
         column.addWidget(self.presets)
         column.addWidget(self._meaning)
+        link = make_term_link(self.tr("What are reading and writing?"), "prompt-processing")
+        column.addWidget(link, 0, Qt.AlignmentFlag.AlignLeft)
         column.addWidget(self.values)
         column.addWidget(self.plan)
         column.addWidget(self.measure, 0, Qt.AlignmentFlag.AlignLeft)

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QFrame, QPlainTextEdit, QVBoxLayout
 from localllm.engine.protocol import Sampling
 from localllm.texts import text
 from localllm.ui.forms import Form, Row
+from localllm.ui.terms import explain_setting
 from localllm.ui.text_room import keep_height
 from localllm.ui.translation import say
 from localllm.ui.widgets.adapter_list import AdapterList
@@ -111,6 +112,7 @@ class ChatOptionsPanel(QFrame):
         self._prompt = QPlainTextEdit()
         self._prompt.setAccessibleName(self.tr("System prompt"))
         self._prompt.setTabChangesFocus(True)
+        explain_setting(self._prompt, "system_prompt")
         self._saving = QTimer(self)
         self._saving.setSingleShot(True)
         self._saving.setInterval(_SAVE_MS)

@@ -11,6 +11,7 @@ from localllm.texts import Moment, text
 from localllm.ui.announce import announce
 from localllm.ui.itemmodels.found import parameters_of, popularity_of
 from localllm.ui.pages.discover_queries import holds, recommended_of
+from localllm.ui.terms import LEVELS
 from localllm.ui.translation import say
 from localllm.ui.widgets.basics import (
     ElidedLabel,
@@ -23,6 +24,7 @@ from localllm.ui.widgets.basics import (
 )
 from localllm.ui.widgets.message_text import MessageText
 from localllm.ui.widgets.offer_rows import OfferList, OfferRow
+from localllm.ui.widgets.term_link import make_term_link
 from localllm.ui.widgets.token_box import TokenBox
 
 if TYPE_CHECKING:
@@ -165,7 +167,8 @@ class DiscoverDetail(QWidget):
         names = (self.tr("Files"), self.tr("Model card"))
         self._convert = make_button(self.tr("Convert…"), primary=True)
         self._convert.clicked.connect(self.convert_asked)
-        parts = ((self._empty, self._convert, self.offers), (self._no_card, self.card))
+        names_link = make_term_link(self.tr("What do names such as Q4_K_M mean?"), LEVELS)
+        parts = ((self._empty, self._convert, names_link, self.offers), (self._no_card, self.card))
         self._areas = tuple(self._area(name, widgets) for name, widgets in zip(names, parts, strict=True))
         for area in self._areas:
             self._stack.addWidget(area)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QKeySequence
 from PySide6.QtWidgets import (
     QGridLayout,
     QHBoxLayout,
@@ -20,7 +19,7 @@ from PySide6.QtWidgets import (
 
 from localllm.core.catalogue import Catalogue
 from localllm.core.glossary import LEVEL_TITLES, LEVELS_NOTE, level_cells
-from localllm.ui.keyboard import keyboard_groups
+from localllm.ui.keyboard import keyboard_groups, shown_keys
 from localllm.ui.terms import glossary
 from localllm.ui.text_room import keep_width
 from localllm.ui.translation import say
@@ -66,6 +65,10 @@ class GlossaryPage(QWidget):
         ids = [term.id for term in glossary().terms]
         self.list.setCurrentRow(ids.index(term_id))
         self.list.setFocus()
+
+    def open_levels(self) -> None:
+        """Show what each quantization costs."""
+        self.tabs.setCurrentIndex(LEVELS)
 
     def open_keyboard(self) -> None:
         """Show the keys."""
@@ -156,9 +159,8 @@ class GlossaryPage(QWidget):
         column = QVBoxLayout(body)
         column.setContentsMargins(2, 4, 10, 4)
         column.setSpacing(12)
-        native = QKeySequence.SequenceFormat.NativeText
         for title, keys in keyboard_groups(self._commands):
-            rows = [[QKeySequence(key).toString(native), say(words)] for key, words in keys]
+            rows = [[shown_keys(key), say(words)] for key, words in keys]
             column.addWidget(_grid([say(title), ""], rows, right=range(0), strong=range(1)))
         column.addStretch(1)
         return body

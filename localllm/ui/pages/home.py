@@ -22,6 +22,7 @@ from localllm.ui.pages.speed_fact import describe_result
 from localllm.ui.pages.welcome import WelcomeCard
 from localllm.ui.pages.what_if import WhatIfPanel
 from localllm.ui.pages.why import WhyDialog
+from localllm.ui.terms import explain_setting
 from localllm.ui.text_room import keep_height, keep_width
 from localllm.ui.translation import say
 from localllm.ui.widgets.banner import Banner
@@ -202,6 +203,8 @@ class HomePage(ScrollArea):
             combo.setToolTip(name)
             keep_height(combo)
             row.addWidget(combo)
+        explain_setting(self._context, "context_length")
+        explain_setting(self._kv_type, "kv_type")
         row.addWidget(self._other)
         return row
 

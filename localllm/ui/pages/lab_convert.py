@@ -34,6 +34,7 @@ from localllm.ui.widgets.action_rows import ActionRow
 from localllm.ui.widgets.basics import PageBody, ScrollArea, make_button, make_label
 from localllm.ui.widgets.patient import PatientComboBox
 from localllm.ui.widgets.plan_card import PlanCard
+from localllm.ui.widgets.term_link import make_term_link
 from localllm.ui.widgets.two_parts import TwoParts
 
 if TYPE_CHECKING:
@@ -149,7 +150,8 @@ class ConvertForm(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 8, 0)
         column.setSpacing(8)
-        column.addWidget(make_label(self.tr("Checkpoint"), "caption"))
+        link = make_term_link(self.tr("Checkpoint"), "checkpoint")
+        column.addWidget(link, 0, Qt.AlignmentFlag.AlignLeft)
         column.addLayout(self._build_source())
         column.addSpacing(4)
         column.addWidget(make_label(self.tr("Weights become"), "caption"))

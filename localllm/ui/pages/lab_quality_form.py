@@ -26,6 +26,7 @@ from localllm.ui.widgets.basics import make_button, make_label
 from localllm.ui.widgets.model_picker import ModelPicker
 from localllm.ui.widgets.patient import PatientComboBox, PatientSpinBox
 from localllm.ui.widgets.running_bar import RunningBar
+from localllm.ui.widgets.term_link import make_term_link
 from localllm.ui.widgets.turning_row import TurningRow
 
 if TYPE_CHECKING:
@@ -124,6 +125,8 @@ class QualityForm(TurningRow):
         column = QVBoxLayout()
         column.setSpacing(8)
         column.addWidget(make_label(self.tr("Against what, on what"), "heading"))
+        link = make_term_link(self.tr("What is the KL divergence?"), "kl-divergence")
+        column.addWidget(link, 0, Qt.AlignmentFlag.AlignLeft)
         column.addLayout(grid)
         column.addWidget(self.plan)
         column.addWidget(self.measure, 0, Qt.AlignmentFlag.AlignLeft)

@@ -33,6 +33,7 @@ from localllm.ui.translation import say
 from localllm.ui.widgets.basics import make_label
 from localllm.ui.widgets.disclosure import Disclosure
 from localllm.ui.widgets.patient import PatientComboBox, PatientDoubleSpinBox, PatientSpinBox
+from localllm.ui.widgets.term_link import make_term_link
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -156,10 +157,14 @@ class QuantizeForm(QWidget):
         column.addWidget(make_label(self.tr("Model"), "caption"))
         column.addWidget(self._build_model())
         column.addSpacing(4)
-        column.addWidget(make_label(self.tr("What it becomes"), "caption"))
+        column.addWidget(
+            make_term_link(self.tr("What it becomes"), "quantization"), 0, Qt.AlignmentFlag.AlignLeft
+        )
         column.addWidget(self._build_aims())
         column.addSpacing(4)
-        column.addWidget(make_label(self.tr("Importance matrix"), "caption"))
+        column.addWidget(
+            make_term_link(self.tr("Importance matrix"), "imatrix"), 0, Qt.AlignmentFlag.AlignLeft
+        )
         column.addWidget(self._build_imatrix())
         column.addWidget(Disclosure(self.tr("Single tensors"), self._build_tensors()))
         column.addWidget(Disclosure(self.tr("Leave layers out"), self._build_pruning()))

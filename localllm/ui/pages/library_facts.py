@@ -20,6 +20,7 @@ from localllm.ui.itemmodels.library_page import day_of, explain_state, parameter
 from localllm.ui.text_room import keep_height
 from localllm.ui.translation import say
 from localllm.ui.widgets.basics import ElidedLabel, IconButton, PageBody, ScrollArea, make_label
+from localllm.ui.widgets.term_link import make_term_link
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +28,12 @@ if TYPE_CHECKING:
     from localllm.core.library.details import ModelDetails
     from localllm.ui.theme import Theme
 
+_TERMS = {  # of the glossary, by the names of facts
+    "Quantization": "quantization",
+    "Parameters": "parameters",
+    "Context": "context",
+    "Experts": "moe",
+}
 _NOTES_MS = 700  # after the last key
 Fact = tuple[Text, Text | str, str]  # name, value, what its button copies
 
@@ -126,7 +133,9 @@ class LibraryFacts(ScrollArea):
             line += 1
             for name, value, copied in facts:
                 place = Qt.AlignmentFlag.AlignVCenter if copied else Qt.AlignmentFlag.AlignTop
-                grid.addWidget(make_label(say(name), "muted"), line, 0, place)
+                term = _TERMS.get(name.template)
+                words = make_term_link(say(name), term) if term else make_label(say(name), "muted")
+                grid.addWidget(words, line, 0, place | Qt.AlignmentFlag.AlignLeft)
                 grid.addLayout(self._make_value(say(name), say(value), copied), line, 1)
                 line += 1
         self._grid_place.addWidget(self._grid)

@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout
 
 from localllm.core.downloads.words import state_words
 from localllm.texts import Bytes, Text, text
+from localllm.ui.terms import explain
 from localllm.ui.translation import say
 from localllm.ui.verdicts import source_of_speed, speed_of, tint_of, word_of
 from localllm.ui.widgets.basics import (
@@ -87,6 +88,8 @@ class PickCard(QFrame):
         self._button.clicked.connect(self._on_clicked)
         self._why = make_link(self.tr("Why this one?"))
         self._why.clicked.connect(self._on_why)
+        for label, term in ((self._facts, "quantization"), (self._speed, "tokens-per-second")):
+            explain(label, term)
         self._build(theme)
 
     def show_choice(self, choice: Choice | None, models: Sequence[LibraryModel], room: float) -> None:

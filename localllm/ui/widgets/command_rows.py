@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt
-from PySide6.QtGui import QFont, QFontMetrics, QKeySequence, QPainter
+from PySide6.QtGui import QFont, QFontMetrics, QPainter
 from PySide6.QtWidgets import QStyledItemDelegate, QStyleOptionViewItem, QWidget
 
 from localllm.ui.itemmodels.commands import COMMAND_ROLE
+from localllm.ui.keyboard import shown_keys
 from localllm.ui.translation import say
 from localllm.ui.widgets.row_painting import draw_cell, draw_line
 
@@ -57,7 +58,7 @@ class CommandRowDelegate(QStyledItemDelegate):
         painter.setFont(small)
         left = lane.right()
         if command.keys:
-            words = QKeySequence(command.keys).toString(QKeySequence.SequenceFormat.NativeText)
+            words = shown_keys(command.keys)
             width, height = metrics.horizontalAdvance(words) + 12, metrics.height() + 4
             place = QRect(left - width, lane.center().y() - height // 2, width, height)
             painter.setRenderHint(QPainter.RenderHint.Antialiasing)

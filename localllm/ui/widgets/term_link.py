@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from localllm.texts import text
-from localllm.ui.terms import ask_for, explain
+from localllm.ui.terms import LEVELS, ask_for, explain
 from localllm.ui.translation import say
 from localllm.ui.widgets.basics import make_button
 
@@ -17,6 +17,7 @@ def make_term_link(words: str, term_id: str) -> QPushButton:
     """Return a button that looks like a word on a dotted line and opens the glossary at it."""
     link = make_button(words, name=say(text("{term}: what is that?", term=words)))
     link.setProperty("kind", "term")
-    explain(link, term_id)
+    if term_id != LEVELS:
+        explain(link, term_id)
     link.clicked.connect(lambda: ask_for(link, term_id))
     return link
