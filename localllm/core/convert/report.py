@@ -37,6 +37,19 @@ class Preview:
     code: tuple[str, ...] = field(default=(), metadata={"of": None})
     quantization: str = ""
 
+    def fallbacks_said(self) -> list[Text]:
+        """Return the sentence on tensors that cannot have the type, if there are any."""
+        if not self.fallbacks:
+            return []
+        return [
+            plural(
+                len(self.fallbacks),
+                "{count} tensor is stored as F16: its rows do not divide into blocks of {type}.",
+                "{count} tensors are stored as F16: their rows do not divide into blocks of {type}.",
+                type=self.output_type,
+            )
+        ]
+
 
 @dataclass(frozen=True)
 class Report:
@@ -74,16 +87,7 @@ class Report:
                     "{count} weights are too large for F16 and became infinite. Convert to BF16 instead.",
                 )
             )
-        if made.fallbacks:
-            said.append(
-                plural(
-                    len(made.fallbacks),
-                    "{count} tensor is stored as F16: its rows do not divide into blocks of {type}.",
-                    "{count} tensors are stored as F16: their rows do not divide into blocks of {type}.",
-                    type=made.output_type,
-                )
-            )
-        return said
+        return [*said, *made.fallbacks_said()]
 
 
 def preview_of(ready: Ready, checkpoint: Checkpoint) -> Preview:

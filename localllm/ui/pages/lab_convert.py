@@ -19,7 +19,7 @@ from PySide6.QtWidgets import (
 from localllm.core.convert.place import remove_forgotten
 from localllm.core.convert.writing import KEPT_FREE
 from localllm.core.quantize.types import TYPES
-from localllm.texts import Bytes, Text, plural, text
+from localllm.texts import Bytes, Text, text
 from localllm.ui.jobs import Job, Reactions
 from localllm.ui.pages.lab_convert_jobs import (
     AdapterFound,
@@ -31,11 +31,9 @@ from localllm.ui.pages.lab_convert_jobs import (
 from localllm.ui.text_room import keep_height
 from localllm.ui.translation import say
 from localllm.ui.widgets.action_rows import ActionRow
-from localllm.ui.widgets.basics import PageBody, ScrollArea, make_button, make_label
+from localllm.ui.widgets.basics import make_button, make_label
 from localllm.ui.widgets.patient import PatientComboBox
-from localllm.ui.widgets.plan_card import PlanCard
-from localllm.ui.widgets.term_link import make_term_link
-from localllm.ui.widgets.two_parts import TwoParts
+from localllm.ui.widgets.plan_card import PlanCard, form_beside_plan
 
 if TYPE_CHECKING:
     from localllm.core.convert.plan import OutputType
@@ -43,7 +41,6 @@ if TYPE_CHECKING:
     from localllm.core.quantize.types import QuantType
     from localllm.ui.services import Services
 
-_TURN_AT = 700  # pixels
 _QUANTIZED = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "IQ4_XS", "Q3_K_M")
 
 
@@ -57,7 +54,7 @@ class ConvertPanel(QWidget):
         self._asked: tuple[str, str] = ("", "")
         self.form = ConvertForm()
         self.plan = ConvertPlanCard()
-        self._build()
+        form_beside_plan(self, self.tr("What is to be converted"), self.form, self.plan)
         self.form.look_asked.connect(self.look)
         self.form.words.textEdited.connect(self._on_edited)
         self.form.types.currentIndexChanged.connect(self._on_type_changed)
@@ -101,17 +98,6 @@ class ConvertPanel(QWidget):
             kind: AdapterType = wanted if wanted in ("f16", "bf16", "q8_0") else "f32"
             self._services.lab.start(adapter_task(self._services, found, self.plan.base.text().strip(), kind))
 
-    def _build(self) -> None:
-        body = PageBody()
-        inside = QVBoxLayout(body)
-        inside.setContentsMargins(0, 0, 0, 0)
-        inside.addWidget(self.form)
-        form = ScrollArea(self.tr("What is to be converted"), body)
-        form.setMinimumWidth(380)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(TwoParts(form, self.plan, turn_at=_TURN_AT, share=0.4, share_below=0.45))
-
     def _on_found(self, found: Checkpoint | AdapterFound) -> None:
         if self.sender() is self._looking:
             self._looking = None
@@ -150,8 +136,7 @@ class ConvertForm(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 8, 0)
         column.setSpacing(8)
-        link = make_term_link(self.tr("Checkpoint"), "checkpoint")
-        column.addWidget(link, 0, Qt.AlignmentFlag.AlignLeft)
+        column.addWidget(make_label(self.tr("Checkpoint"), "caption"))
         column.addLayout(self._build_source())
         column.addSpacing(4)
         column.addWidget(make_label(self.tr("Weights become"), "caption"))
@@ -365,13 +350,4 @@ def _remarks(found: Checkpoint) -> list[Text]:
     if made.code:
         names = ", ".join(made.code[:3])
         said.append(text("The repository's own program ({file}) is not needed and not run.", file=names))
-    if made.fallbacks:
-        said.append(
-            plural(
-                len(made.fallbacks),
-                "{count} tensor is stored as F16: its rows do not divide into blocks of {type}.",
-                "{count} tensors are stored as F16: their rows do not divide into blocks of {type}.",
-                type=made.output_type,
-            )
-        )
-    return said
+    return [*said, *made.fallbacks_said()]

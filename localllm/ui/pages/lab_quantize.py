@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtWidgets import QVBoxLayout, QWidget
+from PySide6.QtWidgets import QWidget
 
 from localllm.errors import LocalLLMError
 from localllm.ui.jobs import Job, Reactions
 from localllm.ui.pages.lab_plan import QuantizePlanCard
 from localllm.ui.pages.lab_quantize_form import QuantizeForm
 from localllm.ui.pages.lab_quantize_jobs import Foreseen, Planner, orders_of_types, quantize_task
-from localllm.ui.widgets.basics import PageBody, ScrollArea
-from localllm.ui.widgets.two_parts import TwoParts
+from localllm.ui.widgets.plan_card import form_beside_plan
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
     from localllm.core.library import LibraryModel
     from localllm.core.quantize.order import Order
     from localllm.ui.services import Services
-
-_TURN_AT = 700  # pixels
 
 
 class QuantizePanel(QWidget):
@@ -40,7 +37,7 @@ class QuantizePanel(QWidget):
         self._wanted: Path | None = None
         self.form = QuantizeForm()
         self.plan = QuantizePlanCard()
-        self._build()
+        form_beside_plan(self, self.tr("What is wanted"), self.form, self.plan)
         self.form.changed.connect(self.refresh)
         self.form.model_chosen.connect(self._on_model_chosen)
         self.plan.start_asked.connect(self.start)
@@ -109,17 +106,6 @@ class QuantizePanel(QWidget):
         if foreseen is not None and model is not None:
             self._services.lab.start(quantize_task(self._services, model.name, foreseen.order))
             self.plan.start.setEnabled(False)  # until something else is wanted
-
-    def _build(self) -> None:
-        body = PageBody()
-        inside = QVBoxLayout(body)
-        inside.setContentsMargins(0, 0, 0, 0)
-        inside.addWidget(self.form)
-        form = ScrollArea(self.tr("What is wanted"), body)
-        form.setMinimumWidth(380)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(TwoParts(form, self.plan, turn_at=_TURN_AT, share=0.4, share_below=0.45))
 
     def _start_planning(self, order: Order, context: int | None) -> None:
         self._stop_planning()

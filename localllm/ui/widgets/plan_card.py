@@ -11,9 +11,12 @@ from localllm.ui.errors import sentences_of
 from localllm.ui.widgets.action_rows import ActionRow, ActionRows
 from localllm.ui.widgets.activity import ActivityLine
 from localllm.ui.widgets.basics import PageBody, ScrollArea, make_button, make_label
+from localllm.ui.widgets.two_parts import TwoParts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+_TURN_AT = 700  # pixels
 
 
 class PlanCard(QFrame):
@@ -110,3 +113,16 @@ class PlanCard(QFrame):
         column.addWidget(ScrollArea(caption, body), 1)
         column.addWidget(self._foot)
         column.addWidget(self.start)
+
+
+def form_beside_plan(panel: QWidget, name: str, form: QWidget, plan: PlanCard) -> None:
+    """Fill a panel: a form that scrolls, by this name for a screen reader, and the plan of what it asks."""
+    body = PageBody()
+    inside = QVBoxLayout(body)
+    inside.setContentsMargins(0, 0, 0, 0)
+    inside.addWidget(form)
+    area = ScrollArea(name, body)
+    area.setMinimumWidth(380)
+    column = QVBoxLayout(panel)
+    column.setContentsMargins(0, 0, 0, 0)
+    column.addWidget(TwoParts(area, plan, turn_at=_TURN_AT, share=0.4, share_below=0.45))
