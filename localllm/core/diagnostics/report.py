@@ -184,10 +184,11 @@ def _engine(machine: Machine, paths: Paths) -> Iterable[Fact]:
 def _data(paths: Paths, progress: Progress) -> Iterable[Fact]:
     yield Fact("chosen", text("Chosen by"), paths.chosen)
     for part in list_parts(paths, progress):
-        words = text(
+        words = plural(
+            part.files,
+            "{size} in one file: {folder}",
             "{size} in {count} files: {folder}",
             size=Bytes(part.size),
-            count=part.files,
             folder=str(part.folder),
         )
         yield Fact(part.name, part.name, words)
