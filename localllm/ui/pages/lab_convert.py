@@ -34,6 +34,7 @@ from localllm.ui.widgets.action_rows import ActionRow
 from localllm.ui.widgets.basics import make_button, make_label
 from localllm.ui.widgets.patient import PatientComboBox
 from localllm.ui.widgets.plan_card import PlanCard, form_beside_plan
+from localllm.ui.widgets.term_link import make_term_link
 
 if TYPE_CHECKING:
     from localllm.core.convert.plan import OutputType
