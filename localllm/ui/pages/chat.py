@@ -26,6 +26,7 @@ from localllm.ui.widgets.activity import ActivityLine
 from localllm.ui.widgets.backups_dialog import show_backups
 from localllm.ui.widgets.banner import Action, Banner
 from localllm.ui.widgets.basics import ElidedLabel, IconButton
+from localllm.ui.widgets.chat_foot import chat_foot
 from localllm.ui.widgets.composer import Composer
 from localllm.ui.widgets.context_meter import ContextMeter
 from localllm.ui.widgets.empty_chat import EmptyChat
@@ -149,7 +150,7 @@ class ChatPage(QWidget):
         middle.setSpacing(0)
         middle.addLayout(self._build_head())
         middle.addWidget(self._stack, 1)
-        middle.addLayout(self._build_foot())
+        middle.addLayout(chat_foot((self._banner, self._activity, self._composer), self._meter))
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(0)
@@ -166,27 +167,6 @@ class ChatPage(QWidget):
         head.addWidget(self._title, 1)
         head.addWidget(self._options_button)
         return head
-
-    def _build_foot(self) -> QHBoxLayout:
-        column = QVBoxLayout()
-        column.setSpacing(6)
-        column.addWidget(self._banner)
-        column.addWidget(self._activity)
-        column.addWidget(self._composer)
-        under = QHBoxLayout()
-        under.addStretch(1)
-        under.addWidget(self._meter)
-        column.addLayout(under)
-        holder = QWidget()
-        keep_width(holder, most=840)
-        holder.setLayout(column)
-        column.setContentsMargins(0, 0, 0, 0)
-        foot = QHBoxLayout()
-        foot.setContentsMargins(24, 4, 24, 12)
-        foot.addStretch(1)
-        foot.addWidget(holder, 100)
-        foot.addStretch(1)
-        return foot
 
     def _connect(self) -> None:
         model = self._services.model
