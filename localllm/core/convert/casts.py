@@ -26,6 +26,7 @@ Floats = NDArray[np.float32]
 PIECE = 256 << 10  # bytes of weights that are encoded at once
 _MOST = PIECE // 2  # weights in a piece: two bytes each, or more
 _TYPES = {kind.name: kind for kind in TENSOR_TYPES.values()}
+_HALVES_FROM, _HALVES_TO = 0x3880, 0x4780  # BF16's magnitudes that are normal numbers in F16
 _HALF_LIMIT = 0x477FF000  # the bits of 65520, the first float32 that F16 rounds to infinity
 _TOO_LARGE = {
     "F16": _HALF_LIMIT,
@@ -95,29 +96,37 @@ class _Halves:
     """BF16 to F16: by arithmetic where the value is a normal number in both, else by a table."""
 
     def __init__(self) -> None:
-        self._shifted, self._magnitudes, self._halves = np.empty((3, _MOST), np.uint16)
+        self._magnitudes, self._halves = np.empty((2, _MOST), np.uint16)
         self._rare = np.empty(_MOST, np.bool_)
 
     def make(self, bits: NDArray[np.uint16]) -> tuple[NDArray[np.uint16], int]:
         """Return the bits of the F16 values, and how many finite ones became infinite.
 
         With s the sign bit and m the other bits of a BF16, the F16 is s + 8·(m - 0x3880) + 0x400 from 2^-14
-        (m = 0x3880) to before 2^16 (m = 0x4780). Weights outside are few, unless a test makes them.
+        (m = 0x3880) to before 2^16 (m = 0x4780), computed as (s + m) + 7·m less what is constant. Weights
+        outside are few, unless a test makes them.
         """
         size = bits.size
-        shifted, magnitudes, halves = self._shifted[:size], self._magnitudes[:size], self._halves[:size]
-        np.subtract(bits, 0x3880, out=shifted)
-        np.bitwise_and(shifted, 0x7FFF, out=magnitudes)
-        rare = np.greater_equal(magnitudes, 0x4780 - 0x3880, out=self._rare[:size]).nonzero()[0]
+        magnitudes, halves = self._magnitudes[:size], self._halves[:size]
+        np.bitwise_and(bits, 0x7FFF, out=magnitudes)
+        np.subtract(magnitudes, _HALVES_FROM, out=halves)
+        rare = np.greater_equal(halves, _HALVES_TO - _HALVES_FROM, out=self._rare[:size]).nonzero()[0]
         if rare.size > size // 16:
             np.take(_half_table(), bits, mode="clip", out=halves)
-            return halves, _finite_from(bits, 0x4780, 0x7F80)
+            return halves, _overflows(magnitudes)
+        overflows = _overflows(magnitudes[rare]) if rare.size else 0
         np.multiply(magnitudes, 7, out=magnitudes)
-        np.add(shifted, 0x400, out=shifted)
-        np.add(shifted, magnitudes, out=halves)
-        values = bits[rare]
-        halves[rare] = _half_table()[values]
-        return halves, _finite_from(values, 0x4780, 0x7F80)
+        np.subtract(bits, 8 * _HALVES_FROM - 0x400 & 0xFFFF, out=halves)
+        np.add(halves, magnitudes, out=halves)
+        halves[rare] = _half_table()[bits[rare]]
+        return halves, overflows
+
+
+def _overflows(magnitudes: NDArray[np.uint16]) -> int:
+    """Count the BF16 magnitudes that are finite and too large for F16."""
+    if magnitudes.max() < _HALVES_TO:
+        return 0
+    return int(np.count_nonzero((magnitudes >= _HALVES_TO) & (magnitudes < 0x7F80)))
 
 
 class _Blocks:
