@@ -28,9 +28,9 @@ class MendingDialog(QDialog):
     def __init__(self, mending: Mending, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle(self.tr("The chats are damaged"))
-        self.setMinimumWidth(480)
         column = QVBoxLayout(self)
         column.setContentsMargins(20, 18, 20, 16)
+        column.addStrut(440)  # a least width of the dialog's own would count for more than what the buttons need
         column.setSpacing(10)
         column.addWidget(make_label(self.tr("The file of your chats is damaged."), "heading", wrap=True))
         for sentence in mending.sentences():
