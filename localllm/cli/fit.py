@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+from localllm.cli.model_flags import read_adapter
 from localllm.cli.output import Column
 from localllm.cli.this_machine import this_machine
 from localllm.cli.verdicts import VERDICT_SENTENCES
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from localllm.core.estimate.rules_of_thumb import Rule
     from localllm.core.hub.client import Hub
     from localllm.core.speed import SpeedEstimate
+    from localllm.engine.protocol import Adapter
 
 LEAST, MOST = 1, 1 << 24
 MOST_SEQUENCES = 256  # llama.cpp's LLAMA_MAX_SEQ
@@ -52,6 +54,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("-cmoe", "--cpu-moe", action="store_true", help="keep experts in main memory")
     parser.add_argument("--no-flash-attn", action="store_true", help="without flash attention")
     parser.add_argument("--swa-full", action="store_true", help="cache the whole context in windows too")
+    parser.add_argument(
+        "--lora",
+        action="append",
+        type=read_adapter,
+        default=[],
+        metavar="FILE",
+        help="with this LoRA adapter, a file or one of the library; may be repeated",
+    )
     parser.add_argument("--explain", action="store_true", help="the courses' formulas beside it, and why")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=run)
@@ -76,7 +86,8 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
         settings = dataclasses.replace(settings, context_length=most)
     estimator = Estimator.for_paths(context.paths)
     try:
-        question = Question(subject, settings, this_machine(context), placing)
+        adapters = _adapters(arguments.lora, subject, context)
+        question = Question(subject, settings, this_machine(context), placing, adapters=adapters)
         answer = estimator.estimate(question)
         advice = advise(estimator, question, answer)
     finally:
@@ -100,6 +111,20 @@ def _subject(words: str, context: Context) -> Subject:
         return Hub.for_settings(context.settings)
 
     return find_subject(words, context.paths, context.settings, hub, Progress())
+
+
+def _adapters(named: list[Adapter], subject: Subject, context: Context) -> int:
+    """Return the bytes of adapters; they must fit the model, if its file is here."""
+    if not named:
+        return 0
+    from localllm.core.library import Library
+    from localllm.core.library.adapters import bytes_of, check_layable_all, find_adapters
+    from localllm.gguf import read_header
+
+    found = find_adapters(Library(context.paths, context.settings), named)
+    if subject.file is not None:
+        check_layable_all(found, read_header(subject.file))
+    return bytes_of(found)
 
 
 def _settings(arguments: argparse.Namespace, context: Context) -> FitSettings:

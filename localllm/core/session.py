@@ -6,7 +6,6 @@ import logging
 import threading
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from localllm.core.engine_build import read_engine_build
@@ -16,6 +15,7 @@ from localllm.core.estimate.advice import advise
 from localllm.core.estimate.comparison import compare, given_back
 from localllm.core.fit import FitSettings, Placing
 from localllm.core.hardware import with_engine
+from localllm.core.library.adapters import bytes_of, check_layable_all
 from localllm.core.speed import TimedModel
 from localllm.core.speed import history as speed_history
 from localllm.engine.client import Engine
@@ -29,11 +29,11 @@ from localllm.errors import (
     NotEnoughMemory,
 )
 from localllm.gguf import check_header, read_header
-from localllm.gguf.adapters import check_adapter, check_layable
 from localllm.texts import Bytes, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from localllm.core.estimate import Estimate, Estimator, Subject
     from localllm.core.estimate.advice import Advice
@@ -251,7 +251,7 @@ class ModelSession:
             threads=settings.threads,
             extra_buffers=settings.extra_buffers,
             exact=exact,
-            adapters=_bytes_of(settings.adapters),
+            adapters=bytes_of(settings.adapters),
         )
 
     def note_answer(self, stats: Stats) -> None:
@@ -317,7 +317,7 @@ class ModelSession:
 
     def _refuse_large(self, wanted: tuple[Adapter, ...], present: tuple[Adapter, ...]) -> None:
         there = {adapter.path for adapter in present}
-        need = _bytes_of(tuple(adapter for adapter in wanted if adapter.path not in there))
+        need = bytes_of(tuple(adapter for adapter in wanted if adapter.path not in there))
         if need > _SMALL and need > (have := self.probe().memory.available):
             raise NotEnoughMemory(
                 text(
@@ -368,14 +368,7 @@ def _check(model: LibraryModel, settings: LoadSettings) -> None:
     """Refuse what the engine would, before the model that is loaded now is given up."""
     header = read_header(model.path)
     check_header(header)
-    for adapter in settings.adapters:
-        other = read_header(Path(adapter.path))
-        check_adapter(other)
-        check_layable(other, header)
-
-
-def _bytes_of(adapters: tuple[Adapter, ...]) -> int:
-    return sum(path.stat().st_size for a in adapters if (path := Path(a.path)).is_file())
+    check_layable_all(settings.adapters, header)
 
 
 def _add_notice(engine: Engine) -> None:

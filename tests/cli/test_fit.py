@@ -3,6 +3,7 @@ import json
 import pytest
 
 from localllm.cli.main import run
+from tests.adapter_files import make_pairs, write_adapter, write_pairs
 from tests.hub_server import HubFile, HubRepo, HubServer
 
 MIB = 2**20
@@ -29,6 +30,17 @@ def test_a_model_of_the_library_is_exact(capsys):
     assert answer["verdict"] == "fits"
     assert answer["settings"]["ubatch"] == 256
     assert answer["budgets"]["now"]["total"] > 0
+
+
+def test_adapters_take_their_bytes_and_must_fit_the_model(capsys, starter, tmp_path):
+    adapter = write_adapter(tmp_path / "styled.gguf", starter, scale=0.02)
+    asked_of = ("SmolLM2-135M-Instruct", "--context", "512")
+    plain = asked(capsys, *asked_of)["memory"]["total"]
+    twice = asked(capsys, *asked_of, "--lora", str(adapter), "--lora", f"{adapter}:0.5")["memory"]["total"]
+    assert abs(twice - plain - 2 * adapter.stat().st_size) <= 2
+    wrong = write_pairs(tmp_path / "wrong.gguf", make_pairs({"blk.0.attn_q.weight": (1024, 1024)}))
+    assert run(["fit", *asked_of, "--lora", str(wrong)]) == 1
+    assert "made for another model" in capsys.readouterr().err
 
 
 def test_a_row_of_the_catalogue_is_computed(capsys):

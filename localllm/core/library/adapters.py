@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, cast
 
 from localllm.core.library.inspector import Inspector, refusal
 from localllm.errors import AdapterRefused, ModelNotFound
+from localllm.gguf import read_header
+from localllm.gguf.adapters import check_adapter, check_layable
 from localllm.paths import expand_home
 from localllm.progress import Progress
 from localllm.texts import text
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from localllm.core.library.library import Library
     from localllm.core.library.model import Source
     from localllm.engine.protocol import Adapter
+    from localllm.gguf import GgufHeader
 
 _LISTED = """
     SELECT name, path, size, architecture, parameters, source FROM models
@@ -87,6 +90,24 @@ def take_adapter(library: Library, path: Path, progress: Progress) -> LibraryAda
         library.add(path, progress, inspector)
     facts = verdict.facts
     return LibraryAdapter(path.stem, path, facts.file_size, facts.architecture, facts.parameters)
+
+
+def bytes_of(adapters: Sequence[Adapter]) -> int:
+    """Return what the files of adapters take, those that are gone left out."""
+    return sum(path.stat().st_size for one in adapters if (path := Path(one.path)).is_file())
+
+
+def check_layable_all(adapters: Sequence[Adapter], model: GgufHeader) -> None:
+    """Refuse adapters that cannot be laid over a model, before anything is loaded.
+
+    Raises:
+        AdapterRefused: One was made for another model.
+        BadModelFile, ModelNotFound: One is broken, or gone.
+    """
+    for one in adapters:
+        header = read_header(Path(one.path))
+        check_adapter(header)
+        check_layable(header, model)
 
 
 def find_adapters(library: Library, adapters: Sequence[Adapter]) -> tuple[Adapter, ...]:
