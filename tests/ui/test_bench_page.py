@@ -270,6 +270,16 @@ def test_energy_has_a_price_or_a_reason(history, page, services, qtbot):
     assert services.preferences.settings.kwh_price == 0.36
 
 
+def test_a_history_that_cannot_be_written_is_said(page, qtbot, monkeypatch):
+    monkeypatch.setattr(BenchHistory, "begin", lambda *_args, **_words: 0)
+    gate = begin(page, monkeypatch, [row()])
+    gate.steps.release()
+    qtbot.waitUntil(page.measure.banner.isVisible)
+    assert "cannot be written" in page.measure.banner.sentences
+    assert len(page.measure.results.rows) == 1
+    settle(page, qtbot)
+
+
 def test_a_busy_computer_can_be_measured_anyway(page, qtbot, monkeypatch):
     asked = []
 
@@ -356,6 +366,13 @@ def test_runs_are_compared(history, page, qtbot):
     assert rows[0][4:] == ["× 1.250", "faster (p < 0.001)"]
     assert rows[2][5] == "within the noise (p = 1.00)"
     assert "in the same way" in panel._differences.text()
+    panel.copy.click()
+    lines = QGuiApplication.clipboard().text().splitlines()
+    assert lines[2:4] == [
+        "| Test | Threads | Run 1 | Run 2 | Ratio | Difference |",
+        "| --- | --- | ---: | ---: | ---: | --- |",
+    ]
+    assert lines[4].endswith("| × 1.250 | faster (p < 0.001) |")
     choose(panel, 0, 1, 2)
     table = panel.comparison.model()
     assert table.headerData(2, Qt.Orientation.Horizontal) == "Run"
@@ -364,7 +381,7 @@ def test_runs_are_compared(history, page, qtbot):
 
 def test_llama_benchs_files_are_taken_in(page, qtbot, tmp_path):
     panel = open_history(page, qtbot)
-    assert "Nothing was measured yet" in panel._empty.text()
+    assert "Nothing was measured yet" in panel._empty.words
     file = tmp_path / "theirs.json"
     file.write_text(render(DEPTHS, "json"))
     panel.take_files([file])

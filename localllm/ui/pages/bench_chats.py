@@ -11,7 +11,6 @@ from PySide6.QtWidgets import QHBoxLayout, QHeaderView, QVBoxLayout, QWidget
 
 from localllm.texts import Number, Text, text
 from localllm.ui.itemmodels.records import Column, RecordTable
-from localllm.ui.translation import say
 from localllm.ui.widgets.basics import make_button, make_label
 from localllm.ui.widgets.record_view import RecordView
 
@@ -92,10 +91,7 @@ class ChatResults(QWidget):
         self.table.show_lines(_LEAST_LINES, _MOST_LINES)
 
     def _on_copy(self) -> None:
-        titles = [say(column.title) for column in self.model.columns]
-        lines = [titles, ["---"] * len(titles)]
-        lines += [[say(column.shown(row)) for column in self.model.columns] for row in self.model.records]
-        QGuiApplication.clipboard().setText("\n".join(f"| {' | '.join(cells)} |" for cells in lines))
+        QGuiApplication.clipboard().setText(self.table.markdown())
         self.said.emit(self.tr("Copied."))
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QItemSelectionModel, Qt, Signal
+from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import (
     QFileDialog,
     QHBoxLayout,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from localllm.core.bench import BenchRun
     from localllm.ui.services import Services
 
+_LEAST_LINES, _MOST_LINES = 2, 20  # of a comparison
 _TURN_AT = 820  # pixels from which a run has room beside the list
 
 
@@ -135,9 +137,15 @@ class HistoryPanel(QWidget):
         inside.setContentsMargins(0, 0, 0, 0)
         inside.setSpacing(8)
         self._differences = make_label(wrap=True)
-        inside.addWidget(make_label(self.tr("Side by side"), "heading"))
+        self.copy = make_button(self.tr("Copy"), name=self.tr("Copy the comparison"))
+        self.copy.setToolTip(self.tr("As a table for a text, in Markdown"))
+        head = QHBoxLayout()
+        head.addWidget(make_label(self.tr("Side by side"), "heading"), 1)
+        head.addWidget(self.copy)
+        inside.addLayout(head)
         inside.addWidget(self._differences)
-        inside.addWidget(self.comparison, 1)
+        inside.addWidget(self.comparison)
+        inside.addStretch(1)
         for page in (self._empty, self.results, compared):
             self._shown.addWidget(page)
         body = PageBody()
@@ -151,6 +159,7 @@ class HistoryPanel(QWidget):
         self.table.selectionModel().selectionChanged.connect(self._show_chosen)
         self.importing.clicked.connect(self._on_import)
         self.remove.clicked.connect(self._on_remove)
+        self.copy.clicked.connect(self._on_copy)
         self.results.said.connect(self.said)
         self.results.failed.connect(self._on_failed)
 
@@ -196,8 +205,13 @@ class HistoryPanel(QWidget):
         self.comparison.show_table(ComparisonTable(runs, self))
         self.comparison.resizeColumnsToContents()
         self.comparison.horizontalHeader().setStretchLastSection(True)
-        self.comparison.setMinimumHeight(260)
+        self.comparison.show_lines(_LEAST_LINES, _MOST_LINES)
         self._differences.setText("\n".join(say(one) for one in differences_of(runs)))
+
+    def _on_copy(self) -> None:
+        words = f"{self._differences.text()}\n\n{self.comparison.markdown()}"
+        QGuiApplication.clipboard().setText(words)
+        self.said.emit(self.tr("Copied."))
 
     def _on_import(self) -> None:
         dialog = QFileDialog(self, self.tr("Import llama-bench's JSON"), str(Path.home()))

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from localllm.core.bench.chat import ChatSpeed
     from localllm.core.library import LibraryModel
     from localllm.progress import Progress
+    from localllm.texts import Text
     from localllm.ui.lab_work import Entry
     from localllm.ui.services import Services
 
@@ -107,6 +108,7 @@ class MeasurePanel(QWidget):
         self._own.began.connect(self._on_began)
         self._own.failed.connect(self._on_refused)
         self._own.cancelled.connect(self._on_cancelled)
+        self._own.done.connect(self._on_done)
         self._own.changed.connect(self._on_changed)
 
     def _on_listed(self, models: list[LibraryModel], wanted: LibraryModel | None) -> None:
@@ -137,13 +139,7 @@ class MeasurePanel(QWidget):
                 arrived.emit(row)
 
             number = measure(paths, threads, wanted, keep, progress)
-            done = plural(
-                len(rows),
-                "1 test, run {run} of the history.",
-                "{count} tests, run {run} of the history.",
-                run=number,
-            )
-            return Outcome((done,), result=number)
+            return Outcome((_done(len(rows), number),), result=number)
 
         return Task(text("Bench of {models}", models=wanted.names), work)
 
@@ -171,6 +167,10 @@ class MeasurePanel(QWidget):
         self.results.setVisible(not wanted.chat)
         self._hint.hide()
 
+    def _on_done(self, entry: Entry, _wanted: Wanted) -> None:
+        if entry.outcome is not None and entry.outcome.result == 0:
+            self.banner.show_notice([say(sentence) for sentence in entry.outcome.sentences], "warning")
+
     def _on_changed(self) -> None:
         if not self._own.active:
             self.results.end()
@@ -193,3 +193,11 @@ class MeasurePanel(QWidget):
     def _unload_for(self, wanted: Wanted) -> None:
         self._services.model.eject()
         self._on_measure_asked(wanted)
+
+
+def _done(tests: int, number: int) -> Text:
+    if not number:
+        return text("Measured, but the history cannot be written: copy or save what is to be kept.")
+    return plural(
+        tests, "1 test, run {run} of the history.", "{count} tests, run {run} of the history.", run=number
+    )

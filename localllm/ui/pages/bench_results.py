@@ -61,6 +61,7 @@ class BenchResults(QWidget):
         self._shares: dict[str, float] = {}
         self._asking: Job | None = None
         self._here, self._expected = True, 0
+        self._kind_chosen = False
         self._widths: list[int] = []
         self._drawn: tuple[str, list[BenchRow]] = ("", [])
         self.model = ResultTable(self, services.preferences.settings.kwh_price)
@@ -172,6 +173,7 @@ class BenchResults(QWidget):
 
     def _connect(self) -> None:
         self.kinds.currentIndexChanged.connect(self._show_views)
+        self.kinds.activated.connect(self._on_kind_chosen)
         self.views.currentIndexChanged.connect(self._show_chart)
         self.chart.chosen.connect(self._on_chosen)
         for part in (self.chart, self.menus):
@@ -225,12 +227,15 @@ class BenchResults(QWidget):
         self.model.show_results(self.rows, price)
         self._fit_columns(self.model.records, anew=True)
 
+    def _on_kind_chosen(self) -> None:
+        self._kind_chosen = True
+
     def _show_choices(self) -> None:
         """Offer the kinds of test that there are."""
         rows = self.model.records
         there = [kind for kind in KINDS if of_kind(rows, kind)]
         names = [(say(_KINDS[kind]), kind) for kind in there]
-        _fill(self.kinds, names, "write" if self.kinds.count() == 0 else "")
+        _fill(self.kinds, names, "" if self._kind_chosen else "write")
         self.kinds.setVisible(len(there) > 1)
         self._show_views()
 

@@ -25,6 +25,7 @@ _MOST_TICKS = 9
 _LONGEST_NAME = 44  # characters beside a bar
 _BAR = 0.66  # of the room of each
 _FEWEST_BARS = 5  # for which there is room, so that one alone is no wall
+_ROOF_SHOWN = 1.2  # powers of ten of a roof, also where everything is far below it
 _APART = 8.0  # pixels between the end of a line and its name
 _CLOSE = 0.86  # of its height by which a name is apart from the next
 _PREFIXES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"))
@@ -155,18 +156,18 @@ def _draw_roof(canvas: Canvas, picture: Picture) -> None:
     left, right = min(x for x, _ in places) - 0.5, max(x for x, _ in places) + 0.7
     tops = [math.log10(bandwidth) for _, bandwidth in picture.roofs]
     top = max(y for _, y in places)
+    high = max(top + 0.6, *(left + height + _ROOF_SHOWN for height in tops), -math.inf)
     canvas.curve("most", [(left, top), (right, top)], "muted", 1.2, dashed=True)
     canvas.dots("dots", [_dot(picture, mark, 10) for mark in picture.marks])
     for series, name in enumerate(picture.names):
         mine = [picture.place_of(mark) for mark in picture.marks if mark.series == series]
         canvas.write(_short(name), "text", max(mine))
     for number, ((name, _), height) in enumerate(zip(picture.roofs, tops, strict=True)):
-        end = min(right, max(top + 0.35 - height, left + 0.4))
+        end = min(right, high - 0.25 - height)
         slope = [(left, left + height), (end, end + height)]
         canvas.curve(f"roof {number}", slope, "danger", 1.6, dashed=False)
         canvas.write(name, "danger", slope[-1])
     low = min(*(y for _, y in places), *(left + height for height in tops)) - 0.25
-    high = top + 0.6
     canvas.axes(
         Axis(picture.across, left, right, _power_ticks(left, right)),
         Axis(picture.up, low, high, _power_ticks(low, high)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from PySide6.QtCore import QItemSelectionModel, Qt, Signal
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView
@@ -87,6 +87,15 @@ class RecordView(QTableView):
         below = self.horizontalScrollBar().sizeHint().height() if self._needs_scrolling() else 0
         height = self.horizontalHeader().sizeHint().height() + 6 + below
         self.setFixedHeight(height + lines * self.verticalHeader().defaultSectionSize())
+
+    def markdown(self) -> str:
+        """Return what it shows as a Markdown table, in the order it is in."""
+        table = cast("RecordTable[Any]", self.model())
+        columns = table.columns
+        rows = [[say(column.shown(record)) for column in columns] for record in table.records]
+        marks = ["---:" if column.right else "---" for column in columns]
+        lines = [[say(column.title) for column in columns], marks, *rows]
+        return "".join(f"| {' | '.join(cell.replace('|', '∣') for cell in line)} |\n" for line in lines)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Take Enter."""
