@@ -121,7 +121,7 @@ class Photographer(BenchShots, LabShots, LibraryShots, QualityShots):
         services.computer.look_again()
         pages = self._arguments.pages.split(",")
         home = window.home_page
-        if not all(page.startswith(("library", "lab")) for page in pages):
+        if not all(page.startswith(("library", "lab", "bench")) for page in pages):
             self._wait(lambda: home._ranking.isVisible() and services.computer.machine.engine is not None)
             services.model.load(services.library.starter(), LoadSettings())
             self._wait(lambda: services.model.loaded is not None)
