@@ -109,19 +109,19 @@ class Routes(QObject):
         self._window.show_page("lab")
         self._window.lab_page.open_convert(repository)
 
-    def chat_with(self, model: LibraryModel, settings: LoadSettings) -> None:
-        """Load a model unless it is there, and show the chat."""
+    def chat_with(self, model: LibraryModel, settings: LoadSettings | None) -> None:
+        """Load a model unless it is there, without settings as usual, and show the chat."""
         loaded = self._services.model.loaded
         if loaded is None or loaded.path != str(model.path):
-            self._services.model.load(model, settings)
+            if settings is None:
+                load_as_usual(self._services, model)
+            else:
+                self._services.model.load(model, settings)
         self._window.show_page("chat")
 
     def chat_with_model(self, model: LibraryModel) -> None:
         """Chat with a model, loaded as its profile and the settings say."""
-        loaded = self._services.model.loaded
-        if loaded is None or loaded.path != str(model.path):
-            load_as_usual(self._services, model)
-        self._window.show_page("chat")
+        self.chat_with(model, None)
 
     def chat_with_profile(self, model: LibraryModel, profile: LoadProfile | None) -> None:
         """Chat with a model, loaded as a profile says."""

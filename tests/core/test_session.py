@@ -193,3 +193,15 @@ def test_a_model_that_needs_other_programs_closed_leaves_the_loaded_one_alone(tm
         session.load(describe(starter), replace(SMALL, context_length=8192), Progress())
     assert session.loaded is not None
     session.close()
+
+
+def test_a_model_that_nobody_asks_gives_its_memory_back_and_comes_again(session, starter):
+    session.load(describe(starter), SMALL, Progress())
+    assert not session.doze(3600), "it was used just now"
+    engine = session.engine()
+    assert session.doze(0)
+    assert session.loaded is None
+    assert not engine.alive
+    assert not session.doze(0)
+    assert list(session.revive(Progress()))[-1] == 1
+    assert session.require().name == describe(starter).name

@@ -21,7 +21,7 @@ from localllm.core.resolution import describe_source, setting_of
 from localllm.engine.version import engine_version
 from localllm.progress import Progress
 from localllm.settings import Settings
-from localllm.texts import Bytes, Text, Translator, format_bytes, plural, text
+from localllm.texts import Bytes, Text, Translator, plural, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -144,7 +144,7 @@ def _system(machine: Machine) -> Iterable[Fact]:
         words = text("{free} free of {total}", free=Bytes(machine.disk.free), total=Bytes(machine.disk.total))
         yield Fact("disk", text("Disk of the models"), words)
     for number, gpu in enumerate(machine.gpus):
-        size = format_bytes(gpu.memory_total) if gpu.memory_total else "?"
+        size = Bytes(gpu.memory_total) if gpu.memory_total else "?"
         use = text("the engine can use it") if gpu.usable else text("the engine cannot use it")
         words = text(
             "{name}, {size}, driver {driver}: {use}",
@@ -169,8 +169,13 @@ def _engine(machine: Machine, paths: Paths) -> Iterable[Fact]:
     if build.unused:
         yield Fact("unused", text("Parts without a device here"), ", ".join(build.unused))
     for number, device in enumerate(build.devices):
-        free = format_bytes(device.memory_free or 0)
-        words = f"{device.name}: {device.description} ({device.kind}, {free})"
+        words = text(
+            "{name}: {description} ({kind}, {size})",
+            name=device.name,
+            description=device.description,
+            kind=device.kind,
+            size=Bytes(device.memory_free or 0),
+        )
         yield Fact(f"device{number}", text("Engine computes on"), words)
     works = weight_layout_works(paths.engine_limits_file, machine)
     limit = (

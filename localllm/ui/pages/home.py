@@ -57,7 +57,7 @@ class HomePage(ScrollArea):
     """Knows the computer and recommends.
 
     Signals:
-        chat_asked: A model is to be loaded and talked to. args: `LibraryModel`, `LoadSettings`.
+        chat_asked: A model is to be loaded and talked to. args: `LibraryModel`, `LoadSettings` or None.
         downloads_asked: The downloads are to be shown.
         library_asked: Models are to be deleted, to make room.
         discover_asked: A repository is to be looked at. arg: its name.
@@ -353,7 +353,7 @@ class HomePage(ScrollArea):
     def _on_starter_asked(self) -> None:
         self._on_welcome_left()
         if self._starter is not None:
-            self.chat_asked.emit(self._starter, self._services.preferences.load_settings())
+            self.chat_asked.emit(self._starter, None)  # as usual
 
     def _on_pick_asked(self, choice: Choice, model: LibraryModel) -> None:
         chosen = choice.settings
