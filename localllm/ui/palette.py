@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QSize, QSortFilterProxyModel, Qt
+from PySide6.QtGui import QAccessible, QAccessibleAnnouncementEvent
 from PySide6.QtWidgets import QAbstractSpinBox, QDialog, QLineEdit, QListView, QPushButton, QWidget
 
 from localllm.ui.terms import ask_for, term_at
@@ -70,6 +71,7 @@ class Palette(QDialog):
         elif step is not None:
             last = self.matches.rowCount() - 1
             self.select_row(max(0, min(last, self.view.currentIndex().row() + step)))
+            self._announce()
         elif event.key() not in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
             super().keyPressEvent(event)
         elif isinstance(focus, QPushButton):
@@ -90,8 +92,17 @@ class Palette(QDialog):
         if 0 <= row < self.matches.rowCount():
             self.view.setCurrentIndex(self.matches.index(row, 0))
 
+    def _announce(self) -> None:
+        """Let a screen reader say what Enter would take, for the focus stays in the search field."""
+        index = self.view.currentIndex()
+        if index.isValid() and self.isVisible():
+            detail = index.data(Qt.ItemDataRole.AccessibleDescriptionRole)
+            words = ", ".join(str(part) for part in (index.data(), detail) if part)
+            QAccessible.updateAccessibility(QAccessibleAnnouncementEvent(self.search, words))
+
     def _on_searched(self, words: str) -> None:
         self.filter(words)
         self.nothing.setVisible(self.matches.rowCount() == 0)
         if not self.view.currentIndex().isValid():
             self.select_row(0)
+        self._announce()

@@ -39,6 +39,9 @@ def main():
     for name in ("window", "loaded", "first word"):
         seconds = sorted(one[name] for one in rounds)
         print(f"{name:>10}: {seconds[len(seconds) // 2]:5.1f} s after the start (median of {ROUNDS})")
+    for name in ("loaded", "first word"):
+        seconds = sorted(one[f"{name}, processor"] - one["window, processor"] for one in rounds)
+        print(f"processor time from the window until {name}: {seconds[len(seconds) // 2]:.1f} s")
     waits = sorted(one["first word"] - one["window"] for one in rounds)
     print(f"from the window to the first word: {waits[0]:.1f} to {waits[-1]:.1f} s, 2 clicks")
     print(

@@ -142,3 +142,13 @@ def test_whole_words_are_nearer_than_letters():
 def has_focus(widget):
     inner = QApplication.focusWidget()
     return inner is not None and widget.isAncestorOf(inner)
+
+
+def test_what_enter_would_take_is_announced(palette, monkeypatch, qtbot):
+    said = []
+    monkeypatch.setattr(
+        "localllm.ui.palette.QAccessible.updateAccessibility", lambda event: said.append(event.message())
+    )
+    palette.search.setText("library")
+    qtbot.keyClick(palette.search, Qt.Key.Key_Down)
+    assert said[0] == "Library, Page · Ctrl+4"

@@ -3,6 +3,8 @@
 import pytest
 from PySide6.QtCore import Qt
 
+from localllm.core.downloads.records import Download, Request
+from localllm.core.hub.records import RemoteFile
 from localllm.ui.downloads_panel import DownloadsPanel
 from localllm.ui.pages.bench import HISTORY, MEASURE
 from localllm.ui.pages.library_list import LibraryList
@@ -66,3 +68,17 @@ def test_the_empty_list_of_work_takes_little_height_below_the_panel(window, qtbo
     lab = window.lab_page
     qtbot.waitUntil(lambda: lab._parts.orientation() == Qt.Orientation.Vertical)
     qtbot.waitUntil(lambda: lab._card.height() <= 110)
+
+
+def test_a_cancelled_download_can_be_had_back(window, services, tmp_path, monkeypatch):
+    request = Request("Tiny Q4_K_M", "maker/tiny", "a" * 40, (RemoteFile("tiny.gguf", 10),), tmp_path)
+    services.downloads._on_told([Download(1, "", request, "queued", "run", 1, 0, 0.0)])
+    window.downloads_panel.open()
+    again, cancelled = [], []
+    monkeypatch.setattr(services.downloads, "cancel", cancelled.append)
+    monkeypatch.setattr(services.downloads, "add", lambda request, _failed: again.append(request))
+    window.downloads_panel.rows[1].cancel.click()
+    assert cancelled == [1]
+    assert "Tiny Q4_K_M" in window._undo_notice.banner.sentences
+    services.undo.take()
+    assert again == [request]
