@@ -12,7 +12,7 @@ from localllm.core.library.adapters import list_adapters
 from localllm.core.library.duplicates import deduplicate, find_duplicates, undo
 from localllm.core.library.trash import empty_trash, removal, remove
 from localllm.core.library.verify import verify
-from localllm.errors import ModelNotFound
+from localllm.errors import ModelNotFound, StoreError
 from localllm.progress import Progress
 from localllm.texts import Bytes, Number, plural, text
 
@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     models = library.models()
     if arguments.search:
         models = library.listed(arguments.search)
-    adapters = list_adapters(library, arguments.search)
+    adapters = _adapters(library, arguments.search, context)
     if arguments.json:
         context.output.json(
             [models_files.as_json(model) for model in models]
@@ -208,6 +208,15 @@ def _report(arguments: argparse.Namespace, context: Context, result: DedupeResul
     if not undone:
         one, many = ("One file is a link now; {size} freed.", "{count} files are links now; {size} freed.")
     context.output.say(plural(len(result.changed), one, many, size=Bytes(result.bytes)))
+
+
+def _adapters(library: Library, search: str, context: Context) -> list[LibraryAdapter]:
+    """Return the adapters; without an index, whose folder may refuse it, there is no list of them."""
+    try:
+        return list_adapters(library, search)
+    except StoreError as error:
+        context.output.error(error)
+        return []
 
 
 def _shown(context: Context) -> Progress:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import sqlite3
 import threading
 from contextlib import closing, contextmanager
@@ -31,7 +32,8 @@ _PRAGMAS = (
     "trusted_schema=OFF",
     "cell_size_check=ON",
 )
-_BUSY, _LOCKED, _IO_ERROR, _CANNOT_OPEN = 5, 6, 10, 14  # of SQLite
+_BUSY, _LOCKED, _READ_ONLY, _IO_ERROR, _CANNOT_OPEN = 5, 6, 8, 10, 14  # of SQLite
+_NO_RIGHT = (errno.EROFS, errno.EACCES, errno.EPERM)
 _TRIES = 3  # to begin, while other programs replace the file
 
 
@@ -266,14 +268,22 @@ def _as_sentences(error: Exception, path: Path) -> StoreError:
             hint=text("Connect the disk again, then try again."),
             detail=detail,
         )
-    if getattr(error, "sqlite_errorcode", 0) & 0xFF in (_BUSY, _LOCKED):
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in (_BUSY, _LOCKED):
         return LockedStore(
             text("Another program holds the file of the chats."),
             safe=safe,
             hint=text("Close other windows of LocalLLM and programs that copy its folder, then try again."),
             detail=detail,
         )
-    if "full" in detail:
+    if getattr(error, "errno", 0) in _NO_RIGHT or code in (_READ_ONLY, _CANNOT_OPEN):
+        return StoreError(
+            text("The folder of the chats cannot be written: “{path}”.", path=str(path.parent)),
+            safe=safe,
+            hint=text("Give yourself the right to write there, then try again."),
+            detail=detail,
+        )
+    if "full" in detail or getattr(error, "errno", 0) == errno.ENOSPC:
         hint = text("Make room on the disk, then try again.")
         return StoreError(text("The disk is full."), safe=safe, hint=hint, detail=detail)
     return StoreError(
