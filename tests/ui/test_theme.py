@@ -2,11 +2,15 @@ import re
 from pathlib import Path
 
 import pytest
-from PySide6.QtGui import QColor, QPalette
-from PySide6.QtWidgets import QApplication, QCheckBox
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QColor, QGuiApplication, QPalette
+from PySide6.QtWidgets import QApplication, QCheckBox, QLineEdit, QVBoxLayout, QWidget
 
 from localllm.paths import resources_folder
+from localllm.ui import theme as looks
+from localllm.ui.text_room import keep_height
 from localllm.ui.theme import SCHEMES, build_palette, fill_style_sheet, load_tokens
+from localllm.ui.widgets.basics import IconLabel, make_label
 
 PLAIN = ["background", "surface", "raised", "accent_soft", "code"]
 SOFT = ["danger_soft", "warning_soft", "success_soft"]
@@ -110,3 +114,33 @@ def test_the_window_code_contains_no_colour():
         if path.name != "theme.py":
             found += re.findall(r"QColor\(", source)
         assert not found, f"{path.name}: {found}"
+
+
+def test_the_size_of_the_text_is_followed_at_once(theme, show):
+    label, icon = make_label("Models", "title"), IconLabel(theme, "chat", size=20)
+    field = QLineEdit()
+    keep_height(field)
+    holder = QWidget()
+    row = QVBoxLayout(holder)
+    for part in (label, icon, field):
+        row.addWidget(part)
+    show(holder, 300, 200)
+    before = label.sizeHint().width(), icon.width(), field.minimumHeight()
+    theme.set_text_size(200)
+    try:
+        after = label.sizeHint().width(), icon.width(), field.minimumHeight()
+        assert all(1.4 < one / other < 2.2 for one, other in zip(after, before, strict=True)), (before, after)
+    finally:
+        theme.set_text_size(100)
+    assert (label.sizeHint().width(), icon.width(), field.minimumHeight()) == before
+
+
+def test_the_system_changes_its_scheme_while_the_window_is_open(theme, monkeypatch):
+    theme.apply("system")
+    monkeypatch.setattr(looks, "_system_scheme", lambda: "dark")
+    QGuiApplication.styleHints().colorSchemeChanged.emit(Qt.ColorScheme.Dark)
+    followed = theme.scheme
+    theme.apply("light")
+    QGuiApplication.styleHints().colorSchemeChanged.emit(Qt.ColorScheme.Dark)
+    assert followed == "dark"
+    assert theme.scheme == "light", "what was chosen counts"
