@@ -16,10 +16,10 @@ from localllm.core.calibration.subjects import llama
 from localllm.core.calibration.synthetic import SyntheticModel, write_synthetic
 
 GOLDEN = Path(__file__).with_name("golden")
-FLAGS = (
+FLAGS = (  # noqa: SIM905 - as they are typed
     "-p 8 -n 2 -pg 4,2 -d 16 -t 1 -b 512 -ctk q8_0 -fa 1 -nkvo 1 -sm none -mg 0 -ts 1/3 -C 0x3 --cpu-strict 1 "
     "--poll 10 -lm none -lzm off -nopo 1 --no-host 1 --repack 0 -embd 0 -ot blk.0.ffn_down=CPU -r 2"
-).split()  # noqa: SIM905 - as they are typed
+).split()
 # means and deviations: llama-bench computes them in whole nanoseconds
 FIGURES = {
     "jsonl": r'"(avg|stddev)_(ns|ts)": [\d.]+',
