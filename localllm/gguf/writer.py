@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 ALIGNMENT = 32  # bytes; every tensor begins at a multiple
 _VERSION = 3
 _STRING, _ARRAY = 8, 9
+_LENGTH = struct.Struct("<Q")
 _NUMBERS: dict[KeyType, tuple[int, str]] = {
     "u8": (0, "B"),
     "i8": (1, "b"),
@@ -100,8 +101,18 @@ def _value(key: Key) -> bytes:
     values = cast("Sequence[Plain]", key.value)
     head = struct.pack("<IIQ", _ARRAY, number, len(values))
     if key.type == "string":
-        return head + b"".join(map(_text, cast("Sequence[str | bytes]", values)))
+        return _strings(head, cast("Sequence[str | bytes]", values))
     return head + struct.pack(f"<{len(values)}{_NUMBERS[key.type][1]}", *values)
+
+
+def _strings(head: bytes, values: Sequence[str | bytes]) -> bytes:
+    """Return strings one after the other, behind `head`; a vocabulary has some hundred thousand."""
+    out, length_of = bytearray(head), _LENGTH.pack
+    for value in values:
+        raw = value.encode() if isinstance(value, str) else value
+        out += length_of(len(raw))
+        out += raw
+    return bytes(out)
 
 
 def _plain(type_: KeyType, value: Plain) -> bytes:
@@ -112,4 +123,4 @@ def _plain(type_: KeyType, value: Plain) -> bytes:
 
 def _text(value: str | bytes) -> bytes:
     raw = value.encode() if isinstance(value, str) else value
-    return struct.pack("<Q", len(raw)) + raw
+    return _LENGTH.pack(len(raw)) + raw

@@ -42,7 +42,9 @@ def test_it_is_llama_imatrixs_and_made_once(wish, tmp_path):
         make_imatrix(work, wish, Progress(), golden.TEXT / "x")
 
     made.path.write_bytes(b"GGUF and then nothing")
-    assert not make_imatrix(work, replace(wish, chunk_tokens=32), Progress()).reused
+    anew = make_imatrix(work, replace(wish, chunk_tokens=32), Progress())
+    assert not anew.reused
+    assert read_imatrix(anew.path).entries.keys() == anew.matrix.entries.keys()
     assert [path.name for path in work.paths.imatrix_folder.iterdir() if path.name.startswith(".")] == []
 
 
@@ -56,12 +58,12 @@ def test_stopped_it_leaves_nothing(wish):
 
 def test_a_model_writes_the_same_text_with_the_same_seed(starter):
     work = plain_work()
-    first = own_text(work, starter, Progress(), tokens=32)
+    first = own_text(work, starter, Progress(), tokens=12)
     kept = next(work.paths.own_texts_folder.iterdir())
-    assert own_text(work, starter, Progress(), tokens=32) == first
+    assert own_text(work, starter, Progress(), tokens=12) == first
     kept.unlink()
-    assert own_text(work, starter, Progress(), tokens=32) == first
-    assert len(first.content.split()) > 9
+    assert own_text(work, starter, Progress(), tokens=12) == first
+    assert len(first.content.split()) > 3
 
 
 def test_the_texts_that_come_along_cover_much():
@@ -73,8 +75,3 @@ def test_the_texts_that_come_along_cover_much():
     for part in ("def ", "SELECT", "Usuario:", "1. ", "—", "¿", "²"):
         assert part in spanish
     assert bundled_text("both").content == f"{english}\n\n{spanish}"
-
-
-def test_what_was_made_can_be_read_by_its_path(wish):
-    made = make_imatrix(plain_work(), replace(wish, chunk_tokens=32), Progress())
-    assert read_imatrix(made.path).entries.keys() == made.matrix.entries.keys()
