@@ -35,8 +35,9 @@ class ChecksCard(QFrame):
             "Nothing is changed."
         )
         column.addWidget(make_label(about, "muted", wrap=True))
-        self.hashes = QCheckBox(self.tr("Compare every model with its SHA-256 too, which reads all of them"))
+        self.hashes = QCheckBox(self.tr("Compare every model with its SHA-256 too"))
         self.hashes.setAccessibleName(self.hashes.text())
+        self.hashes.setToolTip(self.tr("All of them are read, which takes its time."))
         column.addWidget(self.hashes)
         self._table = QGridLayout()
         self._table.setHorizontalSpacing(12)

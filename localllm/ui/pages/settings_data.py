@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, QUrl, Signal
 from PySide6.QtGui import QDesktopServices, QShowEvent
-from PySide6.QtWidgets import QFileDialog, QFrame, QGridLayout, QHBoxLayout, QVBoxLayout
+from PySide6.QtWidgets import QFileDialog, QFrame, QGridLayout, QVBoxLayout
 
 from localllm.core.data_folder import list_parts, refuse_where_fixed
 from localllm.core.data_move import copy_data, plan_move
@@ -15,9 +15,11 @@ from localllm.errors import LocalLLMError
 from localllm.texts import Bytes, text
 from localllm.ui.errors import sentences_of
 from localllm.ui.jobs import HowFar, Job, Reactions
+from localllm.ui.text_room import scale_of
 from localllm.ui.translation import say
 from localllm.ui.widgets.backups_dialog import show_backups
 from localllm.ui.widgets.basics import make_button, make_label
+from localllm.ui.widgets.turning_row import TurningRow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from localllm.core.data_folder import DataPart
     from localllm.progress import Progress
     from localllm.ui.services import Services
+
+_TURN_AT = 520  # pixels at the usual size of text: less is too little for all buttons in a row
 
 
 class DataFolderCard(QFrame):
@@ -99,11 +103,11 @@ class DataFolderCard(QFrame):
         self.stop_button.clicked.connect(self._on_stop)
         backups = make_button(self.tr("Backups…"), name=self.tr("Backups of the chats"))
         backups.clicked.connect(lambda: show_backups(self._services, self))
-        row = QHBoxLayout()
+        row = TurningRow(round(_TURN_AT * scale_of(self.fontMetrics())), 8)
         for button in (open_folder, self.move_button, self.stop_button, backups):
-            row.addWidget(button)
-        row.addStretch(1)
-        column.addLayout(row)
+            row.parts.addWidget(button)
+        row.parts.addStretch(1)
+        column.addWidget(row)
         self._show_moving()
 
     def _show_parts(self, parts: Sequence[DataPart]) -> None:
