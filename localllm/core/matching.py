@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _LETTERS_ONLY = 1000  # worse than any match of whole words
-_MOST_STRAY = 12
 
 
 def plain(words: str) -> str:
@@ -51,4 +50,4 @@ def _stray(words: list[str], name: str) -> int | None:
         if at < 0:
             return None
     stray = at - begin + 1 - len(letters)
-    return _LETTERS_ONLY + stray if begin >= 0 and stray <= _MOST_STRAY else None
+    return _LETTERS_ONLY + stray if begin >= 0 and stray <= len(letters) + 1 else None

@@ -137,7 +137,7 @@ class ConvertForm(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 8, 0)
         column.setSpacing(8)
-        link = make_term_link(self.tr("Checkpoint"), "checkpoint")
+        link = make_term_link(self.tr("Checkpoint"), "checkpoint", caption=True)
         column.addWidget(link, 0, Qt.AlignmentFlag.AlignLeft)
         column.addLayout(self._build_source())
         column.addSpacing(4)

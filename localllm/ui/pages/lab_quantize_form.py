@@ -158,12 +158,16 @@ class QuantizeForm(QWidget):
         column.addWidget(self._build_model())
         column.addSpacing(4)
         column.addWidget(
-            make_term_link(self.tr("What it becomes"), "quantization"), 0, Qt.AlignmentFlag.AlignLeft
+            make_term_link(self.tr("What it becomes"), "quantization", caption=True),
+            0,
+            Qt.AlignmentFlag.AlignLeft,
         )
         column.addWidget(self._build_aims())
         column.addSpacing(4)
         column.addWidget(
-            make_term_link(self.tr("Importance matrix"), "imatrix"), 0, Qt.AlignmentFlag.AlignLeft
+            make_term_link(self.tr("Importance matrix"), "imatrix", caption=True),
+            0,
+            Qt.AlignmentFlag.AlignLeft,
         )
         column.addWidget(self._build_imatrix())
         column.addWidget(Disclosure(self.tr("Single tensors"), self._build_tensors()))
