@@ -193,6 +193,9 @@ class Conversation:
         except EngineDied as error:
             ended = True
             yield AnswerEnded(writer.end("failed", Stats(stop_reason="engine_died"), error.message))
+        except StoreError:  # the answer is whole; the store keeps it until the disk takes it
+            ended = True
+            raise
         except LocalLLMError as error:
             ended = True
             error.safe = error.safe or text("Your message is saved.")

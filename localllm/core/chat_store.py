@@ -6,6 +6,7 @@ A chat is a tree of messages: editing a message or asking for another answer add
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from typing import TYPE_CHECKING, Any, cast
@@ -61,11 +62,14 @@ class ChatStore:
     ) -> None:
         """Open the chats; with a reason why they cannot be saved they live in memory."""
         self.file = ChatFile(path, unsaved=unsaved)
+        self._unkept: dict[int, tuple[str, str, str | None, str]] = {}  # ends of answers, by their numbers
         self._finish_interrupted()
         self._empty_old_trash(trash_days)
 
     def close(self) -> None:
         """Close the file."""
+        with contextlib.suppress(StoreError):
+            self._keep_ends()
         self.file.close()
 
     def chats(self, *, trash: bool = False) -> list[ChatSummary]:
@@ -127,6 +131,7 @@ class ChatStore:
 
     def messages(self, chat_id: int) -> list[Message]:
         """Return the branch that is shown, oldest first."""
+        self._keep_ends()
         return self.file.read(as_message, _BRANCH, chat_id)
 
     def add_user_message(self, chat_id: int, content: str, parent_id: int | None) -> Message:
@@ -166,15 +171,11 @@ class ChatStore:
         stats: Stats | None,
         problem: Text | None = None,
     ) -> Message:
-        """Save a complete answer, or what there is of it."""
+        """Save a complete answer, or what there is of it; while the disk refuses, it is tried again later."""
         packed = json.dumps(to_record(stats)) if stats else None
         reason = json.dumps(pack_text(problem)) if problem else ""
-        with self.file.writing() as db:
-            db.execute(
-                "UPDATE messages SET text = ?, state = ?, stats = ?, problem = ? WHERE id = ?",
-                (content, state, packed, reason, message_id),
-            )
-            db.execute("DELETE FROM pieces WHERE message = ?", (message_id,))
+        self._unkept[message_id] = (content, state, packed, reason)
+        self._keep_ends()
         return self._message(message_id)
 
     def switch_version(self, message_id: int, step: int) -> None:
@@ -189,6 +190,16 @@ class ChatStore:
             place = siblings.index(message_id) + step
             if 0 <= place < len(siblings):
                 self._show(db, _newest_leaf(db, siblings[place]))
+
+    def _keep_ends(self) -> None:
+        for message_id, end in list(self._unkept.items()):
+            with self.file.writing() as db:
+                db.execute(
+                    "UPDATE messages SET text = ?, state = ?, stats = ?, problem = ? WHERE id = ?",
+                    (*end, message_id),
+                )
+                db.execute("DELETE FROM pieces WHERE message = ?", (message_id,))
+            self._unkept.pop(message_id, None)
 
     def _insert(self, db: sqlite3.Connection, chat_id: int, **values: Any) -> int:
         now = time.time()
