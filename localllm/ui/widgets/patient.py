@@ -48,6 +48,11 @@ class PatientSlider(QSlider):
 class PatientComboBox(QComboBox):
     """A combo box that the wheel changes only when it has the focus, which can be seen."""
 
+    def setAccessibleName(self, name: str) -> None:
+        """Say what is chosen here; on Linux Qt gives what is chosen as the name, so the description has it too."""
+        super().setAccessibleName(name)
+        self.setAccessibleDescription(name)
+
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draw a ring around it: Fusion draws none where there is a style sheet."""
         super().paintEvent(event)
