@@ -120,7 +120,8 @@ def _measure(
         if arguments.json:
             output.json(run_to_json(number, rows, arguments.kwh_price))
         elif rows:
-            output.write(render(rows, arguments.output))
+            if arguments.output != "md" or any(row.samples for row in rows):
+                output.write(render(rows, arguments.output))
             note_run(rows, output, arguments.kwh_price)
     return 0 if any(row.samples for row in rows) else 1
 

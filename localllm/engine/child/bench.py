@@ -24,7 +24,7 @@ from localllm.engine.child.model import (
 )
 from localllm.engine.child.native import llama
 from localllm.engine.child.resident import forget_peak, read_peak
-from localllm.engine.child.thread_pool import ThreadPool
+from localllm.engine.child.thread_pool import MOST_THREADS, ThreadPool
 from localllm.engine.protocol import BenchReport, error_to_record, to_record
 from localllm.errors import Cancelled, EngineError
 from localllm.texts import text
@@ -108,6 +108,8 @@ class Bench:
         tokens = (test.depth + test.prompt_tokens + test.generated_tokens) * test.sequences
         if tokens > MOST_TOKENS:
             raise EngineError(text("The engine holds {most} tokens at most.", most=MOST_TOKENS))
+        if self.settings.threads > MOST_THREADS:
+            raise EngineError(text("The engine takes {most} threads at most.", most=MOST_THREADS))
         settings = dataclasses.replace(self.settings, context_length=tokens)
         use = ContextUse(test.sequences, test.sequences, adjust=self._parameters.set_context)
         return open_context(self._model, settings, self._log, self._stop, use)
@@ -146,7 +148,8 @@ class _Run:
         self._bench, self._test, self.context = bench, test, context
         self._memory = llama.llama_get_memory(context)
         self._pool = ThreadPool(bench.settings, context)
-        self._batch = llama.llama_batch_init(max(bench.settings.batch, test.sequences), 0, 1)
+        longest = max(test.prompt_tokens, test.depth)  # of what is given at once
+        self._batch = llama.llama_batch_init(max(min(bench.settings.batch, longest), test.sequences), 0, 1)
         self._filled = 0
         size = bench.settings.batch
         self._prompts = {count: self._cut_up(count, size) for count in (test.prompt_tokens, test.depth)}

@@ -13,7 +13,7 @@ from localllm.engine.child.native import ggml_function, llama
 if TYPE_CHECKING:
     from localllm.engine.benches import BenchSettings
 
-_MOST_CPUS = 512  # GGML_MAX_N_THREADS
+MOST_THREADS = 512  # GGML_MAX_N_THREADS, of processors too
 _CPU = 0  # GGML_BACKEND_DEVICE_TYPE_CPU
 
 
@@ -21,7 +21,7 @@ class _Parameters(ctypes.Structure):
     """ggml_threadpool_params of ggml 0.25."""
 
     _fields_ = (
-        ("cpu_mask", ctypes.c_bool * _MOST_CPUS),
+        ("cpu_mask", ctypes.c_bool * MOST_THREADS),
         ("threads", ctypes.c_int),
         ("priority", ctypes.c_int),
         ("poll", ctypes.c_uint32),
@@ -36,7 +36,7 @@ class ThreadPool:
     def __init__(self, settings: BenchSettings, context: Any) -> None:
         mask = int(settings.cpu_mask, 16)
         parameters = _Parameters(
-            cpu_mask=tuple(bool(mask >> cpu & 1) for cpu in range(_MOST_CPUS)),
+            cpu_mask=tuple(bool(mask >> cpu & 1) for cpu in range(MOST_THREADS)),
             threads=settings.threads,
             priority=settings.priority,
             poll=settings.poll,

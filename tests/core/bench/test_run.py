@@ -4,6 +4,7 @@ import dataclasses
 import math
 import threading
 
+import psutil
 import pytest
 from filelock import FileLock
 
@@ -115,6 +116,53 @@ def test_what_does_not_fit_is_not_tried(starter, model):
     endless = plan(model, depths=(2**31 - 100,), generated=(0,))
     run_bench(bench(anyway=True), endless, rows.append, Progress())
     assert "at most" in str(rows[2].failure)
+
+
+def test_impossible_amounts_are_sentences(model):
+    wrong = (
+        ({"threads": (513,)}, "512 threads at most"),
+        ({"sequences": (257,)}, "n_seq_max"),
+        ({"overrides": (("ffn=Nowhere",),)}, "no buffer “Nowhere”"),
+        ({"devices": ("Nowhere",)}, "no graphics device “Nowhere”"),
+    )
+    rows = []
+    wanted = [one for changes, _ in wrong for one in plan(model, generated=(0,), **changes)]
+    wanted += plan(model, generated=(0,), batches=(2**31 - 1,))
+    run_bench(bench(anyway=True), wanted, rows.append, Progress())
+    for row, (_, words) in zip(rows, wrong, strict=False):
+        assert words in str(row.failure)
+    assert rows[-1].mean > 0
+
+
+def test_an_engine_that_is_killed_is_a_row_and_the_next_is_measured(model):
+    rows, first = [], []
+
+    def on_row(row):
+        rows.append(row)
+        if not first:
+            first.append(row)
+            (engine,) = (
+                child for child in psutil.Process().children(recursive=True)
+                if "localllm.engine.child" in " ".join(child.cmdline())
+            )  # fmt: skip
+            engine.kill()
+
+    wanted = plan(model, repetitions=3, depths=(0, 4096), threads=(1, 1))
+    run_bench(bench(), wanted, on_row, Progress())
+    assert len(rows) == 8
+    killed = [row for row in rows if row.failure is not None]
+    assert len(killed) == 1
+    assert "The engine stopped" in str(killed[0].failure)
+
+
+def test_a_history_that_cannot_be_kept_costs_only_the_history(model):
+    here = bench()
+    here.paths.benches_file.mkdir(parents=True)
+    rows = []
+    number = run_bench(here, plan(model, generated=(0,)), rows.append, Progress())
+    assert number == 0
+    assert rows[0].mean > 0
+    assert here.history.runs() == []
 
 
 def test_stopped_it_keeps_what_is_finished(model):
