@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QSize, QSortFilterProxyModel, Qt
-from PySide6.QtGui import QAccessible, QAccessibleAnnouncementEvent
 from PySide6.QtWidgets import QAbstractSpinBox, QDialog, QLineEdit, QListView, QPushButton, QWidget
 
+from localllm.ui.announce import announce
 from localllm.ui.terms import ask_for, term_at
 from localllm.ui.widgets.basics import make_label
 
@@ -98,7 +98,7 @@ class Palette(QDialog):
         if index.isValid() and self.isVisible():
             detail = index.data(Qt.ItemDataRole.AccessibleDescriptionRole)
             words = ", ".join(str(part) for part in (index.data(), detail) if part)
-            QAccessible.updateAccessibility(QAccessibleAnnouncementEvent(self.search, words))
+            announce(self.search, words)
 
     def _on_searched(self, words: str) -> None:
         self.filter(words)

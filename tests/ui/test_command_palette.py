@@ -146,9 +146,7 @@ def has_focus(widget):
 
 def test_what_enter_would_take_is_announced(palette, monkeypatch, qtbot):
     said = []
-    monkeypatch.setattr(
-        "localllm.ui.palette.QAccessible.updateAccessibility", lambda event: said.append(event.message())
-    )
+    monkeypatch.setattr("localllm.ui.palette.announce", lambda _part, words: said.append(words))
     palette.search.setText("library")
     qtbot.keyClick(palette.search, Qt.Key.Key_Down)
     assert said[0] == "Library, Page · Ctrl+4"
