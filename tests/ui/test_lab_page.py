@@ -110,6 +110,19 @@ def test_a_checkpoint_becomes_a_model_and_a_quantized_one(page, checkpoint, with
     assert not plan.start.isEnabled()
 
 
+@pytest.mark.usefixtures("untried")
+def test_the_file_goes_where_it_is_wanted(page, checkpoint, with_library, tmp_path, qtbot):
+    plan, form = look_at(page, checkpoint, qtbot), page.convert.form
+    assert form.usual.isHidden()
+    form.choose_out(tmp_path / "elsewhere")
+    qtbot.waitUntil(lambda: plan.found is not None and plan.found.out is not None, timeout=20_000)
+    plan.start.click()
+    made = end_of(with_library.lab.entries[0], qtbot)
+    assert made.model.path == tmp_path / "elsewhere" / "Tiny-Llama-BF16.gguf"
+    form.usual.click()
+    assert form.out is None
+
+
 @pytest.mark.parametrize("what", ["no folder", "no config", "unknown architecture", "pickles"])
 def test_what_cannot_be_converted_says_why(page, with_library, tmp_path, qtbot, what):
     folder = tmp_path / "Odd"

@@ -37,6 +37,8 @@ from localllm.ui.widgets.plan_card import PlanCard, form_beside_plan
 from localllm.ui.widgets.term_link import make_term_link
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from localllm.core.convert.plan import OutputType
     from localllm.core.lora.conversion import AdapterType
     from localllm.core.quantize.types import QuantType
@@ -52,13 +54,14 @@ class ConvertPanel(QWidget):
         super().__init__()
         self._services = services
         self._looking: Job | None = None
-        self._asked: tuple[str, str] = ("", "")
+        self._asked: tuple[str, str, Path | None] = ("", "", None)
         self.form = ConvertForm()
         self.plan = ConvertPlanCard()
         form_beside_plan(self, self.tr("What is to be converted"), self.form, self.plan)
         self.form.look_asked.connect(self.look)
         self.form.words.textEdited.connect(self._on_edited)
-        self.form.types.currentIndexChanged.connect(self._on_type_changed)
+        self.form.types.currentIndexChanged.connect(self._on_wish_changed)
+        self.form.out_changed.connect(self._on_wish_changed)
         self.plan.start_asked.connect(self.start)
         models = services.paths.models
         services.jobs.run(lambda _progress: remove_forgotten(models))
@@ -74,18 +77,19 @@ class ConvertPanel(QWidget):
 
     def look(self) -> None:
         """Look over what is named."""
-        words, wanted, services = self.form.source, self.form.output_type, self._services
+        words, wanted, out = self.form.source, self.form.output_type, self.form.out
+        services = self._services
         if self._looking is not None:
             self._looking.cancel()
             self._looking = None
         if not words:
             self.plan.show_nothing()
             return
-        self._asked = (words, wanted)
+        self._asked = (words, wanted, out)
         self.plan.show_looking()
         reactions = Reactions(succeeded=self._on_found, failed=self._on_refused)
         self._looking = services.jobs.run(
-            lambda progress: look_over(services, words, wanted, progress), reactions
+            lambda progress: look_over(services, words, wanted, out, progress), reactions
         )
 
     def start(self) -> None:
@@ -97,7 +101,8 @@ class ConvertPanel(QWidget):
         elif found is not None:
             wanted = self.form.output_type
             kind: AdapterType = wanted if wanted in ("f16", "bf16", "q8_0") else "f32"
-            self._services.lab.start(adapter_task(self._services, found, self.plan.base.text().strip(), kind))
+            base = self.plan.base.text().strip()
+            self._services.lab.start(adapter_task(self._services, found, base, kind, self.form.out))
 
     def _on_found(self, found: Checkpoint | AdapterFound) -> None:
         if self.sender() is self._looking:
@@ -116,8 +121,9 @@ class ConvertPanel(QWidget):
             self._looking = None
         self.plan.show_nothing()
 
-    def _on_type_changed(self) -> None:
-        if self._asked == (self.form.source, self.form.output_type) or not self._asked[0]:
+    def _on_wish_changed(self) -> None:
+        form = self.form
+        if self._asked == (form.source, form.output_type, form.out) or not self._asked[0]:
             return
         if not isinstance(self.plan.found, AdapterFound):
             self.look()
@@ -128,12 +134,15 @@ class ConvertForm(QWidget):
 
     Signals:
         look_asked: What is named is to be looked over.
+        out_changed: The result is to go into another folder.
     """
 
     look_asked = Signal()
+    out_changed = Signal()
 
     def __init__(self) -> None:
         super().__init__()
+        self.out: Path | None = None
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 8, 0)
         column.setSpacing(8)
@@ -167,6 +176,9 @@ class ConvertForm(QWidget):
             )
         )
         column.addWidget(self._then)
+        column.addSpacing(4)
+        column.addWidget(make_label(self.tr("The file goes into"), "caption"))
+        column.addLayout(self._build_out())
         column.addStretch(1)
 
     @property
@@ -192,6 +204,13 @@ class ConvertForm(QWidget):
         """Offer only what there is for an adapter, or all."""
         self._then.setVisible(not adapter)
 
+    def choose_out(self, folder: Path | None) -> None:
+        """Let the result go into a folder, or into that of the models."""
+        self.out = folder
+        self._out_words.setText(str(folder) if folder is not None else self.tr("The folder of models"))
+        self.usual.setVisible(folder is not None)
+        self.out_changed.emit()
+
     def _build_source(self) -> QVBoxLayout:
         self.words = QLineEdit()
         self.words.setPlaceholderText(self.tr("A folder, “owner/name” on the Hub, or an address"))
@@ -202,7 +221,9 @@ class ConvertForm(QWidget):
         keep_height(self.words)
         self.words.returnPressed.connect(self.look_asked)
         self.choose = make_button(self.tr("Choose folder…"))
-        self.choose.clicked.connect(self._choose_folder)
+        self.choose.clicked.connect(
+            lambda: self._ask_folder(self.tr("Choose a checkpoint's folder"), self._on_folder_chosen)
+        )
         self.look = make_button(self.tr("Look it over"))
         self.look.clicked.connect(self.look_asked)
         row = QHBoxLayout()
@@ -252,12 +273,33 @@ class ConvertForm(QWidget):
         grid.setColumnStretch(3, 1)
         return grid
 
-    def _choose_folder(self) -> None:
-        dialog = QFileDialog(self, self.tr("Choose a checkpoint's folder"))
+    def _build_out(self) -> QVBoxLayout:
+        self._out_words = make_label(wrap=True)
+        self.other = make_button(self.tr("Other folder…"))
+        self.other.clicked.connect(
+            lambda: self._ask_folder(
+                self.tr("Choose the folder for the file"), lambda path: self.choose_out(Path(path))
+            )
+        )
+        self.usual = make_button(self.tr("The folder of models"))
+        self.usual.clicked.connect(lambda: self.choose_out(None))
+        row = QHBoxLayout()
+        row.addWidget(self.other)
+        row.addWidget(self.usual)
+        row.addStretch(1)
+        column = QVBoxLayout()
+        column.setSpacing(6)
+        column.addWidget(self._out_words)
+        column.addLayout(row)
+        self.choose_out(None)
+        return column
+
+    def _ask_folder(self, title: str, on_chosen: Callable[[str], None]) -> None:
+        dialog = QFileDialog(self, title)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.setFileMode(QFileDialog.FileMode.Directory)
         dialog.setOption(QFileDialog.Option.ShowDirsOnly)
-        dialog.fileSelected.connect(self._on_folder_chosen)
+        dialog.fileSelected.connect(on_chosen)
         dialog.open()
 
     def _on_folder_chosen(self, path: str) -> None:

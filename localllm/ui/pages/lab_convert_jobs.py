@@ -32,7 +32,8 @@ class Checkpoint:
         wanted: The type that was asked for.
         download: Bytes that will be fetched; 0 for a folder.
         room: Bytes that they take at once.
-        free: Bytes on the disk of the models folder.
+        free: Bytes on the disk of the folder that the file goes into.
+        out: The folder that was chosen for it, if one was.
     """
 
     words: str
@@ -43,6 +44,7 @@ class Checkpoint:
     download: int
     room: int
     free: int
+    out: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -55,9 +57,9 @@ class AdapterFound:
 
 
 def look_over(
-    services: Services, words: str, wanted: OutputType, progress: Progress
+    services: Services, words: str, wanted: OutputType, out: Path | None, progress: Progress
 ) -> Checkpoint | AdapterFound:
-    """Say what would become of what somebody names.
+    """Say what would become of what somebody names; `out` is a folder for it, None that of the models.
 
     Raises:
         UsageError: It is neither a folder nor a repository.
@@ -87,9 +89,9 @@ def look_over(
         raise
     finally:
         source.close()
-    target = target_of(source, made.output_type, models, None)
-    download = fetched.weights if fetched is not None else 0
-    return Checkpoint(words, source.name, wanted, made, target, download, source.room, free_bytes(models))
+    target = target_of(source, made.output_type, models, _wanted(out))
+    download, free = fetched.weights if fetched is not None else 0, free_bytes(out or models)
+    return Checkpoint(words, source.name, wanted, made, target, download, source.room, free, out)
 
 
 def convert_task(services: Services, found: Checkpoint, kinds: Sequence[QuantType]) -> Task:
@@ -98,10 +100,14 @@ def convert_task(services: Services, found: Checkpoint, kinds: Sequence[QuantTyp
     return Task(title, lambda progress: _convert(services, found, kinds, progress), "convert")
 
 
-def adapter_task(services: Services, found: AdapterFound, base: str, wanted: AdapterType) -> Task:
+def adapter_task(
+    services: Services, found: AdapterFound, base: str, wanted: AdapterType, out: Path | None
+) -> Task:
     """Return the task that converts an adapter; `base` is a folder or a repository."""
     title = text("Adapter {name} to {type}", name=found.name, type=wanted.upper())
-    return Task(title, lambda progress: _convert_adapter(services, found, base, wanted, progress), "convert")
+    return Task(
+        title, lambda progress: _convert_adapter(services, found, base, wanted, out, progress), "convert"
+    )
 
 
 def _convert(
@@ -120,7 +126,7 @@ def _convert(
     try:
         report = convert(
             source,
-            lambda made: target_of(source, made.output_type, models, None),
+            lambda made: target_of(source, made.output_type, models, _wanted(found.out)),
             found.wanted,
             _Timed(progress),
             check=smoke_test,
@@ -136,7 +142,12 @@ def _convert(
 
 
 def _convert_adapter(
-    services: Services, found: AdapterFound, base: str, wanted: AdapterType, progress: Progress
+    services: Services,
+    found: AdapterFound,
+    base: str,
+    wanted: AdapterType,
+    out: Path | None,
+    progress: Progress,
 ) -> Outcome:
     from localllm.core.convert.place import target_of
     from localllm.core.convert.source import FolderSource
@@ -149,12 +160,16 @@ def _convert_adapter(
     if folder is None:
         raise CheckpointRefused(text("The adapter “{name}” is no longer there.", name=found.name))
     base_folder = places.find_base(folder, base or None, progress)
-    target = target_of(FolderSource(folder), wanted.upper(), services.paths.models, None)
+    target = target_of(FolderSource(folder), wanted.upper(), services.paths.models, _wanted(out))
     report = convert_adapter(folder, base_folder, target, wanted, _Timed(progress))
     take_adapter(services.library, report.path, progress)
     places.remove_fetched(folder, base_folder)
     use = text("Add it to a chat in the chat's settings.")
     return Outcome((_made(report.path, report.size, report.seconds), *report.notes, use))
+
+
+def _wanted(out: Path | None) -> str | None:
+    return str(out) if out is not None else None
 
 
 def _made(path: Path, size: int, seconds: float) -> Text:
