@@ -2,7 +2,7 @@
 
 The computer, the recommendation and the look are real; the answer is written by the engine with the starter model,
 or, with `--scripted`, by a script, so that the pictures do not depend on what a small model happens to say.
-Further arguments: `--size 1024x640`, `--pages home,chat,loader,settings,options,library,…` (the Library page's
+`--gallery` writes those of the README to resources/screenshots. Further arguments: `--size 1024x640`, `--pages home,chat,loader,settings,options,library,…` (the Library page's
 pictures are the methods of `library_shots.py`, those of the Lab of `lab_shots.py` and `quality_shots.py`, those of Bench of `bench_shots.py`).
 """
 
@@ -52,14 +52,31 @@ ANSWERS = {
 QUESTION = "What is photosynthesis?"  # the starter model speaks English
 
 
+GALLERY = (  # what goes into resources/screenshots: pages, theme, language, the pictures that are kept
+    ("home,chat,loader", "light", "en", ("home", "chat", "loader")),
+    ("home,chat", "dark", "es", ("home", "chat")),
+    ("discover", "dark", "en", ("discover-files",)),
+    ("library,library_tensors", "light", "es", ("library", "library-tensors")),
+    ("lab_convert,lab_quantize", "dark", "en", ("lab-convert", "lab-quantize")),
+    ("lab_quality", "light", "en", ("lab-quality-chart",)),
+    ("bench", "dark", "es", ("bench-results", "bench-compare")),
+    ("glossary,diagnostics,settings", "light", "en", ("glossary", "diagnostics", "settings")),
+    ("palette", "dark", "en", ("palette",)),
+)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--size", default="1280x800")
     parser.add_argument("--pages", default="home,chat")
     parser.add_argument("--scripted", action="store_true")
+    parser.add_argument("--gallery", action="store_true")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.gallery:
+        make_gallery()
+        return
     arguments.folder.mkdir(parents=True, exist_ok=True)
     if arguments.one:
         theme, language = arguments.one.split(",")
@@ -67,22 +84,36 @@ def main():
         return
     for theme in ("light", "dark"):
         for language in ("en", "es"):
-            with tempfile.TemporaryDirectory(prefix="LocalLLM-") as home:
-                environment = {
-                    "QT_QPA_PLATFORM": "offscreen",
-                    **os.environ,
-                    "LOCALLLM_HOME": home,
-                    "HOME": home,
-                }
-                command = [
-                    sys.executable,
-                    "-m",
-                    "tests.ui.screenshots",
-                    *sys.argv[1:],
-                    "--one",
-                    f"{theme},{language}",
-                ]
-                subprocess.run(command, check=True, env=environment)
+            photograph(sys.argv[1:], theme, language)
+
+
+def photograph(arguments, theme, language):
+    """Take pictures in a process and a home of their own."""
+    with tempfile.TemporaryDirectory(prefix="LocalLLM-") as home:
+        environment = {
+            "QT_QPA_PLATFORM": "offscreen",
+            **os.environ,
+            "LOCALLLM_HOME": home,
+            "HOME": home,
+        }
+        command = [sys.executable, "-m", "tests.ui.screenshots", *arguments, "--one", f"{theme},{language}"]
+        subprocess.run(command, check=True, env=environment)
+
+
+def make_gallery():
+    """Write the README's pictures, in 256 colours."""
+    from PySide6.QtCore import Qt
+    from PySide6.QtGui import QImage
+
+    target = Path(__file__).resolve().parents[2] / "resources" / "screenshots"
+    for pages, theme, language, kept in GALLERY:
+        with tempfile.TemporaryDirectory(prefix="LocalLLM-") as folder:
+            photograph([folder, "--scripted", "--pages", pages], theme, language)
+            for name in kept:
+                file = f"{name}-{theme}-{language}.png"
+                flags = Qt.ImageConversionFlag.ThresholdDither | Qt.ImageConversionFlag.AvoidDither
+                image = QImage(str(Path(folder) / file)).convertToFormat(QImage.Format.Format_Indexed8, flags)
+                image.save(str(target / file))
 
 
 class Photographer(BenchShots, LabShots, LibraryShots, QualityShots):
@@ -126,7 +157,11 @@ class Photographer(BenchShots, LabShots, LibraryShots, QualityShots):
             services.model.load(services.library.starter(), LoadSettings())
             self._wait(lambda: services.model.loaded is not None)
         for page in pages:
-            getattr(self, f"_shoot_{page}")()
+            shoot = getattr(self, f"_shoot_{page}", None)
+            if shoot is not None:
+                shoot()
+            else:
+                self._shoot_place(page)
         window.close()
 
     def _wait(self, until, seconds=120.0):
@@ -157,6 +192,19 @@ class Photographer(BenchShots, LabShots, LibraryShots, QualityShots):
         stats = Stats(38, 0, 210, 148, 1450, 236, "end", 186, 8192, 7)
         store.end_answer(message.id, answer, "complete", stats)
         self._chat = chat.id
+
+    def _shoot_place(self, page):
+        """Take a page of which nothing but being shown is asked."""
+        self._window.show_page(page)
+        self._wait(lambda: self._services.jobs.running == 0)
+        self._save(page)
+
+    def _shoot_palette(self):
+        self._window.show_page("home")
+        self._window.open_palette()
+        self._window._palette.search.setText("quant")
+        self._save("palette", self._window._palette)
+        self._window._palette.reject()
 
     def _shoot_home(self):
         self._window.show_page("home")
@@ -251,10 +299,6 @@ class Photographer(BenchShots, LabShots, LibraryShots, QualityShots):
         adapters.set_adapters(())
         adapters.edited.emit(())
         self._window.chat_page._options_button.setChecked(False)
-
-    def _shoot_settings(self):
-        self._window.show_page("settings")
-        self._save("settings")
 
     def _shoot_loader(self):
         from localllm.ui.explain import ExplainDialog
