@@ -49,7 +49,7 @@ class PatientComboBox(QComboBox):
     """A combo box that the wheel changes only when it has the focus, which can be seen."""
 
     def setAccessibleName(self, name: str) -> None:
-        """Say what is chosen here; on Linux Qt gives what is chosen as the name, so the description has it too."""
+        """Say it in the description too: on Linux Qt gives what is chosen as the name."""
         super().setAccessibleName(name)
         self.setAccessibleDescription(name)
 
