@@ -103,7 +103,8 @@ def test_only_what_was_chosen_is_kept(file):
     assert json.loads(file.read_text()) == {"trash_days": 7}
 
 
-def test_the_report_is_written_to_a_file(tmp_path, capsys):
+def test_the_report_is_written_to_a_file(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("localllm.core.diagnostics.report.read_engine_build", lambda: None)
     target = tmp_path / "report.txt"
     assert run(["diagnostics", "--output", str(target)]) == 0
     assert "== Versions" in target.read_text()

@@ -17,24 +17,18 @@ from localllm.texts import text
 from localllm.ui.crash import ReportDialog
 from localllm.ui.last_run import LastRun
 from localllm.ui.pages import diagnostics, diagnostics_checks
-from localllm.ui.window import Window
+from localllm.ui.widgets.banner import Banner
 from tests.ui.checks import check_names, cut_labels
 
 REPORT = Report((Section("versions", text("Versions"), (Fact("localllm", "LocalLLM", "9.9"),)),))
 
 
 @pytest.fixture
-def window(services, show):
+def page(services, show, qtbot, monkeypatch):
+    monkeypatch.setattr(diagnostics, "make_report", lambda *_: REPORT)
     services.paths.logs.mkdir(parents=True)
     (services.paths.logs / "window.log").write_text("one\ntwo\n")
-    return show(Window(services))
-
-
-@pytest.fixture
-def page(window, qtbot, monkeypatch):
-    monkeypatch.setattr(diagnostics, "make_report", lambda *_: REPORT)
-    window.routes.open_diagnostics()
-    page = window.made("diagnostics")
+    page = show(diagnostics.DiagnosticsPage(services))
     qtbot.waitUntil(lambda: "9.9" in page.view.toPlainText())
     return page
 
@@ -91,7 +85,7 @@ def test_a_log_is_followed_and_filtered(page, services, qtbot):
     qtbot.waitUntil(lambda: logs.view.toPlainText().endswith("three"))
 
 
-def test_resets_keep_what_a_person_made(page, window, services, qtbot):
+def test_resets_keep_what_a_person_made(page, services, qtbot):
     services.preferences.change("theme", "dark")
     cache = services.paths.cache / "x"
     cache.parent.mkdir(parents=True, exist_ok=True)
@@ -103,9 +97,8 @@ def test_resets_keep_what_a_person_made(page, window, services, qtbot):
     page.resets._on_caches()
     qtbot.waitUntil(lambda: "were freed" in page.banner.sentences)
     assert not cache.exists()
-    page.resets._on_window()
-    window.close()
-    assert not services.paths.window_state_file.exists() or not services.paths.window_state_file.read_text()
+    with qtbot.waitSignal(page.window_reset_asked):
+        page.resets._on_window()
 
 
 class RealWindow:
@@ -132,15 +125,16 @@ class RealWindow:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="orders of Unix")
-def test_a_killed_window_is_said_once_and_an_ordered_end_is_not(home, window, qtbot):
+def test_a_killed_window_is_said_once_and_an_ordered_end_is_not(home, theme, show):
     killed = RealWindow(home)
     assert killed.end(signal.SIGKILL) == -signal.SIGKILL
     last = LastRun(Paths.for_user().logs)
-    last.show(window.notice, window)
-    assert "ended unexpectedly on" in window.notice.sentences
-    assert "Your chats are saved." in window.notice.sentences
-    window.notice.buttons[0].click()
-    dialog = window.findChild(ReportDialog)
+    notice = show(Banner(theme))
+    last.show(notice, notice)
+    assert "ended unexpectedly on" in notice.sentences
+    assert "Your chats are saved." in notice.sentences
+    notice.buttons[0].click()
+    dialog = notice.findChild(ReportDialog)
     assert "window.log" in dialog._report
     dialog.reject()
     last.end()

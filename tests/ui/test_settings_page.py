@@ -9,6 +9,7 @@ from localllm.core.library.model import LoadProfile
 from localllm.engine.protocol import LoadSettings, Sampling
 from localllm.settings import Settings, default_of, load_settings
 from localllm.ui.idle_memory import IdleMemory
+from localllm.ui.pages.settings import SettingsPage
 from localllm.ui.window import Window
 from tests.ui.fakes import STARTER, make_services
 
@@ -21,9 +22,8 @@ def window(services, show):
 
 
 @pytest.fixture
-def page(window):
-    window.show_page("settings")
-    return window.made("settings")
+def page(services, show):
+    return show(SettingsPage(services))
 
 
 def test_every_setting_has_a_row_with_label_help_and_source(page):
@@ -57,13 +57,12 @@ def test_a_change_from_elsewhere_is_shown(page, services):
     assert page.notes["idle_minutes"].words == "default"
 
 
-def test_another_language_offers_to_start_again(window, page, services, qtbot):
+def test_another_language_offers_to_start_again(page, qtbot):
     control = page._form.controls["language"]
     control.setCurrentIndex(control.findData("es"))
     assert page.banner.isVisible()
-    page.banner.buttons[0].click()
-    assert window.restarting
-    qtbot.waitUntil(lambda: services.session.closed)
+    with qtbot.waitSignal(page.restart_asked):
+        page.banner.buttons[0].click()
 
 
 def test_the_first_page_can_be_chosen(theme, show):
@@ -73,11 +72,18 @@ def test_the_first_page_can_be_chosen(theme, show):
     window.close()
 
 
-def test_a_setting_is_found_in_the_palette(window, qtbot):
+def test_a_setting_is_found_in_the_palette_and_the_window_starts_again(window, services, qtbot):
     command = next(one for one in window.commands if one.name == "setting idle_minutes")
     command.run()
     assert window.page == "settings"
-    qtbot.waitUntil(window.made("settings")._form.controls["idle_minutes"].hasFocus)
+    page = window.made("settings")
+    qtbot.waitUntil(page._form.controls["idle_minutes"].hasFocus)
+    window.forget_state()
+    page.restart_asked.emit()
+    assert window.restarting
+    qtbot.waitUntil(lambda: services.session.closed)
+    state = services.paths.window_state_file
+    assert not state.exists() or not state.read_text(), "the next start is like the first"
 
 
 def test_the_loader_says_where_each_value_comes_from(window, services, qtbot):

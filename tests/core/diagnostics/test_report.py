@@ -8,17 +8,20 @@ from pathlib import Path
 import pytest
 
 from localllm.core.chat_store import ChatStore
+from localllm.core.diagnostics import checks
 from localllm.core.diagnostics import report as reports
 from localllm.core.diagnostics.caches import empty_caches, size_of
 from localllm.core.diagnostics.checks import check_everything
 from localllm.core.diagnostics.logs import last_lines, list_logs, recent_trouble
 from localllm.core.diagnostics.privacy import scrub
 from localllm.core.diagnostics.report import make_report
+from localllm.core.machine import EngineBuild
+from localllm.errors import EngineError
 from localllm.logs import start_logging
 from localllm.paths import Paths
 from localllm.progress import Progress
 from localllm.settings import Settings
-from localllm.texts import Translator
+from localllm.texts import Translator, text
 
 TOKEN = "hf_QqWwEeRrTtYyUuIiOoPp1234567890"
 PROMPT = "canary prompt about zebras"
@@ -156,7 +159,13 @@ def test_emptying_the_caches_leaves_everything_else(tmp_path):
     assert (paths.data / "file").exists()
 
 
+def refuse(_path, _progress):
+    raise EngineError(text("It does not work."))
+
+
 def test_a_damaged_part_is_found_and_the_others_are_right(monkeypatch, home):
+    monkeypatch.setattr(checks, "read_engine_build", lambda: EngineBuild("1", "CPU"))
+    monkeypatch.setattr(checks, "smoke_test", lambda _path, _progress: None)
     paths = Paths.for_user()
     ChatStore(paths.chats_file).close()
     paths.speeds_file.write_bytes(b"no database" * 100)
@@ -167,4 +176,8 @@ def test_a_damaged_part_is_found_and_the_others_are_right(monkeypatch, home):
     assert found["chats"].state == found["answer"].state == found["engine"].state == "ok"
     assert found["benches"].state == "skipped"
     assert all(result.remedy for result in found.values() if result.state == "trouble")
+    monkeypatch.setattr(checks, "read_engine_build", lambda: None)
+    monkeypatch.setattr(checks, "smoke_test", refuse)
+    again = {result.name: result.state for result in check_everything(paths, Settings(), Progress())}
+    assert again["engine"] == again["answer"] == "trouble"
     assert paths.settings_file.read_text() == '{"theme": "pink"}'
