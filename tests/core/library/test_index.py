@@ -110,6 +110,7 @@ def test_search_looks_at_names_places_and_notes(library, make_model):
     assert len(library.listed("")) == 2
 
 
+@pytest.mark.torture  # the window does it in the ordinary run, too
 def test_ten_thousand_models_are_listed_and_searched_quickly(library):
     with library.index.writing() as db:
         for number in range(10_000):
