@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from localllm.core.chat_file import ChatFile
 from localllm.core.chat_rows import Chat, ChatSummary, Message, MessageState, as_chat, as_message, as_summary
 from localllm.core.chat_writer import is_alive, name_of_this_program
+from localllm.core.clock import FIRST_RELEASE
 from localllm.engine.protocol import Sampling, pack_text, to_record
 from localllm.errors import StoreError
 from localllm.texts import text
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from localllm.texts import Text
 
 TRASH_DAYS = 30
-FIRST_RELEASE = 1_767_225_600.0  # seconds since 1970: no right clock is behind it
 _DAY = 86_400  # seconds
 
 

@@ -15,6 +15,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+from localllm.core.clock import FIRST_RELEASE
 from localllm.core.library.found import files_of
 from localllm.core.library.records import forget
 from localllm.errors import UsageError
@@ -167,10 +168,14 @@ def restore(entry: TrashEntry) -> None:
 
 
 def empty_trash(models: Path, older_than_days: float = 0) -> int:
-    """Delete for good what lies in the trash for so long; return the bytes."""
+    """Delete for good what lies in the trash for so long; return the bytes.
+
+    What was removed while the clock was wrong has no age: it stays until everything is deleted.
+    """
     freed, limit = 0, time.time() - older_than_days * _DAY
     for entry in list_trash(models):
-        if entry.deleted <= limit:
+        ageless = entry.deleted < FIRST_RELEASE and older_than_days > 0
+        if entry.deleted <= limit and not ageless:
             freed += entry.size
             shutil.rmtree(entry.folder, ignore_errors=True)
     return freed
