@@ -59,6 +59,7 @@ _NEVER_ONE = {  # what a broken or huge file claims, limits, vocabularies, and w
     "{value} GPU layers",  # these three have a form for one beside them
     "{value} layers' experts in memory",
     "{value} threads",
+    "One is made each day while LocalLLM is used; {count} days are kept in “{folder}”.",
 }
 
 

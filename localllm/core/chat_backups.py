@@ -72,10 +72,9 @@ class Mending:
         there = self.backup.contents
         said.append(
             text(
-                "The backup of {day} has {messages} messages in {chats} chats.",
+                "The backup of {day} has {messages}.",
                 day=Moment(self.backup.made, time_of_day=True),
-                messages=there.messages,
-                chats=there.chats,
+                messages=_counted(there.chats, there.messages),
             )
         )
         return said
@@ -289,10 +288,14 @@ def _is_sound(backup: Backup) -> bool:
 
 
 def _saved(chats: int, messages: int) -> Text:
+    return text("From the damaged file could be saved: {messages}.", messages=_counted(chats, messages))
+
+
+def _counted(chats: int, messages: int) -> Text:
     return text(
-        "{messages} messages in {chats} chats could be saved from the damaged file.",
-        messages=messages,
-        chats=chats,
+        "{messages} in {chats}",
+        messages=plural(messages, "1 message", "{count} messages"),
+        chats=plural(chats, "1 chat", "{count} chats"),
     )
 
 

@@ -42,7 +42,7 @@ def test_one_goes_on_with_what_was_saved_of_a_damaged_file(tmp_path, qapp):
     store = open_chats(path)
     assert sum(len(store.messages(chat.id)) for chat in store.chats()) == 16
     store.close()
-    assert "16 messages in 2 chats could be saved from the damaged file." in said
+    assert "From the damaged file could be saved: 16 messages in 2 chats." in said
     (kept,) = tmp_path.glob("chats.damaged-*.db")
     assert kept.read_bytes() == content
 
