@@ -25,7 +25,7 @@ I18N = ROOT / "resources" / "i18n"
 _TEXT_MAKERS = {"text": {"text": 0}, "Text": {"text": 0}, "plural": {"plural": 1, "plurals": 2}}
 _COUNTED = re.compile(
     r"(?<!of )\{count\} (?!of\b|is\b|has\b)(?:[\w-]+ )?[a-z]+s\b(?!/)"
-    r"|(?<!of )\{\w+\} (?:[\w-]+ )?(?:chunks|downloads|files|folders|layers|matrices|tests|threads)\b"
+    r"|(?<!of )\{\w+\} (?:[\w-]+ )?(?:chats|chunks|downloads|files|folders|layers|matrices|messages|tests|threads)\b"
 )
 _NEVER_ONE = {  # what a broken or huge file claims, limits, vocabularies, and what is said of several only
     "That would be {count} tests, more than {most}.",
