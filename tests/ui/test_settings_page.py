@@ -57,6 +57,20 @@ def test_a_change_from_elsewhere_is_shown(page, services):
     assert page.notes["idle_minutes"].words == "default"
 
 
+def test_a_prompt_is_saved_when_somebody_stops_writing_or_leaves(page, services, qtbot):
+    prompt = page._form.controls["system_prompt"]
+    prompt.setPlainText("Be")
+    prompt.setPlainText("Be brief.")
+    assert services.preferences.settings.system_prompt == ""
+    qtbot.waitUntil(lambda: services.preferences.settings.system_prompt == "Be brief.")
+    prompt.setPlainText("Be kind.")
+    page.hide()
+    assert load_settings(services.paths.settings_file).system_prompt == "Be kind."
+    prompt.setPlainText("x")
+    page.notes["system_prompt"].reset.click()
+    assert services.preferences.settings.system_prompt == prompt.toPlainText() == ""
+
+
 def test_another_language_offers_to_start_again(page, qtbot):
     control = page._form.controls["language"]
     control.setCurrentIndex(control.findData("es"))

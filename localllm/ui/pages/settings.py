@@ -23,9 +23,12 @@ from localllm.ui.widgets.basics import PageBody, ScrollArea, make_button, make_c
 from localllm.ui.widgets.source_note import SourceNote
 
 if TYPE_CHECKING:
+    from PySide6.QtGui import QHideEvent
+
     from localllm.ui.services import Services
 
 _WIDTH = 720
+_SAVE_MS = 400
 _NEXT_START = ("language",)
 
 
@@ -46,6 +49,11 @@ class SettingsPage(ScrollArea):
         self.setAccessibleName(self.tr("Settings"))
         self.banner = Banner(services.theme)
         self._rows = self._make_rows()
+        self._written: dict[str, object] = {}
+        self._saving = QTimer(self)
+        self._saving.setSingleShot(True)
+        self._saving.setInterval(_SAVE_MS)
+        self._saving.timeout.connect(self._save_written)
         self._form = Form(services.preferences.settings, self._rows, self)
         self._form.edited.connect(self._on_edited)
         self.notes = {name: self._make_note(name) for name in self._rows}
@@ -54,6 +62,11 @@ class SettingsPage(ScrollArea):
         self.data.copied.connect(self._offer_restart)
         self._build()
         services.preferences.changed.connect(self._on_changed)
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        """Save what was written last."""
+        super().hideEvent(event)
+        self._save_written()
 
     def open_setting(self, name: str) -> None:
         """Scroll to a setting, and put the cursor there."""
@@ -127,11 +140,25 @@ class SettingsPage(ScrollArea):
         return note
 
     def _reset(self, name: str) -> None:
+        self._written.pop(name, None)
         self._form.set_value(name, default_of(name))
-        self._on_edited(name, default_of(name))
+        self._change(name, default_of(name))
         self._form.controls[name].setFocus()  # the button is gone
 
     def _on_edited(self, name: str, value: object) -> None:
+        if self._rows[name].lines:  # somebody is writing: not a file for each letter
+            self._written[name] = value
+            self._saving.start()
+        else:
+            self._change(name, value)
+
+    def _save_written(self) -> None:
+        self._saving.stop()
+        written, self._written = self._written, {}
+        for name, value in written.items():
+            self._change(name, value)
+
+    def _change(self, name: str, value: object) -> None:
         try:
             self._services.preferences.change(name, value)
         except (UsageError, OSError) as error:
