@@ -3,6 +3,7 @@
 import os
 import random
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -268,6 +269,19 @@ def test_restoring_never_overwrites_and_emptying_keeps_the_young(library, make_m
     assert empty_trash(library.folder, older_than_days=30) == 0
     assert empty_trash(library.folder) == entry.size
     assert list_trash(library.folder) == []
+
+
+def test_what_was_removed_while_the_clock_was_years_behind_is_not_deleted_by_itself(
+    library, make_model, monkeypatch
+):
+    make_model(library.folder / "a.gguf")
+    now = time.time()
+    monkeypatch.setattr("localllm.core.library.trash.time.time", lambda: now - 30 * 365 * 86_400)
+    remove(library, removal(library, only(library)), Progress())
+    monkeypatch.undo()
+    assert empty_trash(library.folder, older_than_days=30) == 0
+    assert len(list_trash(library.folder)) == 1
+    assert empty_trash(library.folder) > 0
 
 
 def test_a_split_model_of_links_leaves_the_list_or_goes_to_the_trash_as_links(library, tmp_path):
