@@ -101,8 +101,7 @@ def photograph(arguments, theme, language):
 
 
 def make_gallery():
-    """Write the README's pictures, in 256 colours."""
-    from PySide6.QtCore import Qt
+    """Write the README's pictures, each in its 256 commonest colours: a quarter of the bytes."""
     from PySide6.QtGui import QImage
 
     target = Path(__file__).resolve().parents[2] / "resources" / "screenshots"
@@ -111,9 +110,17 @@ def make_gallery():
             photograph([folder, "--scripted", "--pages", pages], theme, language)
             for name in kept:
                 file = f"{name}-{theme}-{language}.png"
-                flags = Qt.ImageConversionFlag.ThresholdDither | Qt.ImageConversionFlag.AvoidDither
-                image = QImage(str(Path(folder) / file)).convertToFormat(QImage.Format.Format_Indexed8, flags)
-                image.save(str(target / file))
+                image = QImage(str(Path(folder) / file)).convertToFormat(QImage.Format.Format_RGB32)
+                indexed = image.convertToFormat(QImage.Format.Format_Indexed8, commonest_colors(image))
+                indexed.save(str(target / file))
+
+
+def commonest_colors(image):
+    import numpy as np
+
+    pixels = np.frombuffer(image.constBits(), np.uint32).reshape(image.height(), -1)[:, : image.width()]
+    colors, counts = np.unique(pixels, return_counts=True)
+    return [int(color) | 0xFF000000 for color in colors[np.argsort(-counts)][:256]]
 
 
 class Photographer(BenchShots, LabShots, LibraryShots, QualityShots):
