@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import sqlite3
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from localllm.core.bench.rows import BenchRow
@@ -55,15 +57,26 @@ class BenchRun:
         created: Seconds since 1970.
         source: "import" for llama-bench's own files.
         name: What it was called; "" for nothing in particular.
-        facts: The machine, the engine's build, conditions, what was asked for: JSON data.
+        recorded_facts, records: As they are kept; read when somebody asks, for most runs nobody does.
     """
 
     id: int
     created: float
     source: Source
     name: str
-    facts: Mapping[str, Any]
-    rows: tuple[BenchRow, ...] = field(default=())
+    recorded_facts: str = "{}"
+    records: tuple[str, ...] = ()
+
+    @cached_property
+    def facts(self) -> Mapping[str, Any]:
+        """The machine, the engine's build, conditions, what was asked for: JSON data."""
+        return _read_json(self.recorded_facts, json.loads) or {}
+
+    @cached_property
+    def rows(self) -> tuple[BenchRow, ...]:
+        """The results; those of another version are left out."""
+        found = (_read_json(record, _read_row) for record in self.records)
+        return tuple(row for row in found if row is not None)
 
 
 class BenchHistory:
@@ -92,29 +105,31 @@ class BenchHistory:
 
     def put_back(self, run: BenchRun) -> None:
         """Keep a run that was removed, under its number."""
-        values = (run.id, run.created, run.source, run.name, json.dumps(dict(run.facts)))
+        values = (run.id, run.created, run.source, run.name, run.recorded_facts)
         self._write("INSERT INTO runs (id, created, source, name, facts) VALUES (?, ?, ?, ?, ?)", values)
-        for row in run.rows:
-            self.add(run.id, row)
+        for record in run.records:
+            self._write("INSERT INTO rows (run, record) VALUES (?, ?)", (run.id, record))
 
     def runs(self) -> list[BenchRun]:
         """Return every run with its rows, the newest first."""
-        return self._load("SELECT id, created, source, name, facts FROM runs ORDER BY id DESC")
+        return self._load("", ())
 
     def run(self, number: int) -> BenchRun | None:
         """Return one run with its rows."""
-        found = self._load("SELECT id, created, source, name, facts FROM runs WHERE id = ?", number)
+        found = self._load("WHERE runs.id = ?", (number,))
         return found[0] if found else None
 
-    def _load(self, query: str, *values: object) -> list[BenchRun]:
+    def _load(self, where: str, values: Sequence[object]) -> list[BenchRun]:
+        query = f"""
+            SELECT runs.id, created, source, name, facts, record
+            FROM runs LEFT JOIN rows ON rows.run = runs.id {where}
+            ORDER BY runs.id DESC, rows.id
+        """  # noqa: S608 - both ways are written here
         found: list[BenchRun] = []
-        for number, created, source, name, facts in self._read(query, *values):
-            records = self._read("SELECT record FROM rows WHERE run = ? ORDER BY id", number)
-            try:
-                rows = tuple(BenchRow.from_record(json.loads(record)) for (record,) in records)
-                found.append(BenchRun(number, created, source, name, json.loads(facts), rows))
-            except (TypeError, KeyError, ValueError):  # of another version
-                _log.warning("A bench could not be read", exc_info=True)
+        for run, several in itertools.groupby(self._read(query, values), key=lambda row: row[:5]):
+            number, created, source, name, facts = run
+            records = tuple(row[5] for row in several if row[5] is not None)
+            found.append(BenchRun(number, created, source, name, facts, records))
         return found
 
     def _write(self, statement: str, values: Sequence[object]) -> int:
@@ -124,7 +139,7 @@ class BenchHistory:
             _log.warning("A bench could not be kept", exc_info=True)
             return 0
 
-    def _read(self, query: str, *values: object) -> list[Any]:
+    def _read(self, query: str, values: Sequence[object]) -> list[Any]:
         if not self._file.exists():
             return []
         try:
@@ -136,3 +151,15 @@ class BenchHistory:
     def _do(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         with self._lock:
             return in_database(self._file, _TABLES, work, saved=("runs", "rows"), tidied=(_TIDY,))
+
+
+def _read_row(words: str) -> BenchRow:
+    return BenchRow.from_record(json.loads(words))
+
+
+def _read_json(words: str, read: Callable[[str], Result]) -> Result | None:
+    try:
+        return read(words)
+    except (TypeError, KeyError, ValueError):
+        _log.warning("A bench could not be read", exc_info=True)
+        return None

@@ -169,7 +169,8 @@ class HistoryPanel(QWidget):
         before = {run.id for run in self.chosen}
         wanted = {self._wanted} if self._wanted else before
         self.model.show_records(runs)
-        self.table.resizeColumnsToContents()
+        for column in range(self.model.columnCount() - 1):  # the last one has what is left
+            self.table.resizeColumnToContents(column)
         self._select([n for n, run in enumerate(runs) if run.id in wanted] or ([0] if runs else []))
         self._show_chosen()
 

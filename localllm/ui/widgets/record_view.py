@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from localllm.ui.itemmodels.records import Column
 
 _AROUND = 26  # pixels of a cell besides its words
+_LOOKED_AT = 50  # rows from which the width of a column is found
 _BETWEEN = 11  # pixels between two lines
 
 
@@ -45,6 +46,7 @@ class RecordView(QTableView):
         self.setTabKeyNavigation(False)
         self.setTextElideMode(Qt.TextElideMode.ElideRight)
         header = self.horizontalHeader()
+        header.setResizeContentsPrecision(_LOOKED_AT)
         header.setHighlightSections(False)
         header.setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
         self.verticalHeader().setVisible(False)
