@@ -261,7 +261,7 @@ def test_a_download_ends_checked_in_the_library(page, server, qtbot, monkeypatch
     assert row.button.text() == "Chat"
     assert window._top_bar.downloads_button.badge == ""
     asked = []
-    monkeypatch.setattr(services.model, "load", lambda model, settings: asked.append(model.path))
+    monkeypatch.setattr(services.model, "load", lambda model, *_how, **_more: asked.append(model.path))
     qtbot.keyClick(window, Qt.Key.Key_J, Qt.KeyboardModifier.ControlModifier)
     panel = window.downloads_panel
     qtbot.waitUntil(panel.isVisible)
@@ -456,7 +456,9 @@ def test_a_pick_of_home_is_downloaded_and_then_chatted_with(start, server, qtbot
     qtbot.waitUntil(lambda: state_of(window) == "done", timeout=SLOW)
     qtbot.waitUntil(lambda: pick._button.text() == "Chat", timeout=SLOW)
     monkeypatch.setattr(
-        window._services.model, "load", lambda model, settings: asked.append((model.path.name, settings))
+        window._services.model,
+        "load",
+        lambda model, settings, **_more: asked.append((model.path.name, settings)),
     )
     pick._button.click()
     assert [(file, how.context_length) for file, how in asked] == [

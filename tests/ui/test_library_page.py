@@ -540,7 +540,7 @@ def test_days_are_said_as_people_do():
         "Yesterday",
         "5 days ago",
     ]
-    assert str(day_of(0.5)).startswith("19")
+    assert str(day_of(0.5)).endswith("1970")
 
 
 def test_a_chat_takes_the_profile_and_the_use_is_noted(with_library, show, qtbot):
