@@ -28,7 +28,8 @@ def run_chat(
     found = measure_chat(bench, model, progress, threads[0][0])
     output.status("")
     if arguments.json:
-        output.json(dataclasses.asdict(found))
+        ratios = {"first_token_ratio": found.first_token_ratio, "writing_ratio": found.writing_ratio}
+        output.json({**dataclasses.asdict(found), **ratios})
         return 0
     columns = [
         Column(
@@ -46,8 +47,8 @@ def run_chat(
         [text("The bare engine"), _seconds(found.bare_first_token), _number(found.bare_writing, 2)],
         [
             text("Ratio"),
-            _number(found.first_token / found.bare_first_token, 3),
-            _number(found.writing / found.bare_writing, 3),
+            _number(found.first_token_ratio, 3),
+            _number(found.writing_ratio, 3),
         ],
     ]
     output.table(columns, rows)

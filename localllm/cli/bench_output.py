@@ -63,6 +63,8 @@ def note_run(rows: Sequence[BenchRow], output: Output, price: float | None = Non
 def _note_energy(rows: Sequence[BenchRow], output: Output, price: float | None) -> None:
     from localllm.core.bench.energy import cost_per_million
 
+    if price is not None and not any(row.joules_per_token for row in rows):
+        output.note(text("Nothing here tells how much energy was used, so nobody knows what it costs."))
     for row in rows:
         joules = row.joules_per_token
         if joules is None:
@@ -79,7 +81,7 @@ def _note_energy(rows: Sequence[BenchRow], output: Output, price: float | None) 
 
 def run_to_json(number: int, rows: Sequence[BenchRow], price: float | None = None) -> dict[str, Any]:
     """Return llama-bench's fields of each row and what it does not have; `price` is that of a kWh."""
-    return {"run": number, "rows": [_row_to_json(row, price) for row in rows]}
+    return {"run": number, "price_per_kwh": price, "rows": [_row_to_json(row, price) for row in rows]}
 
 
 def _row_to_json(row: BenchRow, price: float | None) -> dict[str, Any]:

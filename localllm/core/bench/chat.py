@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from localllm.core.bench.rows import BenchRow
     from localllm.core.bench.run import Bench
     from localllm.core.library import LibraryModel
-    from localllm.engine.protocol import Stats
+    from localllm.engine.protocol import LoadedModel, Stats
     from localllm.progress import Progress
 
 _WORDS, _ANSWER = 150, 64  # of the question; tokens of the answer at most
@@ -67,6 +67,16 @@ class ChatSpeed:
     bare_first_token: float
     bare_writing: float
 
+    @property
+    def first_token_ratio(self) -> float:
+        """How many times as long as with the engine alone a person waits for the first piece."""
+        return self.first_token / self.bare_first_token
+
+    @property
+    def writing_ratio(self) -> float:
+        """Speed of the answer by that of the engine alone."""
+        return self.writing / self.bare_writing
+
 
 @dataclass(frozen=True)
 class _Turn:
@@ -87,10 +97,18 @@ def measure_chat(bench: Bench, model: LibraryModel, progress: Progress, threads:
     """
     settings = LoadSettings(context_length=_CONTEXT, threads=threads)
     session = ModelSession(lambda: bench.machine, bench.estimator)
-    with measuring_alone(bench.paths), contextlib.closing(session):
-        progress.update(0, 0, text("Loading “{model}”…", model=model.name))
-        loaded = session.load(model, settings, progress, anyway=bench.anyway)
-        turns = _chat(session, progress)
+    with measuring_alone(bench.paths):
+        with contextlib.closing(session):
+            progress.update(0, 0, text("Loading “{model}”…", model=model.name))
+            loaded = session.load(model, settings, progress, anyway=bench.anyway)
+            turns = _chat(session, progress)
+        return _beside_engine(bench, model, loaded, turns, progress)
+
+
+def _beside_engine(
+    bench: Bench, model: LibraryModel, loaded: LoadedModel, turns: list[_Turn], progress: Progress
+) -> ChatSpeed:
+    """Measure the engine alone with the amounts of these turns."""
     stats = turns[0].stats
     read, written = stats.prompt_tokens - stats.reused_tokens, stats.completion_tokens
     wanted = Parameters(threads=(loaded.threads,), gpu_layers=(loaded.gpu_layers,))
@@ -101,7 +119,7 @@ def measure_chat(bench: Bench, model: LibraryModel, progress: Progress, threads:
     plan = make_plan([BenchedModel(model.path, model.name, model.sha256)], wanted, loaded.threads)
     rows: list[BenchRow] = []
     with_tests = [dataclasses.replace(one, tests=tests) for one in plan]
-    run_bench(bench, with_tests, rows.append, progress, name="chat")
+    run_bench(bench, with_tests, rows.append, progress, name="chat", alone=True)
     if failed := next((row.failure for row in rows if row.failure), None):
         raise EngineError(failed)
     reading, writing = (statistics.median(row.speeds) for row in rows)

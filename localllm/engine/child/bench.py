@@ -109,7 +109,7 @@ class Bench:
         if tokens > MOST_TOKENS:
             raise EngineError(text("The engine holds {most} tokens at most.", most=MOST_TOKENS))
         if self.settings.threads > MOST_THREADS:
-            raise EngineError(text("The engine takes {most} threads at most.", most=MOST_THREADS))
+            raise EngineError(text("At most so many threads are possible: {most}.", most=MOST_THREADS))
         settings = dataclasses.replace(self.settings, context_length=tokens)
         use = ContextUse(test.sequences, test.sequences, adjust=self._parameters.set_context)
         return open_context(self._model, settings, self._log, self._stop, use)

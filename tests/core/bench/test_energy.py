@@ -41,3 +41,10 @@ def test_cost():
     """3.6 J a token are one kWh for a million."""
     assert cost_per_million(3.6, 0.25) == pytest.approx(0.25)
     assert row().joules_per_token is None
+
+
+def test_it_is_said_why_there_is_no_energy(powercap, monkeypatch, tmp_path):
+    assert why_no_energy(powercap) is None
+    monkeypatch.setattr(energy, "_number", lambda _file: None)
+    assert "administrator" in why_no_energy(powercap).template
+    assert "no meter" in why_no_energy(tmp_path / "nowhere").template

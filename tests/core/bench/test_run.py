@@ -120,7 +120,7 @@ def test_what_does_not_fit_is_not_tried(starter, model):
 
 def test_impossible_amounts_are_sentences(model):
     wrong = (
-        ({"threads": (513,)}, "512 threads at most"),
+        ({"threads": (513,)}, "threads are possible: 512"),
         ({"sequences": (257,)}, "n_seq_max"),
         ({"overrides": (("ffn=Nowhere",),)}, "no buffer “Nowhere”"),
         ({"devices": ("Nowhere",)}, "no graphics device “Nowhere”"),
