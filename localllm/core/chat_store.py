@@ -64,7 +64,8 @@ class ChatStore:
         self.file = ChatFile(path, unsaved=unsaved)
         self._unkept: dict[int, tuple[str, str, str | None, str]] = {}  # ends of answers, by their numbers
         self._finish_interrupted()
-        self._empty_old_trash(trash_days)
+        self.trash_days = trash_days
+        self._empty_old_trash()
 
     def close(self) -> None:
         """Close the file."""
@@ -246,11 +247,11 @@ class ChatStore:
                 )
                 db.execute("DELETE FROM pieces WHERE message = ?", (message_id,))
 
-    def _empty_old_trash(self, days: int) -> None:
+    def _empty_old_trash(self) -> None:
         now = time.time()
         with self.file.writing() as db:
             db.execute("UPDATE chats SET deleted = ? WHERE deleted < ?", (now, FIRST_RELEASE))
-            db.execute("DELETE FROM chats WHERE deleted < ?", (now - days * _DAY,))
+            db.execute("DELETE FROM chats WHERE deleted < ?", (now - self.trash_days * _DAY,))
 
 
 def make_title(content: str) -> str:

@@ -9,7 +9,7 @@ from PySide6.QtCore import QItemSelectionModel, QModelIndex, QPoint, Qt, Signal
 from PySide6.QtGui import QAction, QKeyEvent, QKeySequence
 from PySide6.QtWidgets import QHBoxLayout, QListView, QMenu, QVBoxLayout, QWidget
 
-from localllm.texts import text
+from localllm.texts import plural, text
 from localllm.ui.errors import errors_shown
 from localllm.ui.itemmodels.chats import ChatsItemModel
 from localllm.ui.translation import say
@@ -188,7 +188,12 @@ class ChatListPanel(QWidget):
 
     def _say_empty(self) -> None:
         if self._in_trash:
-            words = self.tr("The trash is empty. Chats that you delete stay here for 30 days.")
+            sentence = plural(
+                self._store.trash_days,
+                "The trash is empty. Chats that you delete stay here for one day.",
+                "The trash is empty. Chats that you delete stay here for {count} days.",
+            )
+            words = say(sentence)
             self._empty.say(words, self.tr("Back to the chats"))
         else:
             words = self.tr(
