@@ -10,6 +10,7 @@ from localllm.engine.protocol import LoadSettings, Sampling
 from localllm.settings import Settings, default_of, load_settings
 from localllm.ui.idle_memory import IdleMemory
 from localllm.ui.pages.settings import SettingsPage
+from localllm.ui.usual_load import load_last_used
 from localllm.ui.window import Window
 from tests.ui.fakes import STARTER, make_services
 
@@ -162,3 +163,19 @@ def test_an_idle_model_gives_its_memory_back(window, services, qtbot):
 def test_a_data_folder_that_something_else_chose_is_not_moved(page):
     page.data.move_button.click()
     assert "LOCALLLM_HOME" in page.banner.sentences
+
+
+def test_the_model_used_last_is_loaded_at_the_start_with_its_profile(services, tmp_path, qtbot):
+    there = tmp_path / "there.gguf"
+    there.write_bytes(b"GGUF")
+    known = [
+        dataclasses.replace(STARTER, name="never used", path=there),
+        dataclasses.replace(STARTER, name="last", path=there, last_used=2.0),
+        dataclasses.replace(STARTER, name="gone", path=tmp_path / "gone.gguf", last_used=3.0),
+    ]
+    services.library.listed = lambda: known
+    services.library.profiles = [PROFILE]
+    load_last_used(services)
+    qtbot.waitUntil(lambda: services.model.loaded is not None)
+    model, settings, _ = services.session.loads[0]
+    assert (model.name, settings) == ("last", PROFILE.load)
