@@ -1,7 +1,8 @@
 import pynvml
 import pytest
 
-from localllm.core.bench.energy import Meters, cost_per_million
+from localllm.core.bench import energy
+from localllm.core.bench.energy import Meters, cost_per_million, why_no_energy
 from tests.core.bench.rows import row
 
 
