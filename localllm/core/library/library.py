@@ -119,7 +119,8 @@ class Library:
             sources |= set(application_folders(self._around))
         with Inspector() as inspector:
             found = self._found(progress, applications=applications)
-            return update(self.index, found, sources, inspector, progress)
+            away = [folder for folder in (self.folder, *self._folders) if not folder.is_dir()]
+            return update(self.index, found, sources, inspector, progress, away)
 
     def starter(self) -> LibraryModel | None:
         """Return the model that comes with the application, None if its package is missing."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from localllm.core.library.found import FoundModel, Part, part_names
 from localllm.core.library.model import FileFacts, LibraryModel, Provenance, State
 from localllm.engine.protocol import from_record, pack_text, unpack_text
+from localllm.texts import text
 
 if TYPE_CHECKING:
     import sqlite3
@@ -83,6 +84,17 @@ def write_model(db: sqlite3.Connection, found: FoundModel, inspection: Inspectio
         ),
     )
     settle_state(db, found.path)
+
+
+def mark_away(db: sqlite3.Connection, path: str, name: str, folder: Path) -> None:
+    """Say of a model that its folder is not there; when it is back, the model is looked at anew."""
+    reason = text(
+        "“{name}” lies in “{folder}”, which is not there: its disk may have to be connected.",
+        name=name,
+        folder=str(folder),
+    )
+    values = (json.dumps(pack_text(reason)), path)
+    db.execute("UPDATE models SET problem = ?, signature = '' WHERE path = ?", values)
 
 
 def write_provenance(db: sqlite3.Connection, path: str, origin: Provenance, *, keep: bool = False) -> None:

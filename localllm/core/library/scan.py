@@ -13,7 +13,7 @@ from localllm.core.library.facts import put_together
 from localllm.core.library.found import find_in, find_one, unique
 from localllm.core.library.inspector import inspect_here
 from localllm.core.library.model import Inspection
-from localllm.core.library.records import carry_over, forget, write_model
+from localllm.core.library.records import carry_over, forget, mark_away, write_model
 from localllm.gguf.header import refuse
 from localllm.texts import text
 
@@ -59,12 +59,17 @@ def own_models(own: Path, folders: Sequence[Path], progress: Progress) -> Iterat
 
 
 def update(
-    index: Index, found: Iterable[FoundModel], sources: set[Source], inspector: Inspector, progress: Progress
+    index: Index,
+    found: Iterable[FoundModel],
+    sources: set[Source],
+    inspector: Inspector,
+    progress: Progress,
+    away: Sequence[Path] = (),
 ) -> ScanResult:
     """Bring the index up to date with what was found in places of these sources.
 
-    Models of other sources are looked at where they are known to be. What is gone leaves the list; a file
-    that was renamed keeps its notes.
+    Models of other sources are looked at where they are known to be. What is gone leaves the list, but for
+    what lies in a folder that is `away`, on a disk that was removed; a file that was renamed keeps its notes.
     """
     known = _read_known(index)
     present: dict[str, FoundModel] = {}
@@ -74,10 +79,25 @@ def update(
         present.setdefault(model.path, model)
     todo = [m for m in present.values() if m.path not in known or known[m.path].signature != m.signature]
     gone = [path for path in known if path not in present]
+    if away and gone:
+        gone = _without_away(index, gone, known, away)
     if todo or gone:
         _write(index, todo, known, gone, inspector, progress)
     added = sum(1 for model in todo if model.path not in known)
     return ScanResult(len(present), added, len(todo) - added, len(gone))
+
+
+def _without_away(
+    index: Index, gone: Sequence[str], known: dict[str, _Known], away: Sequence[Path]
+) -> list[str]:
+    """Mark the models in folders that are away; return those that are really gone."""
+    home = {path: folder for path in gone for folder in away if Path(path).is_relative_to(folder)}
+    news = [path for path in home if known[path].signature]
+    if news:
+        with index.writing() as db:
+            for path in news:
+                mark_away(db, path, known[path].name, home[path])
+    return [path for path in gone if path not in home]
 
 
 def inspect_model(found: FoundModel, inspector: Inspector, progress: Progress) -> Inspection:

@@ -290,3 +290,21 @@ def test_without_a_place_for_the_index_models_are_listed_all_the_same(library, m
     assert library.find("a").path == path
     with pytest.raises(StoreError, match="could not be read or written"):
         library.set_notes(path, "lost")
+
+
+def test_models_of_a_disk_that_was_removed_are_marked_and_come_back_with_their_notes(
+    library, tmp_path, make_model
+):
+    path, own = make_model(tmp_path / "more" / "a.gguf"), make_model(library.folder / "b.gguf")
+    library.models()
+    library.set_notes(path, "noted")
+    (tmp_path / "more").rename(tmp_path / "removed")
+    for _ in range(2):
+        marked, sound = library.models()
+        assert (marked.path, sound.path, sound.problem) == (path, own, None)
+        assert "is not there" in str(marked.problem)
+        assert marked.notes == "noted"
+    (tmp_path / "removed").rename(tmp_path / "more")
+    assert [(model.path, model.problem) for model in library.models()] == [(path, None), (own, None)]
+    path.unlink()
+    assert [model.path for model in library.models()] == [own]
