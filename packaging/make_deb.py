@@ -24,7 +24,7 @@ from localllm import __version__
 ROOT = Path(__file__).resolve().parent.parent
 HERE = ROOT / "packaging"
 SIZES = (16, 24, 32, 48, 64, 128, 256, 512)
-LOADED_LATER = "libegl1, libgl1, libfontconfig1, libdbus-1-3"  # by Qt and the desktop, named in no library
+LOADED_LATER = ("libegl1", "libgl1", "libfontconfig1", "libdbus-1-3")  # by Qt, though no library names them
 DESCRIPTION = """\
 Run language models on your own computer
  LocalLLM looks at the computer, recommends a language model that will run
@@ -63,7 +63,7 @@ def lay_out(bundle: Path, root: Path) -> None:
 
 
 def find_dependencies(bundle: Path, work: Path) -> str:
-    """Return the packages that the bundle's programs and libraries need of the system."""
+    """Return the packages that the bundle's programs and libraries need of the system, not what it brings."""
     (work / "debian").mkdir(parents=True)
     (work / "debian" / "control").write_text("Source: localllm\n\nPackage: localllm\nArchitecture: any\n")
     binaries = [path for path in bundle.rglob("*") if path.is_file() and _is_elf(path)]
@@ -71,7 +71,19 @@ def find_dependencies(bundle: Path, work: Path) -> str:
     command = ["dpkg-shlibdeps", "-O", "--ignore-missing-info", "--warnings=0"]
     command += [f"-l{folder}" for folder in sorted(folders)] + [f"-e{path}" for path in sorted(binaries)]
     answer = subprocess.run(command, cwd=work, check=True, capture_output=True, text=True)
-    return answer.stdout.strip().removeprefix("shlibs:Depends=")
+    brought = _owners({path.name for path in binaries if path.parent == bundle / "_internal"})
+    found = answer.stdout.strip().removeprefix("shlibs:Depends=").split(", ")
+    needed = {entry.split()[0]: entry for entry in found if entry.split()[0] not in brought}
+    return ", ".join(sorted(({name: name for name in LOADED_LATER} | needed).values()))
+
+
+def _owners(libraries: set[str]) -> set[str]:
+    """Return the packages of this system that have libraries of these names."""
+    owners: set[str] = set()
+    for file in Path("/var/lib/dpkg/info").glob("*.list"):  # dpkg-query takes minutes for so many names
+        if any(line.rpartition("/")[2] in libraries for line in file.read_text().splitlines()):
+            owners.add(file.stem.partition(":")[0])
+    return owners
 
 
 def write_control(root: Path, dependencies: str) -> None:
@@ -88,7 +100,7 @@ def write_control(root: Path, dependencies: str) -> None:
         f"Architecture: {architecture}",
         f"Maintainer: {maintainer} <{address}>",
         f"Installed-Size: {installed}",
-        f"Depends: {dependencies}, {LOADED_LATER}",
+        f"Depends: {dependencies}",
         "Recommends: shared-mime-info, desktop-file-utils, libvulkan1, mesa-vulkan-drivers",
         "Section: science",
         "Priority: optional",

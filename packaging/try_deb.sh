@@ -41,7 +41,7 @@ enter id ana >/dev/null 2>&1 || enter useradd --create-home --uid 1000 ana
 echo "== command line"
 as_person localllm --version
 as_person localllm hardware
-as_person localllm chat -p "What is the capital of France?" -n 24 --temp 0
+as_person localllm chat -p "What is the capital of Germany?" -n 24 --temp 0
 as_person localllm data
 enter man localllm | head -n 12
 echo "== the type of a GGUF file, and who opens it"
@@ -66,11 +66,11 @@ sleep 6
 as_person import -window root /tmp/first.png
 as_person xdotool windowfocus --sync "$window" key ctrl+n
 sleep 2
-as_person xdotool type --delay 20 "What is the capital of France?"
+as_person xdotool type --delay 20 "What is the capital of Germany?"
 as_person xdotool key Return
 answered=""
 for _ in $(seq 100); do
-    if as_person localllm data --json >/dev/null && enter sh -c 'grep -aq "Paris" /home/ana/.local/share/LocalLLM/chats.db*'; then
+    if as_person localllm data --json >/dev/null && enter sh -c 'grep -aq "Berlin" /home/ana/.local/share/LocalLLM/chats.db*'; then
         answered=yes
         break
     fi
