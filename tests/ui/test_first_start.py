@@ -101,7 +101,7 @@ def test_the_starter_model_chats_while_a_pick_downloads(hub, show, qtbot, monkey
     qtbot.waitUntil(lambda: any(pick.choice is not None for pick in picks.values()), timeout=SLOW)
     pick = next(pick for pick in picks.values() if pick.choice is not None)
     shelve_pick(hub, pick.choice)
-    hub.fault = Fault("stall", at=1000)
+    hub.fault = Fault("slow", delay=0.2)
     pick._button.click()
     qtbot.waitUntil(lambda: services.downloads.moving == 1, timeout=SLOW)
     assert "meanwhile" in window.home_page._starter_words.text()
@@ -114,7 +114,11 @@ def test_the_starter_model_chats_while_a_pick_downloads(hub, show, qtbot, monkey
     window.close()
 
 
+def zeros(_offset, length):
+    return bytes(length)
+
+
 def shelve_pick(hub, choice):
     quant = next(one for one in choice.model.quants if one.name == choice.quant)
     name = quant.file or f"model-{choice.quant}.gguf"
-    hub.add(HubRepo(choice.model.repo, {name: HubFile(bytes(300_000))}))
+    hub.add(HubRepo(choice.model.repo, {name: HubFile(zeros, length=200 << 20, sha256="0" * 64)}))
