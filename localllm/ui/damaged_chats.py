@@ -36,6 +36,7 @@ class MendingDialog(QDialog):
         for sentence in mending.sentences():
             column.addWidget(make_label(say(sentence), wrap=True))
         column.addWidget(make_label(self.tr("The damaged file is kept beside it."), "muted", wrap=True))
+        column.addStretch(1)
         column.addWidget(self._make_buttons(mending))
 
     def _make_buttons(self, mending: Mending) -> QDialogButtonBox:

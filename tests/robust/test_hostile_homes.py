@@ -52,7 +52,7 @@ def command(*arguments):
         capture_output=True,
         check=False,
         env={**os.environ, "LC_ALL": "C.UTF-8"},
-        timeout=300,
+        timeout=600,
     )
     assert run.returncode == 0, run.stderr.decode()
     return run.stdout.decode()
@@ -88,8 +88,8 @@ def test_models_are_taken_in_chatted_with_quantized_and_measured(hostile, starte
     model.parent.mkdir(parents=True, exist_ok=True)
     model.write_bytes(starter.read_bytes())
     assert "m &é" in command("models")
-    assert command("chat", model, "-p", "Say hi", "-n", "4").strip()
+    assert command("chat", model, "-p", "Say hi", "-n", "4", "-t", "1").strip()
     small = paths.models / "klein 👩‍💻.gguf"
     command("quantize", model, "--to", "Q2_K", "--out", small, "--allow-requantize")
     assert hashlib.sha256(small.read_bytes()).digest() != hashlib.sha256(model.read_bytes()).digest()
-    assert "m &é" in command("bench", "-m", model, "-p", "8", "-n", "4", "-r", "1", "--anyway")
+    assert "m &é" in command("bench", "-m", model, "-p", "8", "-n", "4", "-r", "1", "-t", "1", "--anyway")

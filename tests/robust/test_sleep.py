@@ -66,11 +66,14 @@ def test_a_download_goes_on_after_sleep(setting, tmp_path, begin, seconds):  # n
 
 
 @pytest.mark.torture
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("seconds", [5, 45])
 def test_an_answer_goes_on_after_sleep(starter, begin, seconds):
     paths = Paths.for_user()
     remember_crash(paths.engine_limits_file, probe(paths.models))
-    command = [sys.executable, "-m", "localllm", "chat", str(starter), "-n", "60", "--seed", "1", "-p"]
+    # one thread: two that wait for each other would crawl on a busy computer
+    command = [sys.executable, "-m", "localllm", "chat", str(starter)]
+    command += ["-t", "1", "-n", "30", "--seed", "1", "-p"]
     words = "Tell me a long story about the sea."
     told = subprocess.run([*command, words], capture_output=True, text=True, check=True).stdout
     program = begin([*command, words])
