@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from localllm.core.convert import changes
 from localllm.core.convert.architectures.entry import (
     Architecture,
     Into,
@@ -21,48 +20,17 @@ from localllm.core.convert.architectures.entry import (
     separate_experts,
 )
 from localllm.core.convert.architectures.hyperparameters import COMMON
+from localllm.core.convert.architectures.latent_attention import unfolded
 from localllm.core.convert.config import Filled, unusable
 from localllm.texts import Text, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from localllm.core.convert.architectures.entry import Change, Origin
+    from localllm.core.convert.architectures.entry import Origin
     from localllm.core.convert.config import Config, Defaults
-    from localllm.core.convert.tensors import Tensor
 
 _LITE = (26, 27)  # layers; the number by which llama.cpp tells V2-Lite, which has no q_lora_rank
-
-
-def unfolding(tensor: Tensor, heads: int, keys: int, values: int) -> tuple[Tensor, Tensor]:
-    """Split the matrix that unfolds keys and values, both with a dimension for heads, keys transposed.
-
-    Args:
-        tensor: For each head, `keys` rows, then `values` rows.
-        heads: Their number.
-        keys: Rows of each.
-        values: Rows of each.
-
-    Raises:
-        ValueError: It has other rows.
-    """
-    size = keys + values
-    if not heads or tensor.shape[0] != heads * size:
-        message = f"{tensor.name}: {tensor.shape[0]} rows are not {heads} heads of {keys} and {values}"
-        raise ValueError(message)
-    starts = range(0, heads * size, size)
-    of_keys = [changes.transposed(changes.rows(tensor, start, start + keys)) for start in starts]
-    of_values = [changes.rows(tensor, start + keys, start + size) for start in starts]
-    return changes.Stacked(tensor.name, tuple(of_keys)), changes.Stacked(tensor.name, tuple(of_values))
-
-
-def _unfolding(part: int) -> Change:
-    def make(tensor: Tensor, origin: Origin) -> Tensor:
-        config = origin.config
-        heads = config.count("num_key_value_heads")
-        return unfolding(tensor, heads, config.count("qk_nope_head_dim"), config.count("v_head_dim"))[part]
-
-    return make
 
 
 def _named(name: str, config: Config) -> str | None:
@@ -149,8 +117,8 @@ ENTRIES = (
             Rule(
                 r"(.*)\.kv_b_proj\.weight",
                 (
-                    Into(r"\1.k_b_proj.weight", _unfolding(0)),
-                    Into(r"\1.v_b_proj.weight", _unfolding(1)),
+                    Into(r"\1.k_b_proj.weight", unfolded(0)),
+                    Into(r"\1.v_b_proj.weight", unfolded(1)),
                 ),
             ),
         ),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 from typing import TYPE_CHECKING, Any
 
 from localllm.core.convert import changes
@@ -17,39 +15,14 @@ from localllm.core.convert.architectures.entry import (
     separate_experts,
 )
 from localllm.core.convert.architectures.hyperparameters import COMMON
-from localllm.core.convert.small_files import as_list, as_object, damaged, read_bytes, read_object
-from localllm.errors import CheckpointRefused
+from localllm.core.convert.architectures.pooling import pooling
+from localllm.core.convert.small_files import read_bytes
 from localllm.texts import Text, text
 
 if TYPE_CHECKING:
     from localllm.core.convert.architectures.entry import Origin
     from localllm.core.convert.config import Defaults
     from localllm.core.convert.tensors import Tensor
-
-_POOLING_FLAGS = {"pooling_mode_mean_tokens": 1, "pooling_mode_cls_token": 2, "pooling_mode_lasttoken": 3}
-_POOLING_MODES = {"mean": 1, "cls": 2, "lasttoken": 3}
-
-
-def _pooling(origin: Origin) -> int | None:
-    """Return how an embedding model makes one vector of many, as sentence-transformers' files say it."""
-    content = read_bytes(origin.folder, "modules.json")
-    if content is None:
-        return None
-    try:
-        modules = [as_object(module) for module in as_list(json.loads(content))]
-    except (ValueError, RecursionError) as error:
-        raise damaged("modules.json", error) from error
-    paths = [str(module.get("path")) for module in modules if str(module.get("type")).endswith("Pooling")]
-    if not paths:
-        return None
-    if not re.fullmatch(r"\w+", paths[0], re.ASCII):
-        raise damaged("modules.json")
-    said = as_object(read_object(origin.folder, f"{paths[0]}/config.json"))
-    flags = (number for flag, number in _POOLING_FLAGS.items() if said.get(flag))
-    pooling = next(flags, _POOLING_MODES.get(str(said.get("pooling_mode"))))
-    if pooling is None:
-        raise CheckpointRefused(text("The way this embedding model pools its vectors is not supported yet."))
-    return pooling
 
 
 def _no_reranker(origin: Origin) -> Text | None:
@@ -97,7 +70,7 @@ EXPERT_KEYS = (
     count("expert_feed_forward_length", "moe_intermediate_size"),
     count("expert_shared_feed_forward_length", "shared_expert_intermediate_size"),
 )
-_DENSE_KEYS = (*COMMON, made("pooling_type", "u32", _pooling))
+_DENSE_KEYS = (*COMMON, made("pooling_type", "u32", pooling))
 _QWEN: Defaults = {"max_position_embeddings": 32768, "rope_theta": 1e4, "rms_norm_eps": 1e-6}
 
 

@@ -1,18 +1,13 @@
 """Qwen3-Next and Qwen3.5: linear attention in most layers, and a block that predicts further tokens (MTP).
 
-Source: the converter of llama.cpp, commit 0c1e570. In linear attention several heads of values belong to each
-head of keys. Checkpoints hold them group by group; ggml repeats the heads of keys as a whole, so in Qwen3.5's
-file the first value head of every group comes first. Qwen3-Next's file keeps the groups.
+Source: the converter of llama.cpp, commit 0c1e570. Qwen3-Next's file keeps the groups of heads that linear
+attention has in checkpoints, Qwen3.5's does not.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING, cast
-
-import numpy as np
 
 from localllm.core.convert import changes
 from localllm.core.convert.architectures.entry import (
@@ -26,15 +21,24 @@ from localllm.core.convert.architectures.entry import (
     rename,
 )
 from localllm.core.convert.architectures.hyperparameters import rotary_share
+from localllm.core.convert.architectures.linear_attention import (
+    all_channels,
+    all_values,
+    columns_of_values,
+    decay,
+    linear_heads,
+    one_each,
+    separated_rows,
+)
 from localllm.core.convert.architectures.qwen import EXPERT_KEYS, QWEN_EXPERTS
 from localllm.core.convert.config import unusable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
-    from localllm.core.convert.architectures.entry import Change, Origin
+    from localllm.core.convert.architectures.entry import Origin
     from localllm.core.convert.config import Config
-    from localllm.core.convert.tensors import Array, Tensor
+    from localllm.core.convert.tensors import Tensor
 
 _LINEAR = r"(model\.layers\.\d+\.linear_attn)"
 _NEXT_TYPE = "qwen3_next"
@@ -71,85 +75,6 @@ def _layers(config: Config, tensors: Mapping[str, Tensor]) -> int:
     return last + (config.count("mtp_num_hidden_layers", default=0) or ahead) if ahead > 0 else last
 
 
-@dataclass(frozen=True, slots=True)
-class LinearHeads:
-    """The heads of linear attention.
-
-    Attributes:
-        keys: How many, and how many of queries.
-        per_key: Heads of values for each.
-        key_dim: Elements of a head of keys.
-        value_dim: Elements of a head of values.
-    """
-
-    keys: int
-    per_key: int
-    key_dim: int
-    value_dim: int
-
-    @property
-    def values(self) -> int:
-        """Heads of values."""
-        return self.keys * self.per_key
-
-    @property
-    def channels(self) -> int:
-        """Rows of queries, keys and values."""
-        return 2 * self.keys * self.key_dim + self.values * self.value_dim
-
-    def spread(self, dim: int) -> Array:
-        """Return the order of rows of values, `dim` to a head: the first head of every group comes first."""
-        return np.arange(self.values * dim).reshape(self.keys, self.per_key, dim).swapaxes(0, 1).ravel()
-
-    def spread_channels(self) -> Array:
-        """Return the order of rows of queries, keys and values: only values change places."""
-        before = 2 * self.keys * self.key_dim
-        return np.concatenate([np.arange(before), before + self.spread(self.value_dim)])
-
-    def separated(self) -> tuple[Array, Array]:
-        """Return the rows of queries, keys and values, then those of gates, where they lie group by group."""
-        first, width = 2 * self.key_dim, self.per_key * self.value_dim
-        rows = np.arange(self.keys * (first + 2 * width)).reshape(self.keys, -1)
-        ends = (0, self.key_dim, first, first + width, first + 2 * width)
-        parts = [rows[:, start:end].ravel() for start, end in pairwise(ends)]
-        return np.concatenate(parts[:3]), parts[3]
-
-
-def _heads(config: Config) -> LinearHeads:
-    keys, values = config.count("linear_num_key_heads"), config.count("linear_num_value_heads")
-    if not keys or values % keys:
-        raise unusable("linear_num_value_heads", values)
-    dims = (config.count("linear_key_head_dim"), config.count("linear_value_head_dim"))
-    return LinearHeads(keys, values // keys, *dims)
-
-
-def _rows(size: Callable[[LinearHeads], int], order: Callable[[LinearHeads], Array]) -> Change:
-    def make(tensor: Tensor, origin: Origin) -> Tensor:
-        heads = _heads(origin.config)
-        _check(tensor, 0, size(heads))
-        return changes.picked_rows(tensor, order(heads))
-
-    return make
-
-
-def _columns_of_values(tensor: Tensor, origin: Origin) -> Tensor:
-    heads = _heads(origin.config)
-    _check(tensor, -1, heads.values * heads.value_dim)
-    return changes.picked_columns(tensor, heads.spread(heads.value_dim))
-
-
-def _check(tensor: Tensor, dimension: int, size: int) -> None:
-    if not tensor.shape or tensor.shape[dimension] != size:
-        message = f"{tensor.name}: {tensor.shape} does not have {size} elements for its heads"
-        raise ValueError(message)
-
-
-def _decay(tensor: Tensor, _: Origin) -> Tensor:
-    return changes.calculated(
-        tensor, lambda values: (-np.exp(values.astype(np.float64))).astype(values.dtype)
-    )
-
-
 def _ahead(origin: Origin) -> int | None:
     return origin.layers - origin.config.count("num_hidden_layers") or None
 
@@ -174,7 +99,7 @@ def _rotated(origin: Origin) -> int:
 
 
 def _inner_size(origin: Origin) -> int:
-    heads = _heads(origin.config)
+    heads = linear_heads(origin.config)
     return heads.values * heads.value_dim
 
 
@@ -195,38 +120,29 @@ _KEYS = (
     made("rope.dimension_count", "u32", _rotated),
 )
 _COMMON = (*QWEN_EXPERTS, norms_plus_one(r".*(?<!linear_attn\.)norm\.weight"))
-_one_each = _rows(lambda heads: heads.values, lambda heads: heads.spread(1))
-_values = _rows(lambda heads: heads.values * heads.value_dim, lambda heads: heads.spread(heads.value_dim))
-_channels = _rows(lambda heads: heads.channels, LinearHeads.spread_channels)
-
-
-def _separated(part: int) -> Change:
-    return _rows(
-        lambda heads: heads.channels + heads.values * heads.value_dim, lambda heads: heads.separated()[part]
-    )
-
-
 _NEXT = (
-    change(_LINEAR + r"\.A_log", _decay),
+    change(_LINEAR + r"\.A_log", decay),
     rename(_LINEAR + r"\.dt_bias", r"\1.dt_proj.bias"),
     change(_LINEAR + r"\.conv1d\.weight", lambda tensor, _: changes.squeezed(tensor)),
     Rule(
         _LINEAR + r"\.in_proj_qkvz\.weight",
         (
-            Into(r"\1.in_proj_qkv.weight", _separated(0)),
-            Into(r"\1.in_proj_z.weight", _separated(1)),
+            Into(r"\1.in_proj_qkv.weight", separated_rows(0)),
+            Into(r"\1.in_proj_z.weight", separated_rows(1)),
         ),
     ),
     *_COMMON,
 )
 _35 = (
-    change(_LINEAR + r"\.A_log", lambda tensor, origin: _decay(_one_each(tensor, origin), origin)),
-    change(_LINEAR + r"\.dt_bias", _one_each, r"\1.dt_proj.bias"),
-    change(_LINEAR + r"\.conv1d\.weight", lambda tensor, origin: changes.squeezed(_channels(tensor, origin))),
-    change(_LINEAR + r"\.in_proj_qkv\.weight", _channels),
-    change(_LINEAR + r"\.in_proj_z\.weight", _values),
-    change(_LINEAR + r"\.in_proj_[ab]\.weight", _one_each),
-    change(_LINEAR + r"\.out_proj\.weight", _columns_of_values),
+    change(_LINEAR + r"\.A_log", lambda tensor, origin: decay(one_each(tensor, origin), origin)),
+    change(_LINEAR + r"\.dt_bias", one_each, r"\1.dt_proj.bias"),
+    change(
+        _LINEAR + r"\.conv1d\.weight", lambda tensor, origin: changes.squeezed(all_channels(tensor, origin))
+    ),
+    change(_LINEAR + r"\.in_proj_qkv\.weight", all_channels),
+    change(_LINEAR + r"\.in_proj_z\.weight", all_values),
+    change(_LINEAR + r"\.in_proj_[ab]\.weight", one_each),
+    change(_LINEAR + r"\.out_proj\.weight", columns_of_values),
     *_COMMON,
 )
 
