@@ -304,7 +304,7 @@ def test_tab_goes_from_the_models_to_the_result(measured, panel, qtbot):
     settle(panel, qtbot)
     qtbot.waitUntil(lambda: panel.report.chart.ready)
     seen = []
-    for _ in range(18):
+    for _ in range(15):
         seen.append(QApplication.focusWidget())
         qtbot.keyClick(QApplication.focusWidget(), Qt.Key.Key_Tab)
     report, form = panel.report, panel.form
