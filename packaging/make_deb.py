@@ -24,7 +24,7 @@ from localllm import __version__
 ROOT = Path(__file__).resolve().parent.parent
 HERE = ROOT / "packaging"
 SIZES = (16, 24, 32, 48, 64, 128, 256, 512)
-LOADED_LATER = ("libegl1", "libgl1", "libfontconfig1", "libdbus-1-3")  # by Qt, though no library names them
+LOADED_LATER = ("libegl1", "libgl1", "libfontconfig1", "libdbus-1-3", "xkb-data")  # no library names them
 DESCRIPTION = """\
 Run language models on your own computer
  LocalLLM looks at the computer, recommends a language model that will run

