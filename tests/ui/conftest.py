@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from PySide6.QtWidgets import QApplication
 
+from localllm.core.hardware import bandwidth, probe
 from localllm.paths import resources_folder
 from localllm.ui.theme import Theme
 from tests.ui.fakes import make_services
@@ -15,6 +16,14 @@ def theme(qapp):
     made = Theme(resources_folder())
     made.apply("light")
     return made
+
+
+@pytest.fixture(scope="session")
+def memory_speed(tmp_path_factory):
+    """A file that says a memory speed, so that no window on the real core measures it."""
+    file = tmp_path_factory.mktemp("measured") / "measurements.json"
+    bandwidth._keep(file, probe(file.parent).cpu, 20e9)
+    return file
 
 
 @pytest.fixture

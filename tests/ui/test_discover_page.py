@@ -43,12 +43,14 @@ def server(monkeypatch):
 
 
 @pytest.fixture
-def start(server, show, qtbot, theme):
+def start(server, show, qtbot, theme, memory_speed):
     """Start the program as it is started; each call is another start on the same folders."""
     windows = []
 
     def start(**settings):
         paths, chosen = Paths.for_user(), Settings(theme="light", **settings)
+        paths.data.mkdir(parents=True, exist_ok=True)
+        shutil.copy(memory_speed, paths.measurements_file)
         services = make_services(paths, chosen, theme, ChatStore(paths.chats_file))
         window = show(Window(services))
         services.computer.look_again()
