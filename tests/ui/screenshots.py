@@ -209,7 +209,6 @@ class Photographer(BenchShots, LabShots, LibraryShots, QualityShots):
     def _shoot_palette(self):
         self._window.show_page("home")
         self._window.open_palette()
-        self._window._palette.search.setText("quant")
         self._save("palette", self._window._palette)
         self._window._palette.reject()
 

@@ -3,6 +3,7 @@
 import contextlib
 
 import pytest
+from PySide6.QtGui import QAccessible
 
 from tests.ui.accessibility.whole_window import whole_window
 from tests.ui.checks import PseudoTranslator, PseudoWords
@@ -36,8 +37,10 @@ def no_windows_left():
 @pytest.fixture(scope="package")
 def window(qapp, theme, home):
     """The window in English, at the size that everything must fit."""
+    QAccessible.setActive(True)  # as with a screen reader: changes of lists and tables reach the tree
     with whole_window(qapp, theme, home) as made:
         yield made
+    QAccessible.setActive(False)
 
 
 @pytest.fixture(scope="module")

@@ -63,7 +63,7 @@ def test_lists_and_tables_say_what_is_in_a_row(window):
     wait(window, lambda: table.model().rowCount() > 4)
     told = QAccessible.queryAccessibleInterface(table)
     names = [told.child(number).text(QAccessible.Text.Name) for number in range(told.childCount())]
-    assert any("Qwen3-8B" in name for name in names), names
+    assert any("Qwen3-8B" in name for name in names), "\n".join(names)
     show_page(window, "home")
     assert {Role.Table, Role.ColumnHeader, Role.Cell, Role.ComboBox} <= roles_in(window)
     show_page(window, "settings")
