@@ -54,7 +54,7 @@ def check_together(seconds):
 
 def test_two_programs_write_at_once(home, repository, monkeypatch):
     monkeypatch.chdir(repository)
-    check_together(2)
+    check_together(0.5)
 
 
 @pytest.mark.torture

@@ -47,9 +47,9 @@ class Kept:
 
 def fill_benches(paths):
     history = BenchHistory(paths.benches_file)
-    for number in range(12):
+    for number in range(6):
         run = history.begin({"machine": "m", "asked": "x" * 900}, name=f"run {number}")
-        for _ in range(8):
+        for _ in range(4):
             history.add(run, row())
 
 
@@ -64,7 +64,7 @@ def use_benches(paths):
 
 def fill_evaluations(paths):
     results = Results(paths.evaluations_file)
-    for number in range(30):
+    for number in range(16):
         results.add(result(digest=f"{number:064d}"))
 
 
@@ -78,7 +78,7 @@ def use_evaluations(paths):
 
 def fill_speeds(paths):
     history = SpeedHistory(paths.speeds_file)
-    for _ in range(40):
+    for _ in range(12):
         history.add_answer(subject(CATALOGUE), stats())
     history.end_calibration(machines.REFERENCE, 2, "r", {"devices": {}})
 
@@ -94,7 +94,7 @@ def use_speeds(paths):
 
 def fill_loads(paths):
     history = LoadHistory(paths.loads_file)
-    for number in range(60):
+    for number in range(30):
         history.add(Load("here", "CPU", f"m{number}", "name" * 20, 32_000, 10, 11, 5))
 
 
@@ -107,13 +107,13 @@ def use_loads(paths):
 
 def fill_dry_runs(paths):
     runs = DryRuns(paths.dry_runs_file)
-    for number in range(60):
+    for number in range(30):
         runs._keep(f"question {number}", (DeviceBuffers("CPU", 1, 2, 3, 4),))
 
 
 def use_dry_runs(paths):
     runs = DryRuns(paths.dry_runs_file)
-    for number in range(60):
+    for number in range(30):
         runs._recall(f"question {number}")
     runs._keep("new", (DeviceBuffers("CPU", 1, 2, 3, 4),))
     assert runs._recall("new") == (DeviceBuffers("CPU", 1, 2, 3, 4),)

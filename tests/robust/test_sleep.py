@@ -34,7 +34,8 @@ def begin():
     for program in began:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(program.pid, signal.SIGKILL)
-        program.communicate()
+        program.wait()
+        program.stdout.close()
 
 
 def sleep(program, seconds):

@@ -58,7 +58,7 @@ def test_the_window_starts_and_chats_without_saving(unwritable, theme, show, qtb
     window = show(Window(services))
     before = [message.text for chat in store.chats() for message in store.messages(chat.id)]
     assert before == (["from before"] if "chats" in unwritable else [])
-    for page in ("home", "chat", "discover", "library", "lab", "bench", "settings"):
+    for page in ("home", "chat", "library", "settings"):
         window.show_page(page)
     chat = store.create_chat()
     store.add_user_message(chat.id, "not kept", None)
