@@ -91,4 +91,4 @@ def test_models_are_taken_in_chatted_with_quantized_and_measured(hostile, starte
     small = paths.models / "klein 👩‍💻.gguf"
     command("quantize", model, "--to", "Q2_K", "--out", small, "--allow-requantize")
     assert hashlib.sha256(small.read_bytes()).digest() != hashlib.sha256(model.read_bytes()).digest()
-    assert "m &é" in command("bench", "-m", model, "-p", "8", "-n", "4", "-r", "1", "-t", "1", "--anyway")
+    assert "tg4" in command("bench", "-m", model, "-p", "8", "-n", "4", "-r", "1", "-t", "1", "--anyway")
