@@ -90,7 +90,9 @@ def _show(found: Tuning, output: Output, name: str, *, saved: bool) -> None:
 
 
 def _row(trial: Trial, found: Tuning, output: Output) -> list[Text | str]:
-    settings = ", ".join(f"{name} {value}" for name, value in trial.changed.items())
+    from localllm.core.bench.tune import flags_of
+
+    settings = flags_of(trial.changed)
     if trial.seconds is None:
         reason = trial.failure or text("no figure")
         return [settings or text("as usual"), "–", "–", "–", "–", reason]

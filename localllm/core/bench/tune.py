@@ -46,7 +46,11 @@ _CLEARLY = 0.97  # of the time that the best took until then
 _TRIALS = 12  # that are to fit into the time
 _FOR_QUALITY = 0.25  # of the time
 _LOSSY = ("kv_types_k", "kv_types_v")
-_SHOWN = ("threads", "gpu_layers", "expert_layers", "flash", "batches", "ubatches", *_LOSSY)
+# what is tried, and llama.cpp's flag for it
+_FLAGS = {
+    "threads": "-t", "gpu_layers": "-ngl", "expert_layers": "-ncmoe", "flash": "-fa", "batches": "-b",
+    "ubatches": "-ub", "kv_types_k": "-ctk", "kv_types_v": "-ctv",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -239,7 +243,7 @@ class _Search:
         began = time.monotonic()
         changed = self._changed(way)
         self.progress.stage(
-            text("Trying {settings}", settings=_words(changed)) if changed else text("Measuring")
+            text("Trying {settings}", settings=flags_of(changed)) if changed else text("Measuring")
         )
         trial = _judged(way, changed, self._measure(way))
         self._cost = time.monotonic() - began
@@ -252,7 +256,7 @@ class _Search:
     def _measure(self, way: Parameters) -> list[BenchRow]:
         rows: list[BenchRow] = []
         plan = make_plan([self.wanted.model], way, self.bench.machine.cpu.usable_cores)
-        name = _words(self._changed(way))
+        name = flags_of(self._changed(way))
         title = f"tune: {name}" if name else "tune"
         run_bench(self.bench, plan, rows.append, self.progress, name=title, alone=True)
         return rows
@@ -263,7 +267,7 @@ class _Search:
     def _changed(self, way: Parameters) -> dict[str, Any]:
         usual = dataclasses.replace(Parameters(), threads=way.threads)
         cores = self.bench.machine.cpu.usable_cores
-        found = {name: getattr(way, name)[0] for name in _SHOWN if getattr(way, name) != getattr(usual, name)}
+        found = {name: getattr(way, name)[0] for name in _FLAGS if getattr(way, name) != getattr(usual, name)}
         return {**({} if way.threads[0] in (0, cores) else {"threads": way.threads[0]}), **found}
 
 
@@ -274,5 +278,6 @@ def _judged(way: Parameters, changed: dict[str, Any], rows: Sequence[BenchRow]) 
     return Trial(way, changed, read.mean, written.mean, memory, failure)
 
 
-def _words(changed: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in changed.items())
+def flags_of(changed: dict[str, Any]) -> str:
+    """Return what a trial has otherwise than the usual way as llama.cpp's flags: "-t 4 -ub 256"."""
+    return " ".join(f"{_FLAGS[name]} {value}" for name, value in changed.items())

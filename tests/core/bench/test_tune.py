@@ -118,7 +118,7 @@ def test_progress_is_in_seconds_and_says_what_is_tried(monkeypatch):
     tune.tune(bench(Idle()), TunedModel(BenchedModel("m.gguf", "m"), 4, experts=False), progress, 60.0)
     assert [done for done, _, _ in told] == sorted(done for done, _, _ in told)
     assert {total for _, total, _ in told} == {60.0}
-    assert any(note.startswith("Trying kv_types_k q4_0") and note.endswith("left") for _, _, note in told)
+    assert any(note.startswith("Trying -ctk q4_0 -ctv q4_0") and note.endswith("left") for _, _, note in told)
 
 
 def test_a_turn_is_512_tokens_read_and_128_written():
