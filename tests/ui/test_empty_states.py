@@ -5,7 +5,6 @@ from PySide6.QtCore import Qt
 
 from localllm.core.downloads.records import Download, Request
 from localllm.core.hub.records import RemoteFile
-from localllm.ui.downloads_panel import DownloadsPanel
 from localllm.ui.pages.bench import HISTORY, MEASURE
 from localllm.ui.pages.library_list import LibraryList
 from localllm.ui.pages.library_queries import Listing
@@ -24,33 +23,31 @@ def step(root):
     empty.button.click()
 
 
-def test_the_list_of_chats(window, services):
+def test_every_empty_list_leads_on(window, qtbot):
     window.show_page("chat")
-    panel = window.chat_page._list
-    panel.show_trash(trash=True)
-    step(panel)
-    assert not panel._in_trash
-    assert panel._empty.button.text() == "New chat"
-    step(panel)
+    chats = window.chat_page._list
+    chats.show_trash(trash=True)
+    step(chats)
+    assert not chats._in_trash
+    assert chats._empty.button.text() == "New chat"
+    step(chats)
     assert window.page == "chat"
-
-
-def test_the_downloads_lead_to_discover(window, services):
     panel = window.downloads_panel
-    assert isinstance(panel, DownloadsPanel)
     panel.open()
     step(panel)
     assert window.page == "discover"
     assert not panel.isVisible()
-
-
-def test_the_history_of_the_bench_leads_to_measuring(window, qtbot):
     window.show_page("bench")
     bench = window.made("bench")
     bench.tabs.setCurrentIndex(HISTORY)
     qtbot.waitUntil(bench.history._empty.isVisible)
     step(bench.history)
     assert bench.tabs.currentIndex() == MEASURE
+    window.resize(1024, 640)
+    window.show_page("lab")
+    lab = window.lab_page
+    qtbot.waitUntil(lambda: lab._parts.orientation() == Qt.Orientation.Vertical)
+    qtbot.waitUntil(lambda: lab._card.height() <= 110)
 
 
 def test_a_search_without_hits_is_cleared(qtbot, theme, show):
@@ -60,14 +57,6 @@ def test_a_search_without_hits_is_cleared(qtbot, theme, show):
     found.show_listing(Listing([], {"all": 3, "favourites": 0, "refused": 0}, ()))
     step(found)
     assert found.search.text() == ""
-
-
-def test_the_empty_list_of_work_takes_little_height_below_the_panel(window, qtbot):
-    window.resize(1024, 640)
-    window.show_page("lab")
-    lab = window.lab_page
-    qtbot.waitUntil(lambda: lab._parts.orientation() == Qt.Orientation.Vertical)
-    qtbot.waitUntil(lambda: lab._card.height() <= 110)
 
 
 def test_a_cancelled_download_can_be_had_back(window, services, tmp_path, monkeypatch):

@@ -1,8 +1,9 @@
 import pytest
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QSize, Qt
 from PySide6.QtWidgets import QApplication, QLabel, QPushButton
 
-from localllm.ui.pages.glossary import KEYBOARD, LEVELS
+from localllm.ui.itemmodels.commands import Command
+from localllm.ui.pages.glossary import KEYBOARD, LEVELS, TERMS, GlossaryPage
 from localllm.ui.terms import OF_SETTINGS, ask_for, explain, glossary, term_at
 from localllm.ui.widgets.term_link import make_term_link
 from localllm.ui.window import Window
@@ -14,23 +15,22 @@ def window(services, show):
     return show(Window(services))
 
 
+@pytest.fixture
+def page(services, show):
+    return show(GlossaryPage(services, [Command("palette", "Commands", lambda: None, "Ctrl+K")]))
+
+
 def words_of(widget):
     return "\n".join(label.text() for label in widget.findChildren(QLabel) if label.isVisible())
 
 
-def test_a_term_is_searched_and_read(window):
-    window.show_page("glossary")
-    page = window.glossary_page
+def test_a_term_is_searched_and_read_and_related_ones_lead_on(page):
     page.search.setText("kv")
     assert page.list.currentItem().text() == "KV cache"
     assert "already read" in page.shown
     page.search.setText("zebra")
     assert page._nothing.isVisible()
-
-
-def test_related_terms_lead_on(window):
-    window.routes.explain("kv-cache")
-    page = window.glossary_page
+    page.open_term("kv-cache")
     next(link for link in page._see_also if link.text() == "Quantization").click()
     assert page.shown.startswith("Quantization")
 
@@ -57,37 +57,16 @@ def test_a_link_in_a_dialog_closes_it_and_opens_the_term(window, qtbot):
     assert window.glossary_page.shown.startswith("Seed")
 
 
-def test_no_button_of_the_rail_is_chosen_there(window):
-    window.show_page("glossary")
-    assert not any(button.isChecked() for button in window._rail._buttons.values())
-    window.show_page("home")
-    assert window._rail._buttons["home"].isChecked()
-
-
-def test_levels_and_keys_are_listed(window):
-    window.show_page("glossary")
-    page = window.glossary_page
-    page.tabs.setCurrentIndex(LEVELS)
-    assert "Q4_K_M" in words_of(page)
-    window.routes.open_keyboard()
-    assert page.tabs.currentIndex() == KEYBOARD
-    for part in ("Ctrl+K", "Library", "F1"):
-        assert part in words_of(page)
-
-
-@pytest.mark.parametrize("tab", range(3))
-def test_it_fits_the_smallest_window(window, tab):
-    window.show_page("glossary")
-    window.glossary_page.tabs.setCurrentIndex(tab)
-    QApplication.processEvents()
-    assert (window.width(), window.height()) == (1024, 640)
-    assert not cut_labels(window.glossary_page)
-    check_names(window)
-
-
-def test_asking_without_a_term_opens_the_list(window):
-    ask_for(window.findChild(QPushButton), "")
-    assert window.page == "glossary"
+def test_levels_and_keys_are_listed_and_fit_the_smallest_window(page):
+    page.resize(940, 560)
+    for tab, parts in ((LEVELS, ["Q4_K_M"]), (KEYBOARD, ["Ctrl+K", "F5"])):
+        page.tabs.setCurrentIndex(tab)
+        QApplication.processEvents()
+        assert all(part in words_of(page) for part in parts)
+        assert not cut_labels(page)
+    assert page.size() == QSize(940, 560)
+    page.tabs.setCurrentIndex(TERMS)
+    check_names(page)
 
 
 def test_terms_of_settings_are_in_the_glossary():
@@ -95,33 +74,24 @@ def test_terms_of_settings_are_in_the_glossary():
     assert set(OF_SETTINGS.values()) <= known
 
 
-@pytest.mark.parametrize(("name", "term"), [("top_p", "top-p"), ("temperature", "temperature")])
-def test_settings_of_a_chat_say_what_they_mean(window, name, term):
-    control = window.chat_page._options._form.controls[name]
-    assert glossary().get(term).short in control.toolTip()
-    assert term_at(control) == term
-
-
-def test_the_loader_explains_its_settings(window):
+def test_words_of_the_pages_are_explained(window):
+    controls = window.chat_page._options._form.controls
+    for name, term in (("top_p", "top-p"), ("temperature", "temperature")):
+        assert glossary().get(term).short in controls[name].toolTip()
+        assert term_at(controls[name]) == term
     window.open_loader()
     controls = window._loader._form.form.controls
-    assert {term_at(controls[name]) for name in ("kv_type_k", "ubatch", "threads", "flash_attention")} == {
-        "kv-cache",
-        "batch",
-        "threads",
-        "flash-attention",
-    }
+    explained = {name: term_at(controls[name]) for name in ("kv_type_k", "ubatch", "threads")}
+    assert explained == {"kv_type_k": "kv-cache", "ubatch": "batch", "threads": "threads"}
     window._loader.reject()
-
-
-def test_discover_leads_to_the_levels(window):
-    window.show_page("discover")
-    link = next(b for b in window.discover_page.findChildren(QPushButton) if "Q4_K_M" in b.text())
-    link.click()
+    press(window.discover_page, "Q4_K_M")
     assert window.glossary_page.tabs.currentIndex() == LEVELS
-
-
-def test_the_lab_explains_its_words(window):
-    window.show_page("lab")
-    next(b for b in window.lab_page.findChildren(QPushButton) if b.text() == "Importance matrix").click()
+    press(window.lab_page, "Importance matrix")
     assert window.glossary_page.shown.startswith("Importance matrix")
+    assert not any(button.isChecked() for button in window._rail._buttons.values())
+    ask_for(window, "")
+    assert window.page == "glossary"
+
+
+def press(page, words):
+    next(button for button in page.findChildren(QPushButton) if words in button.text()).click()

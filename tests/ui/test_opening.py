@@ -56,16 +56,7 @@ def test_a_model_that_is_dropped_is_checked_and_chats_where_it_lies(window, serv
     assert window.page == "chat"
 
 
-def test_a_file_that_is_no_model_gets_a_sentence(window, tmp_path, qtbot):
-    other = tmp_path / "holiday.jpg"
-    other.write_bytes(b"\xff\xd8" * 100)
-    window.open_file(other)
-    qtbot.waitUntil(notice(window).isVisible)
-    assert "holiday.jpg" in notice(window).sentences
-    assert not notice(window).buttons
-
-
-def test_only_the_newest_file_is_offered(window, tmp_path, qtbot):
+def test_a_file_that_is_no_model_gets_a_sentence_and_only_the_newest_counts(window, tmp_path, qtbot):
     other = tmp_path / "notes.txt"
     other.write_text("no model")
     window.open_file(starter_path())
@@ -73,16 +64,18 @@ def test_only_the_newest_file_is_offered(window, tmp_path, qtbot):
     qtbot.waitUntil(notice(window).isVisible)
     qtbot.waitUntil(lambda: window._services.jobs.running == 0)
     assert "notes.txt" in notice(window).sentences
+    assert not notice(window).buttons
 
 
-def test_a_checkpoint_goes_to_the_lab(window, tmp_path, qtbot):
+def test_a_checkpoint_goes_to_the_lab(window, tmp_path, monkeypatch):
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "model.safetensors").write_bytes(b"")
+    looked = []
+    monkeypatch.setattr(window.routes, "convert", looked.append)
     drag(window, tmp_path)
     assert window._cover.words.text() == "Convert this checkpoint"
     drop(window, tmp_path)
-    assert window.page == "lab"
-    qtbot.waitUntil(lambda: window._services.jobs.running == 0)
+    assert looked == [str(tmp_path)]
 
 
 def test_several_files_go_to_the_library(window, tmp_path, monkeypatch):
@@ -93,6 +86,10 @@ def test_several_files_go_to_the_library(window, tmp_path, monkeypatch):
     assert "library" in window._cover.words.text()
     drop(window, *files)
     assert taken == [files]
+    words = QMimeData()
+    words.setText("some words")
+    QApplication.sendEvent(window, QDragEnterEvent(QPoint(40, 40), COPY, words, LEFT, NO_KEYS))
+    assert not window._cover.isVisible()
 
 
 def test_a_page_that_takes_files_itself_is_covered_and_gets_them(window, tmp_path):
@@ -109,23 +106,6 @@ def test_a_page_that_takes_files_itself_is_covered_and_gets_them(window, tmp_pat
     assert not window._cover.isVisible()
     assert window.page == "lab"
     assert not notice(window).isVisible()
-
-
-def test_text_that_is_dragged_is_left_alone(window):
-    data = QMimeData()
-    data.setText("some words")
-    event = QDragEnterEvent(QPoint(40, 40), COPY, data, LEFT, NO_KEYS)
-    QApplication.sendEvent(window, event)
-    assert not window._cover.isVisible()
-
-
-def test_the_composer_leaves_files_to_the_window(window):
-    window.show_page("chat")
-    edit = window.chat_page._composer._edit
-    assert not edit.canInsertFromMimeData(data_of("/models/a.gguf"))
-    words = QMimeData()
-    words.setText("some words")
-    assert edit.canInsertFromMimeData(words)
 
 
 def test_what_was_removed_comes_back_with_a_button_or_a_key(window, services, qtbot):
@@ -152,6 +132,7 @@ def test_ctrl_z_undoes_words_where_one_writes(window, services, qtbot):
     window.show_page("chat")
     window.activateWindow()
     edit = window.chat_page._composer._edit
+    assert not edit.canInsertFromMimeData(data_of("/models/a.gguf")), "files are the window's"
     qtbot.waitUntil(edit.hasFocus)
     qtbot.keyClicks(edit, "word")
     qtbot.keyClick(edit, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
