@@ -10,8 +10,8 @@ from PySide6.QtWidgets import QMessageBox
 from localllm.core.chat_backups import ChatBackups
 from localllm.core.chat_store import TRASH_DAYS, ChatStore
 from localllm.errors import DamagedStore, LockedStore, NewerStore, StoreError
-from localllm.ui.damaged_chats import MendingDialog
 from localllm.ui.errors import sentences_of
+from localllm.ui.widgets.mending_dialog import MendingDialog
 
 if TYPE_CHECKING:
     from pathlib import Path

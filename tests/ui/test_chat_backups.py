@@ -3,10 +3,10 @@ from PySide6.QtCore import QObject
 
 from localllm.errors import StoreError
 from localllm.ui.chat_backups import Backups
-from localllm.ui.damaged_chats import MendingDialog
 from localllm.ui.pages.chat import ChatPage
 from localllm.ui.widgets.backups_dialog import BackupsDialog
 from localllm.ui.widgets.chats_notice import ChatsNotice
+from localllm.ui.widgets.mending_dialog import MendingDialog
 from tests.core.test_chat_rescue import write_chats
 
 

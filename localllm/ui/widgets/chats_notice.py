@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt
 
-from localllm.ui.damaged_chats import MendingDialog
 from localllm.ui.errors import sentences_of
+from localllm.ui.widgets.mending_dialog import MendingDialog
 from localllm.ui.widgets.notice_bar import NoticeBar
 
 if TYPE_CHECKING:
