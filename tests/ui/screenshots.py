@@ -116,11 +116,16 @@ def make_gallery():
 
 
 def commonest_colors(image):
+    """Return 256 colours: of the commonest groups of nearly alike ones, the commonest of each."""
     import numpy as np
 
     pixels = np.frombuffer(image.constBits(), np.uint32).reshape(image.height(), -1)[:, : image.width()]
     colors, counts = np.unique(pixels, return_counts=True)
-    return [int(color) | 0xFF000000 for color in colors[np.argsort(-counts)][:256]]
+    order = np.argsort(-counts)
+    colors, counts = colors[order], counts[order]
+    _, first, group = np.unique(colors & 0xF8F8F8, return_index=True, return_inverse=True)
+    largest = np.argsort(-np.bincount(group, counts))[:256]
+    return [int(color) | 0xFF000000 for color in colors[first[largest]]]
 
 
 class Photographer(BenchShots, LabShots, LibraryShots, QualityShots):
