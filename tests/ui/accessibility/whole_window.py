@@ -18,7 +18,6 @@ from localllm.texts import text
 from localllm.ui.app import make_services
 from localllm.ui.command_palette import CommandPalette
 from localllm.ui.crash import CrashDialog, ReportDialog
-from localllm.ui.damaged_chats import MendingDialog
 from localllm.ui.explain import ExplainDialog
 from localllm.ui.loader import ModelLoader
 from localllm.ui.pages.library_dialogs import ImportDialog, RemoveDialog
@@ -27,6 +26,7 @@ from localllm.ui.places import places
 from localllm.ui.widgets.backups_dialog import BackupsDialog
 from localllm.ui.widgets.close_dialog import CloseDialog
 from localllm.ui.widgets.links import LinkDialog
+from localllm.ui.widgets.mending_dialog import MendingDialog
 from localllm.ui.widgets.rename import RenameDialog
 from localllm.ui.window import Window
 from tests.ui.fakes import MACHINE, STARTER, FakeSession
