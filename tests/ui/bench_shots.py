@@ -3,7 +3,12 @@
 from localllm.core.bench import Parameters
 from localllm.ui.pages.bench_queries import Wanted
 
-SMALL = {"prompts": (32,), "generated": (8,), "repetitions": 2, "repack": (False,)}  # seconds, on any computer
+SMALL = {
+    "prompts": (32,),
+    "generated": (8,),
+    "repetitions": 2,
+    "repack": (False,),
+}  # seconds, on any computer
 VIEWS = ("bars", "n_depth", "roof")
 
 
