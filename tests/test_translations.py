@@ -30,7 +30,6 @@ _COUNTED = re.compile(
 _NEVER_ONE = {  # what a broken or huge file claims, limits, vocabularies, and what is said of several only
     "That would be {count} tests, more than {most}.",
     "The engine can spread a model over {count} cards.",
-    "The engine takes {most} threads at most.",
     (
         "The numbers of the tokenizer's {count} tokens have gaps (no. {missing} is missing), "
         "so llama.cpp would take one token for another."
