@@ -50,7 +50,7 @@ enter sh -c 'grep -h gguf /usr/share/mime/globs2 /usr/share/applications/mimeinf
 
 echo "== window"
 as_person sh -c 'mkdir -p /home/ana/.config/LocalLLM && echo "{\"temperature\": 0.0}" > /home/ana/.config/LocalLLM/settings.json'
-enter Xvfb :77 -screen 0 1280x800x24 -nolisten tcp &
+enter Xvfb :77 -screen 0 1280x800x24 -nolisten tcp -noreset &
 started="$started $!"
 sleep 3
 as_person localllm &
