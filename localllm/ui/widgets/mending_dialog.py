@@ -30,7 +30,7 @@ class MendingDialog(QDialog):
         self.setWindowTitle(self.tr("The chats are damaged"))
         column = QVBoxLayout(self)
         column.setContentsMargins(20, 18, 20, 16)
-        column.addStrut(440)  # a least width of the dialog's own would count for more than what the buttons need
+        column.addStrut(440)  # a least width of the dialog would count for more than the buttons' need
         column.setSpacing(10)
         column.addWidget(make_label(self.tr("The file of your chats is damaged."), "heading", wrap=True))
         for sentence in mending.sentences():
