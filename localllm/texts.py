@@ -60,7 +60,8 @@ class Text:
 def text(template: str, **values: object) -> Text:
     """Make a sentence; values may be `Bytes`, `Number`, `Moment`, another `Text`, or have a plain str().
 
-    Whole numbers are counts, grouped as the language does; what only looks like one (a code) goes in as a `str`.
+    Whole numbers are counts, grouped as the language does; what only looks like one (a code) goes in as
+    a `str`.
     """
     return Text(template, values)
 

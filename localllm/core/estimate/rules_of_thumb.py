@@ -130,8 +130,8 @@ def _why_cache(shape: ModelShape) -> Text:
             shape.window_layers,
             "One of its {layers} layers looks back at the last {tokens} tokens only, and {queries} {cached} "
             "of keys and values.",
-            "{count} of its {layers} layers look back at the last {tokens} tokens only, and {queries} {cached} "
-            "of keys and values.",
+            "{count} of its {layers} layers look back at the last {tokens} tokens only, and {queries} "
+            "{cached} of keys and values.",
             layers=shape.layers,
             tokens=shape.sliding_window,
             queries=queries,
