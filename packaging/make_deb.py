@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import email.utils
 import gzip
 import os
 import shutil
@@ -25,6 +26,9 @@ ROOT = Path(__file__).resolve().parent.parent
 HERE = ROOT / "packaging"
 SIZES = (16, 24, 32, 48, 64, 128, 256, 512)
 LOADED_LATER = ("libegl1", "libgl1", "libfontconfig1", "libdbus-1-3", "xkb-data")  # no library names them
+MAINTAINER = "{DEBFULLNAME} <{DEBEMAIL}>".format_map(
+    {"DEBFULLNAME": "The LocalLLM authors", "DEBEMAIL": "localllm@localhost", **os.environ}
+)
 DESCRIPTION = """\
 Run language models on your own computer
  LocalLLM looks at the computer, recommends a language model that will run
@@ -56,7 +60,11 @@ def lay_out(bundle: Path, root: Path) -> None:
     documents = share / "doc" / "localllm"
     _copy(HERE / "debian.copyright", documents / "copyright")
     changes = (ROOT / "CHANGELOG.md").read_bytes()
-    (documents / "changelog.gz").write_bytes(gzip.compress(changes, 9, mtime=0))
+    (documents / "CHANGELOG.md.gz").write_bytes(gzip.compress(changes, 9, mtime=0))
+    now = email.utils.format_datetime(datetime.datetime.now(tz=datetime.UTC))
+    lines = [f"localllm ({__version__}) unstable; urgency=medium", "", "  * See CHANGELOG.md.gz.", ""]
+    entry = "\n".join([*lines, f" -- {MAINTAINER}  {now}", ""])
+    (documents / "changelog.gz").write_bytes(gzip.compress(entry.encode(), 9, mtime=0))
     manual = share / "man" / "man1" / "localllm.1.gz"
     manual.parent.mkdir(parents=True)
     subprocess.run([sys.executable, str(HERE / "make_man.py"), str(manual)], check=True)
@@ -92,13 +100,11 @@ def write_control(root: Path, dependencies: str) -> None:
     architecture = subprocess.run(
         ["dpkg", "--print-architecture"], check=True, capture_output=True, text=True
     ).stdout.strip()
-    maintainer = os.environ.get("DEBFULLNAME", "The LocalLLM authors")
-    address = os.environ.get("DEBEMAIL", "localllm@localhost")
     lines = [
         "Package: localllm",
         f"Version: {__version__}",
         f"Architecture: {architecture}",
-        f"Maintainer: {maintainer} <{address}>",
+        f"Maintainer: {MAINTAINER}",
         f"Installed-Size: {installed}",
         f"Depends: {dependencies}",
         "Recommends: shared-mime-info, desktop-file-utils, libvulkan1, mesa-vulkan-drivers",
@@ -123,6 +129,9 @@ def main() -> None:
     lay_out(bundle, root)
     write_control(root, find_dependencies(root / "usr" / "lib" / "localllm", work))
     subprocess.run(["chmod", "-R", "u+rwX,go+rX,go-w", str(root)], check=True)
+    for library in root.rglob("*.so*"):
+        if not library.is_symlink():
+            library.chmod(0o644)
     subprocess.run(["dpkg-deb", "--root-owner-group", "--build", str(root), str(target)], check=True)
 
 
