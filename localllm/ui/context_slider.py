@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 LEAST_TOKENS, MOST_TOKENS = 256, 1_048_576
-SPIN_WIDTH = 116
+SPIN_WIDTH = 140
 
 
 def stops_to(most: int) -> tuple[int, ...]:

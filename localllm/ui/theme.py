@@ -47,6 +47,7 @@ _GREYED = (
     QPalette.ColorRole.HighlightedText,
 )
 _FONT_SCALES = {"small": 0.88, "heading": 1.16, "title": 1.55}
+_PICTURES = {"tick": "check", "down": "down", "up": "up"}
 _ICON_SIZES = (16, 20, 24, 32, 48, 64, 96)
 
 
@@ -113,8 +114,10 @@ class Theme(QObject):
         sizes = {f"size_{name}": f"{app.font().pointSizeF() * s:.1f}pt" for name, s in _FONT_SCALES.items()}
         box = self.scaled(14)
         sizes |= {"indicator": f"{box}px", "radio": f"{box - 8}px", "radio_radius": f"{box // 2 + 1}px"}
-        tick = self._resources / "themes" / f"check-{scheme}.svg"  # style sheets want files
-        values = self._schemes[scheme] | sizes | {"tick": f'"{tick.as_posix()}"'}
+        sizes |= {"arrow": f"{self.scaled(11)}px", "arrow_room": f"{self.scaled(20)}px"}
+        folder = (self._resources / "themes").as_posix()  # style sheets want files
+        pictures = {name: f'"{folder}/{file}-{scheme}.svg"' for name, file in _PICTURES.items()}
+        values = self._schemes[scheme] | sizes | pictures
         app.setStyleSheet(fill_style_sheet(self._template, values))
         self.changed.emit()
 
