@@ -13,6 +13,7 @@ pictures="$clean.pictures"
 suite=${SUITE:-$(. /etc/os-release && echo "$VERSION_CODENAME")}
 mirror=${MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' "Codename: $suite" | head -n 1)}
 started=""
+tools="xvfb xauth xdotool imagemagick shared-mime-info desktop-file-utils man-db"
 
 enter() { chroot "$clean" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive "$@"; }
 as_person() { enter HOME=/home/ana DISPLAY=:77 setpriv --reuid 1000 --regid 1000 --clear-groups "$@"; }
@@ -35,7 +36,7 @@ enter apt-get update -qq
 enter apt-get install -y -qq --no-install-recommends /tmp/localllm.deb
 echo "installed; missing libraries:"
 enter sh -c 'find /usr/lib/localllm -name "*.so*" -type f | LD_LIBRARY_PATH=/usr/lib/localllm/_internal xargs ldd 2>/dev/null | grep "not found" | sort -u' || echo "none"
-enter apt-get install -y -qq --no-install-recommends xvfb xauth xdotool imagemagick shared-mime-info desktop-file-utils man-db
+enter apt-get install -y -qq --no-install-recommends $tools
 enter id ana >/dev/null 2>&1 || enter useradd --create-home --uid 1000 ana
 
 echo "== command line"
@@ -89,6 +90,6 @@ cp "$clean"/tmp/*.png "$pictures"
 echo "== taken off: what the person made stays"
 as_person xdotool windowfocus --sync "$window" key ctrl+q
 wait "$window_process" || echo "the window ended with $?"
-enter apt-get purge -y -qq localllm
+enter apt-get purge -y -qq --auto-remove localllm $tools # clean again for the next trial
 enter sh -c 'ls -A /usr/lib/localllm /usr/bin/localllm 2>&1 | head -n 3; ls /home/ana/.local/share/LocalLLM'
 [ -n "$answered" ]
