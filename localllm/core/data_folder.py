@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 PartName = Literal["models", "chats", "measurements", "settings", "cache", "logs"]
 _OWN_FILES_OF_CONFIG = ("settings*.json", "window.ini", "data-folder.json", "data-move.json")
 _LOCKS = ("window.lock", "measuring.lock")
+_OTHER_NAMES = ("models", "backups", "working")  # in the data folder, beside what `Paths` names
+_ENDS_OF_LOGS = (".log", ".crash", ".running")
 
 
 @dataclass(frozen=True)
@@ -46,12 +49,12 @@ def list_parts(paths: Paths, progress: Progress) -> list[DataPart]:
     chats = [paths.chats_file.with_name(paths.chats_file.name + end) for end in ("", "-wal", "-shm")]
     rest = [file for file in files_of_data(paths) if not file.is_relative_to(paths.models)]
     kinds: tuple[tuple[PartName, Path, list[Path]], ...] = (
-        ("models", paths.models, _files_in(paths.models)),
+        ("models", paths.models, _models_in(paths)),
         ("chats", paths.data, [file for file in chats if file.is_file()]),
         ("measurements", paths.data, [file for file in rest if file not in chats]),
         ("settings", paths.config, list(_files_of_config(paths))),
-        ("cache", paths.cache, _files_in(paths.cache)),
-        ("logs", paths.logs, _files_in(paths.logs)),
+        ("cache", paths.cache, _ours_in(paths.cache, paths)),
+        ("logs", paths.logs, _logs_in(paths)),
     )
     found: list[DataPart] = []
     for name, folder, files in kinds:
@@ -61,35 +64,35 @@ def list_parts(paths: Paths, progress: Progress) -> list[DataPart]:
 
 
 def files_of_data(paths: Paths) -> list[Path]:
-    """Return every file of the data folder, models included; settings, caches, logs and locks are not data.
+    """Return every file of ours in the data folder, models included; settings, caches, logs, locks are none.
 
-    On some systems they lie in the same folder.
+    On some systems they lie in the same folder, and one that was chosen may have files of other programs.
     """
-    apart = (paths.cache, paths.logs, *([paths.config] if paths.config != paths.data else []))
-    config = set(_files_of_config(paths))
-    return [
-        file
-        for file in _files_in(paths.data, leave_out=apart)
-        if file not in config and file.name not in _LOCKS
-    ]
+    return [file for file in _files_beside_settings(paths) if _is_ours(file, paths.data, paths)]
+
+
+def is_taken(paths: Paths) -> bool:
+    """Tell whether the data folder has any file but settings, caches, logs and locks, whoever's it is."""
+    return bool(_files_beside_settings(paths))
 
 
 def remove_data(paths: Paths, progress: Progress, *, with_models: bool) -> int:
-    """Delete what is kept, the models only if wished; return the bytes. Other applications' models stay.
+    """Delete what is kept, the models only if wished; return the bytes. Files of other programs stay.
 
     Raises:
         UsageError: LocalLLM is running, or a file cannot be deleted; what was deleted is gone.
         Cancelled: Through `progress`.
     """
     refuse_while_used(paths)
-    files = [*files_of_data(paths), *_files_in(paths.cache)]
+    data = [file for file in files_of_data(paths) if not _is_foreign_model(file, paths)]
+    files = [*data, *_ours_in(paths.cache, paths)]
     files += [paths.data / name for name in _LOCKS if (paths.data / name).is_file()]
-    files += [file for file in _files_in(paths.models) if file not in set(files)]
+    files += [file for file in _models_in(paths) if file not in set(files)]
     if not with_models:
         files = [file for file in files if not file.is_relative_to(paths.models)]
     files += list(_files_of_config(paths))  # last: it says where the rest is
     freed = delete(files, progress)
-    for log in _files_in(paths.logs):
+    for log in _logs_in(paths):
         with contextlib.suppress(OSError):  # Windows: this process is writing it
             log.unlink()
     for folder in (paths.data, paths.models, paths.cache, paths.logs, paths.config):
@@ -250,6 +253,41 @@ def _file_is_open(paths: Paths) -> bool:
 def _files_of_config(paths: Paths) -> Iterator[Path]:
     for pattern in _OWN_FILES_OF_CONFIG:
         yield from sorted(paths.config.glob(pattern))
+
+
+def _models_in(paths: Paths) -> list[Path]:
+    return [file for file in _files_in(paths.models) if not _is_foreign_model(file, paths)]
+
+
+def _is_foreign_model(file: Path, paths: Paths) -> bool:
+    """Tell whether a file in the models' folder is neither a GGUF file nor in one of our hidden folders."""
+    if not file.is_relative_to(paths.models):
+        return False
+    hidden = any(part.startswith(".") for part in file.relative_to(paths.models).parts)
+    return not hidden and file.suffix.lower() != ".gguf"
+
+
+def _logs_in(paths: Paths) -> list[Path]:
+    return [log for log in _files_in(paths.logs) if any(end in log.name for end in _ENDS_OF_LOGS)]
+
+
+def _ours_in(folder: Path, paths: Paths) -> list[Path]:
+    return [file for file in _files_in(folder) if _is_ours(file, folder, paths)]
+
+
+def _is_ours(file: Path, folder: Path, paths: Paths) -> bool:
+    """Tell whether its first name in the folder begins with one that `Paths` gives, or another of ours."""
+    named = [getattr(paths, name) for name, kind in vars(type(paths)).items() if isinstance(kind, property)]
+    stems = {*_OTHER_NAMES, *(place.stem for place in named if place.parent == folder)}
+    first = file.relative_to(folder).parts[0]
+    return any(re.match(rf"\.?{re.escape(stem)}\b", first) for stem in stems)
+
+
+def _files_beside_settings(paths: Paths) -> list[Path]:
+    apart = (paths.cache, paths.logs, *([paths.config] if paths.config != paths.data else []))
+    config = set(_files_of_config(paths))
+    found = _files_in(paths.data, leave_out=apart)
+    return [file for file in found if file not in config and file.name not in _LOCKS]
 
 
 def _files_in(folder: Path, leave_out: tuple[Path, ...] = ()) -> list[Path]:

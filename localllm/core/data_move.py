@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 from localllm.core.data_folder import (
     delete,
     files_of_data,
+    is_taken,
     is_used,
     refuse_where_fixed,
     refuse_while_used,
@@ -146,7 +147,7 @@ def _checked(paths: Paths, target: Path) -> Path:
     future = Paths(paths.config, target, paths.cache, paths.logs, target / "models")
     if target.exists() and not target.is_dir():
         raise UsageError(text("“{folder}” is not a folder.", folder=str(target)))
-    if not _is_begun(target, paths.data) and files_of_data(future):
+    if not _is_begun(target, paths.data) and is_taken(future):
         raise UsageError(
             text("“{folder}” is not empty.", folder=str(target)),
             safe=text("Nothing was changed."),

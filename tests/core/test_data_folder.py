@@ -60,7 +60,7 @@ def filled(user):
     DownloadStore(user.downloads_file).close()
     with closing(sqlite3.connect(user.downloads_file)) as db, db:
         db.execute("INSERT INTO folders VALUES (?)", (str(user.models),))
-    for file in (user.settings_file, user.cache / "kept.bin", user.logs / "localllm.log"):
+    for file in (user.settings_file, user.references_folder / "kept.bin", user.logs / "localllm.log"):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("{}")
     (user.data / "window.lock").write_text("")
@@ -359,6 +359,23 @@ def test_removing_leaves_the_models_unless_asked(filled):
     assert not any(f.exists() for f in (filled.chats_file, filled.config, filled.cache, filled.logs))
     remove_data(filled, NO_PROGRESS, with_models=True)
     assert not filled.data.exists()
+
+
+def test_files_of_other_programs_are_not_removed(filled):
+    foreign = [
+        filled.data / "thesis.txt",
+        filled.data / "chatsworth" / "house.jpg",
+        filled.models / "weights.safetensors",
+        filled.cache / "theirs.bin",
+        filled.logs / "notes.md",
+    ]
+    for file in foreign:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("mine", encoding="utf-8")
+    remove_data(filled, NO_PROGRESS, with_models=True)
+    assert all(file.is_file() for file in foreign)
+    assert not filled.chats_file.exists()
+    assert not list(filled.data.rglob("*.gguf"))
 
 
 def test_settings_in_the_same_folder_are_no_data(tmp_path):
