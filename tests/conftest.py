@@ -1,5 +1,6 @@
 """What every test has: a home of its own, and a check that nothing is left running."""
 
+import gc
 import os
 import threading
 import time
@@ -8,6 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 from hypothesis import settings
+
+from localllm.ui.garbage import collect_if_due
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 settings.register_profile("ordinary", max_examples=30, deadline=None, derandomize=True, database=None)
@@ -18,6 +21,15 @@ def pytest_configure(config):
     """Properties are tried with few examples, always the same; in the torture run with many, drawn anew."""
     torture = config.option.markexpr.startswith("torture")
     settings.load_profile("torture" if torture else "ordinary")
+
+
+@pytest.fixture(autouse=True)
+def garbage():
+    """As in the window, garbage is collected in this thread only: elsewhere Qt objects must not be destroyed."""
+    gc.disable()
+    collect_if_due()
+    yield
+    collect_if_due()
 
 
 @pytest.fixture(autouse=True)

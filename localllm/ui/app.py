@@ -21,6 +21,7 @@ from localllm.ui.crash import CrashReporter
 from localllm.ui.data_at_start import take_window, wait_for_data
 from localllm.ui.downloads import Downloads
 from localllm.ui.file_events import FileEvents
+from localllm.ui.garbage import GarbageCollection
 from localllm.ui.hub_access import HubAccess
 from localllm.ui.idle_memory import IdleMemory
 from localllm.ui.jobs import JobRunner
@@ -68,11 +69,14 @@ def run_window(paths: Paths, settings: Settings, files: Sequence[Path] = ()) -> 
     install_translation(app, load_words(settings.language, resources_folder() / "i18n"))
     reporter = CrashReporter(app)
     reporter.install()
+    garbage = GarbageCollection(app)
+    garbage.start()
     try:
         present = wait_for_data(paths)
         taken = take_window(present, files) if present else None
         code = show_window(app, *taken, settings, files) if taken else int(present is None)
     finally:
+        garbage.stop()
         reporter.remove()
         if crash_file is not None:
             faulthandler.disable()
