@@ -14,6 +14,7 @@ from localllm.core.chat_schema import migrate
 from localllm.core.chat_writer import is_alive
 from localllm.core.mended_database import BESIDE
 from localllm.core.salvage import is_damage
+from localllm.core.write_ahead import keep_log
 from localllm.errors import DamagedStore, LockedStore, StoreError
 from localllm.files import move_into_place, set_aside
 from localllm.texts import text
@@ -26,7 +27,6 @@ Result = TypeVar("Result")
 
 _BUSY_SECONDS = 10.0
 _PRAGMAS = (
-    "journal_mode=WAL",
     "synchronous=FULL",
     "foreign_keys=ON",
     "trusted_schema=OFF",
@@ -173,6 +173,7 @@ class ChatFile:
         db = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
             db.row_factory = sqlite3.Row
+            keep_log(db)
             for pragma in _PRAGMAS:
                 db.execute(f"PRAGMA {pragma}")
             migrate(db)

@@ -11,6 +11,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, TypeVar
 
 from localllm.core.salvage import is_damage, salvage
+from localllm.core.write_ahead import keep_log
 from localllm.files import file_number, held_if_still, move_into_place, set_aside
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def in_database(
     *,
     saved: Sequence[str] = (),
     tidied: Sequence[str] = (),
+    shared: bool = False,
 ) -> Result:
     """Do some work in one transaction; once more if the file was found damaged and was made anew.
 
@@ -41,6 +43,7 @@ def in_database(
         work: Is given the open file.
         saved: Tables whose rows are saved from a damaged file.
         tidied: Statements that then put in order what has lost its counterpart.
+        shared: Whether it keeps a write-ahead log, for programs that use it at once.
 
     Raises:
         sqlite3.Error, OSError: It is locked for long, or the folder cannot be written.
@@ -48,7 +51,7 @@ def in_database(
     file.parent.mkdir(parents=True, exist_ok=True)
     number = file_number(file)
     try:
-        return _do(file, schema, work)
+        return _do(file, schema, work, shared=shared)
     except (sqlite3.Error, UnicodeDecodeError) as error:
         if not is_damage(error):
             raise
@@ -56,11 +59,13 @@ def in_database(
     with held_if_still(file, number) as still:
         if still:
             _make_anew(file, schema, saved, tidied)
-    return _do(file, schema, work)
+    return _do(file, schema, work, shared=shared)
 
 
-def _do(file: Path, schema: str, work: Callable[[sqlite3.Connection], Result]) -> Result:
+def _do(file: Path, schema: str, work: Callable[[sqlite3.Connection], Result], *, shared: bool) -> Result:
     with closing(sqlite3.connect(file, timeout=_BUSY_SECONDS)) as database:
+        if shared:
+            keep_log(database)
         database.executescript(schema)
         with database:
             return work(database)

@@ -24,7 +24,6 @@ _log = logging.getLogger(__name__)
 Source = Literal["here", "import"]
 Result = TypeVar("Result")
 _TABLES = """
-    PRAGMA journal_mode=WAL;
     PRAGMA synchronous=NORMAL;
     PRAGMA foreign_keys=ON;
     CREATE TABLE IF NOT EXISTS runs (
@@ -150,7 +149,9 @@ class BenchHistory:
 
     def _do(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         with self._lock:
-            return in_database(self._file, _TABLES, work, saved=("runs", "rows"), tidied=(_TIDY,))
+            return in_database(
+                self._file, _TABLES, work, saved=("runs", "rows"), tidied=(_TIDY,), shared=True
+            )
 
 
 def _read_row(words: str) -> BenchRow:

@@ -16,6 +16,7 @@ from localllm.core.downloads.records import Download, Request
 from localllm.core.hub.records import RemoteFile
 from localllm.core.mended_database import BESIDE
 from localllm.core.salvage import is_damage, salvage
+from localllm.core.write_ahead import keep_log
 from localllm.engine.protocol import pack_text, unpack_text
 from localllm.errors import StoreError
 from localllm.files import file_number, held_if_still, move_into_place, set_aside
@@ -223,7 +224,8 @@ class DownloadStore:
         db = sqlite3.connect(self._path, timeout=10.0, isolation_level=None, check_same_thread=False)
         try:
             db.row_factory = sqlite3.Row
-            for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "trusted_schema=OFF"):
+            keep_log(db)
+            for pragma in ("synchronous=NORMAL", "foreign_keys=ON", "trusted_schema=OFF"):
                 db.execute(f"PRAGMA {pragma}")
             db.execute("BEGIN IMMEDIATE")
             if _known_version(db) < _VERSION:

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _TABLES = """
-    PRAGMA journal_mode=WAL;
     PRAGMA synchronous=NORMAL;
     CREATE TABLE IF NOT EXISTS evaluations (
         model_hash TEXT NOT NULL,
@@ -169,6 +168,7 @@ class Results:
                 _TABLES,
                 lambda db: db.execute(statement, values).fetchall(),
                 saved=("evaluations",),
+                shared=True,
             )
 
 

@@ -38,7 +38,6 @@ FORMULA = 1  # counts up when `core.speed.work` changes
 NEWEST = 400  # rows that are looked at
 _FEWEST_WRITTEN, _FEWEST_READ = 8, 64  # tokens; shorter answers say more of the clock than of the machine
 _TABLES = """
-    PRAGMA journal_mode=WAL;
     PRAGMA synchronous=NORMAL;
     CREATE TABLE IF NOT EXISTS speeds (
         id INTEGER PRIMARY KEY,
@@ -224,7 +223,7 @@ class SpeedHistory:
             return
         try:
             with self._lock:
-                in_database(self._file, _TABLES, lambda db: db.executemany(statement, rows))
+                in_database(self._file, _TABLES, lambda db: db.executemany(statement, rows), shared=True)
         except (OSError, sqlite3.Error):
             _log.warning("A measured speed could not be kept", exc_info=True)
 
@@ -233,7 +232,9 @@ class SpeedHistory:
             return []
         try:
             with self._lock:
-                return in_database(self._file, _TABLES, lambda db: db.execute(query, values).fetchall())
+                return in_database(
+                    self._file, _TABLES, lambda db: db.execute(query, values).fetchall(), shared=True
+                )
         except (OSError, sqlite3.Error):
             _log.warning("The measured speeds could not be read", exc_info=True)
             return []
