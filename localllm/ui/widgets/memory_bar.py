@@ -100,7 +100,7 @@ class Legend(QWidget):
 
     def __init__(self, theme: Theme, *, columns: int = 2) -> None:
         super().__init__()
-        self._labels = [make_label(role="small") for _ in PART_TOKENS]
+        self._labels = [make_label(role="small", wrap=True) for _ in PART_TOKENS]
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setHorizontalSpacing(14)
