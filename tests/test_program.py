@@ -18,10 +18,14 @@ BERLIN = "What is the capital of Germany?"
 
 @pytest.fixture
 def screen():
-    """A virtual screen of its own; its number is chosen by the server."""
+    """A virtual screen of its own; its number is chosen by the server.
+
+    It must not reset itself when xdotool, its only client while the program starts, disconnects: a program that
+    connects in that moment is refused.
+    """
     reading, writing = os.pipe()
     server = subprocess.Popen(
-        ["Xvfb", "-displayfd", str(writing), "-screen", "0", "1280x800x24", "-nolisten", "tcp"],
+        ["Xvfb", "-displayfd", str(writing), "-screen", "0", "1280x800x24", "-nolisten", "tcp", "-noreset"],
         pass_fds=[writing], stderr=subprocess.DEVNULL,
     )  # fmt: skip
     os.close(writing)

@@ -17,7 +17,7 @@ SECONDS = 60
 SCRIPT = """
 set -e
 exec 3<> "$1/display"
-Xvfb -displayfd 3 -screen 0 1280x800x24 > /dev/null 2>&1 & x=$!
+Xvfb -displayfd 3 -screen 0 1280x800x24 -noreset > /dev/null 2>&1 & x=$!
 while [ ! -s "$1/display" ]; do sleep 0.1; done
 export DISPLAY=":$(tr -d '[:space:]' < "$1/display")"
 "$2" --launch-immediately & bus=$!
