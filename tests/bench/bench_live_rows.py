@@ -24,9 +24,11 @@ def make_window():
     from localllm.paths import Paths
     from localllm.settings import Settings
     from localllm.ui.app import make_services, make_theme
+    from localllm.ui.garbage import GarbageCollection
     from localllm.ui.window import Window
 
     app = QApplication.instance() or QApplication([])
+    GarbageCollection(app).start()
     paths, settings = Paths.for_user(), Settings(theme="light")
     services = make_services(paths, settings, make_theme(settings), ChatStore(paths.chats_file))
     window = Window(services)

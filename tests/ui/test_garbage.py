@@ -1,7 +1,9 @@
 """Garbage is collected in the window's thread only."""
 
 import gc
+import sys
 import threading
+import types
 
 import pytest
 from PySide6.QtCore import QObject
@@ -50,10 +52,22 @@ def test_what_is_due_is_collected(collection):
     assert gc.get_count()[0] <= gc.get_threshold()[0]
 
 
+def test_a_full_collection_does_not_look_at_what_was_imported(collection, qtbot, monkeypatch):
+    before = gc.get_freeze_count()
+    assert before > 0
+    for number in range(200):
+        name = f"localllm_heavy_{number}"
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    classes = [type(f"Imported{number}", (), {}) for number in range(50)]
+    qtbot.waitUntil(lambda: gc.get_freeze_count() > before + len(classes), timeout=5000)
+    assert not any(one in classes for one in gc.get_objects())
+
+
 def test_python_collects_by_itself_again(qapp):
     collection = GarbageCollection()
     collection.start()
     assert not gc.isenabled()
     collection.stop()
     assert gc.isenabled()
+    assert gc.get_freeze_count() == 0
     gc.disable()
