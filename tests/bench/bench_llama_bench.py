@@ -8,9 +8,10 @@ Printed are, for each test, the medians of all rounds and their ratio ours / the
 ratios of the rounds with the interval in which the true median lies with 95 %. A computer that is quiet makes
 that interval narrow; many rounds of a short test (`--rounds 15 -p 128 -n 32`) do so too.
 
-Where no computer is quiet, `--take-turns 2 -p 16 -n 0 -r 300` lets both programs measure at the same time and
-stops one of them every two seconds, so that both have met the same by the end; compared are the medians of
-their repetitions, of which the stops spoil a few, and their fastest tenths, which others disturb least.
+Where no computer is quiet, `--take-turns 0.2 -r 5` lets both programs measure at the same time and stops one of
+them every 0.2 seconds, so that both have met the same by the end. A repetition that is longer than a turn then
+takes twice its time in both; of one that is shorter the stops spoil a few. Compared are the medians and the means of
+their repetitions, and of many (`-p 16 -n 1 -r 300`) the fastest tenths, which others disturb least.
 """
 
 import argparse
@@ -21,6 +22,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import psutil
@@ -30,6 +32,7 @@ from localllm.core.calibration.synthetic import SyntheticModel, write_synthetic
 from localllm.core.library import starter_path
 
 _CHANCE = 0.05
+_FEWEST_FOR_TENTHS = 100
 _FEWEST_FOR_INTERVAL = 6  # with fewer the whole range covers less than 95 %
 
 
@@ -66,14 +69,14 @@ def take_turns(commands, seconds):
         for name, command in commands.items():
             with outputs[name].open("wb") as output:
                 running[name] = subprocess.Popen(command, stdout=output, stderr=subprocess.DEVNULL)
-        while all(one.poll() is None for one in running.values()):
+        while any(one.poll() is None for one in running.values()):
             for name, other in (("ours", "theirs"), ("theirs", "ours")):
                 _each_process(running[other], "suspend")
                 _each_process(running[name], "resume")
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    running[name].wait(seconds)
+                time.sleep(
+                    seconds
+                )  # also once the other has ended: the last repetition is stopped like the first
         for one in running.values():
-            _each_process(one, "resume")
             if one.wait():
                 sys.exit(f"{one.args} ended with {one.returncode}")
         rows = {name: json.loads(output.read_text())[0] for name, output in outputs.items()}
@@ -95,14 +98,23 @@ def compare_in_turns(options, model, threads):
             continue
         asked = argparse.Namespace(**{**vars(options), "p": read, "n": written, "anyway": True})
         found = take_turns(commands_of(asked, model, threads), options.take_turns)
-        tenths = {name: statistics.quantiles(samples, n=10) for name, samples in found.items()}
-        fastest, median = (tenths["theirs"][place] / tenths["ours"][place] for place in (0, 4))
         test = f"pp{read}" if read != "0" else f"tg{written}"
         print(
             f"{Path(model).stem:<32} {threads:>2} threads {test:>6}, in turns, {len(found['ours'])} repetitions: "
-            f"ratio of the medians {median:.4f}, of the fastest tenths {fastest:.4f}",
+            f"ratio of the {describe_turns(found)}",
             flush=True,
         )
+
+
+def describe_turns(found):
+    """Return how the two programs' seconds compare; over 1 is faster than llama-bench."""
+    measures = {"medians": statistics.median, "means": statistics.fmean}
+    if len(found["ours"]) >= _FEWEST_FOR_TENTHS:
+        measures["fastest tenths"] = lambda samples: statistics.quantiles(samples, n=10)[0]
+    return ", of the ".join(
+        f"{name} {measure(found['theirs']) / measure(found['ours']):.4f}"
+        for name, measure in measures.items()
+    )
 
 
 def compare(options, model, threads):
