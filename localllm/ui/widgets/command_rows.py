@@ -4,29 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt
+from PySide6.QtCore import QRect, QSize, Qt
 from PySide6.QtGui import QFont, QFontMetrics, QPainter
-from PySide6.QtWidgets import QStyledItemDelegate, QStyleOptionViewItem, QWidget
 
 from localllm.ui.itemmodels.commands import COMMAND_ROLE
 from localllm.ui.keyboard import shown_keys
 from localllm.ui.translation import say
-from localllm.ui.widgets.row_painting import draw_cell, draw_line
+from localllm.ui.widgets.row_painting import RowDelegate, draw_line
 
 if TYPE_CHECKING:
-    from localllm.ui.itemmodels.commands import Command
-    from localllm.ui.theme import Theme
+    from PySide6.QtWidgets import QStyleOptionViewItem
 
-Index = QModelIndex | QPersistentModelIndex
+    from localllm.ui.itemmodels.commands import Command
+    from localllm.ui.widgets.row_painting import Index
+
 _MARGIN, _ICON, _GAP = 10, 18, 12
 
 
-class CommandRowDelegate(QStyledItemDelegate):
+class CommandRowDelegate(RowDelegate):
     """One line."""
-
-    def __init__(self, theme: Theme, parent: QWidget) -> None:
-        super().__init__(parent)
-        self._theme = theme
 
     def sizeHint(self, option: QStyleOptionViewItem, _index: Index) -> QSize:
         """Return a line with room around it."""
@@ -34,10 +30,7 @@ class CommandRowDelegate(QStyledItemDelegate):
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
         """Draw the row."""
-        ground = QStyleOptionViewItem(option)
-        self.initStyleOption(ground, index)
-        ground.text = ""
-        draw_cell(painter, ground)
+        self.draw_ground(painter, option, index)
         painter.save()
         command: Command = index.data(COMMAND_ROLE)
         inner = option.rect.adjusted(_MARGIN, 0, -_MARGIN, 0)

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt
-from PySide6.QtGui import QFont, QFontMetrics, QPainter
-from PySide6.QtWidgets import QStyledItemDelegate, QStyleOptionViewItem, QWidget
+from PySide6.QtCore import QRect, QSize, Qt
+from PySide6.QtGui import QFont, QFontMetrics
 
 from localllm.ui.itemmodels.found import FOUND_ROLE
-from localllm.ui.widgets.row_painting import draw_cell, draw_line, draw_pill
+from localllm.ui.widgets.row_painting import RowDelegate, draw_line, draw_pill
 
 if TYPE_CHECKING:
-    from localllm.ui.itemmodels.found import Found
-    from localllm.ui.theme import Theme
+    from PySide6.QtGui import QPainter
+    from PySide6.QtWidgets import QStyleOptionViewItem
 
-Index = QModelIndex | QPersistentModelIndex
+    from localllm.ui.itemmodels.found import Found
+    from localllm.ui.widgets.row_painting import Index
+
 _MARGIN = 10
 
 
-class FoundRowDelegate(QStyledItemDelegate):
+class FoundRowDelegate(RowDelegate):
     """Three lines."""
-
-    def __init__(self, theme: Theme, parent: QWidget) -> None:
-        super().__init__(parent)
-        self._theme = theme
 
     def sizeHint(self, option: QStyleOptionViewItem, _index: Index) -> QSize:
         """Return three lines with room around them."""
@@ -32,10 +29,7 @@ class FoundRowDelegate(QStyledItemDelegate):
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
         """Draw the row."""
-        ground = QStyleOptionViewItem(option)
-        self.initStyleOption(ground, index)
-        ground.text = ""
-        draw_cell(painter, ground)
+        self.draw_ground(painter, option, index)
         painter.save()
         found: Found = index.data(FOUND_ROLE)
         inner = option.rect.adjusted(_MARGIN, 7, -_MARGIN, -7)

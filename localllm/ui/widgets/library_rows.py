@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt
+from PySide6.QtCore import QRect, QSize, Qt
 from PySide6.QtGui import QFont, QFontMetrics, QPainter
-from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem, QWidget
+from PySide6.QtWidgets import QStyle, QStyleOptionViewItem
 
 from localllm.ui.itemmodels.library_page import DETAIL_ROLE, NAME, STAR, STATE, TOKEN_ROLE
 from localllm.ui.itemmodels.records import RECORD_ROLE
-from localllm.ui.widgets.row_painting import draw_cell, draw_line
+from localllm.ui.widgets.row_painting import RowDelegate, draw_cell, draw_line
 
 if TYPE_CHECKING:
-    from localllm.ui.theme import Theme
+    from localllm.ui.widgets.row_painting import Index
 
-Index = QModelIndex | QPersistentModelIndex
 _STAR_SIZE = 18
 _DOT = 8
 _MARGIN = 8
@@ -26,12 +25,8 @@ def row_height(metrics: QFontMetrics) -> int:
     return metrics.lineSpacing() * 2 + 14
 
 
-class LibraryRowDelegate(QStyledItemDelegate):
+class LibraryRowDelegate(RowDelegate):
     """A star, a name over its details, a dot before the state; the rest as the style does it."""
-
-    def __init__(self, theme: Theme, parent: QWidget) -> None:
-        super().__init__(parent)
-        self._theme = theme
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
         """Draw one cell."""

@@ -4,30 +4,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize
-from PySide6.QtGui import QFont, QFontMetrics, QPainter
-from PySide6.QtWidgets import QStyledItemDelegate, QStyleOptionViewItem, QWidget
+from PySide6.QtCore import QRect, QSize
+from PySide6.QtGui import QFont, QFontMetrics
 
 from localllm.ui.itemmodels.library import DETAIL_ROLE, FIT_ROLE, MODEL_ROLE
 from localllm.ui.translation import say
 from localllm.ui.verdicts import fit_of, tint_of
-from localllm.ui.widgets.row_painting import draw_cell, draw_line, draw_pill
+from localllm.ui.widgets.row_painting import RowDelegate, draw_line, draw_pill
 
 if TYPE_CHECKING:
-    from localllm.core.estimate import Estimate
-    from localllm.ui.theme import Theme
-    from localllm.ui.verdicts import Tint
+    from PySide6.QtGui import QPainter
+    from PySide6.QtWidgets import QStyleOptionViewItem
 
-Index = QModelIndex | QPersistentModelIndex
+    from localllm.core.estimate import Estimate
+    from localllm.ui.verdicts import Tint
+    from localllm.ui.widgets.row_painting import Index
+
 _MARGIN = 10
 
 
-class ModelRowDelegate(QStyledItemDelegate):
+class ModelRowDelegate(RowDelegate):
     """Two lines and a pill."""
-
-    def __init__(self, theme: Theme, parent: QWidget) -> None:
-        super().__init__(parent)
-        self._theme = theme
 
     def sizeHint(self, option: QStyleOptionViewItem, _index: Index) -> QSize:
         """Return two lines with room around them."""
@@ -35,10 +32,7 @@ class ModelRowDelegate(QStyledItemDelegate):
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
         """Draw the row."""
-        ground = QStyleOptionViewItem(option)
-        self.initStyleOption(ground, index)
-        ground.text = ""
-        draw_cell(painter, ground)
+        self.draw_ground(painter, option, index)
         painter.save()
         lane = option.rect.adjusted(0, 0, -_MARGIN, 0)
         right = draw_pill(painter, self._theme, option.font, lane, _pill_of(index.data(FIT_ROLE)))

@@ -4,20 +4,36 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QRect, Qt
+from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, Qt
 from PySide6.QtGui import QFont, QFontMetrics, QPainter
-from PySide6.QtWidgets import QApplication, QStyle, QStyleOptionViewItem
+from PySide6.QtWidgets import QApplication, QStyle, QStyledItemDelegate, QStyleOptionViewItem, QWidget
 
 if TYPE_CHECKING:
     from localllm.ui.theme import Theme
     from localllm.ui.verdicts import Tint
 
+Index = QModelIndex | QPersistentModelIndex
 _GROUNDS: dict[Tint, tuple[str, str]] = {
     "good": ("success_soft", "success"),
     "tight": ("warning_soft", "warning"),
     "bad": ("danger_soft", "danger"),
 }
 _LEFT = int(Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft)
+
+
+class RowDelegate(QStyledItemDelegate):
+    """Draws rows of a list in the theme's colours."""
+
+    def __init__(self, theme: Theme, parent: QWidget) -> None:
+        super().__init__(parent)
+        self._theme = theme
+
+    def draw_ground(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
+        """Draw a row as the style does, without its words."""
+        ground = QStyleOptionViewItem(option)
+        self.initStyleOption(ground, index)
+        ground.text = ""
+        draw_cell(painter, ground)
 
 
 def draw_cell(painter: QPainter, cell: QStyleOptionViewItem) -> None:
