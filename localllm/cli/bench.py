@@ -8,9 +8,11 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from localllm.cli.bench_chat import run_chat
+from localllm.cli.bench_devices import list_devices
 from localllm.cli.bench_flags import add_measuring_flags, chosen_values
 from localllm.cli.bench_history import add_history_flags, asks_history, run_history
 from localllm.cli.bench_output import note_run, run_to_json
+from localllm.cli.bench_refused import add_refused_flags, require_none_refused
 from localllm.cli.bench_tune import run_tune
 from localllm.errors import UsageError
 from localllm.paths import expand_home
@@ -18,7 +20,7 @@ from localllm.progress import Progress
 from localllm.texts import Text, text
 
 if TYPE_CHECKING:
-    from localllm.cli.output import Context
+    from localllm.cli.output import Context, Output
     from localllm.core.bench import Bench, BenchedModel, BenchRow, Parameters
     from localllm.core.bench.plan import Configuration
     from localllm.core.library import LibraryModel
@@ -39,16 +41,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "-m", "--model", action="append", metavar="MODEL[,MODEL]", help="names or paths of GGUF files"
     )
     add_measuring_flags(parser)
-    parser.add_argument("-o", "--output", choices=_FORMATS, default="md", help="default: md")
-    parser.add_argument("--name", default="", help="what the run is called in the history")
-    parser.add_argument(
-        "--price-per-kwh",
-        "--kwh-price",
-        dest="kwh_price",
-        type=_price,
-        metavar="N",
-        help="what a kWh costs, for the energy of tokens",
-    )
     parser.add_argument("--anyway", action="store_true", help="also beside busy programs, or without room")
     parser.add_argument(
         "--preset",
@@ -69,8 +61,28 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--save", action="store_true", help="with --tune: make them its load profile")
     add_history_flags(parser)
-    parser.add_argument("--json", action="store_true", help="print one JSON object with everything")
+    add_refused_flags(parser)
+    _add_output_flags(parser)
     parser.set_defaults(run=run)
+
+
+def _add_output_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-o", "--output", choices=_FORMATS, default="md", help="default: md")
+    parser.add_argument(
+        "-oe", "--output-err", choices=_FORMATS, help="the same on standard error, in this format"
+    )
+    parser.add_argument("--progress", action="store_true", help="each step as a line on standard error")
+    parser.add_argument("--list-devices", action="store_true", help="show the GPUs that -dev can name")
+    parser.add_argument("--name", default="", help="what the run is called in the history")
+    parser.add_argument(
+        "--price-per-kwh",
+        "--kwh-price",
+        dest="kwh_price",
+        type=_price,
+        metavar="N",
+        help="what a kWh costs, for the energy of tokens",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object with everything")
 
 
 def run(arguments: argparse.Namespace, context: Context) -> int:
@@ -79,24 +91,39 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     from localllm.core.bench import Bench, BenchHistory
     from localllm.core.estimate import Estimator
 
+    require_none_refused(arguments)
+    if arguments.list_devices:
+        return list_devices(context.output, as_json=arguments.json)
     history = BenchHistory(context.paths.benches_file)
     if asks_history(arguments):
         return run_history(arguments, context, history)
-    output = context.output
-
-    def tell(done: float, total: float, note: Text | None) -> None:
-        if note is not None:
-            output.status(f"{done:.0f}/{total:.0f} {output.translate(note)}")
-
+    progress = _progress(context.output, in_lines=arguments.progress)
     models = _models(arguments.model or [], context)
     estimator = Estimator.for_paths(context.paths)
     bench = Bench(context.paths, this_machine(context), estimator, history, anyway=arguments.anyway)
     if arguments.tune is None and not arguments.chat:
-        return _measure(arguments, context, bench, models, Progress(tell))
+        return _measure(arguments, context, bench, models, progress)
     if len(models) > 1:
         raise UsageError(text("That takes one model at a time."), hint=text("Name one with -m."))
     work = run_chat if arguments.chat else run_tune
-    return work(arguments, context, bench, models[0], Progress(tell))
+    return work(arguments, context, bench, models[0], progress)
+
+
+def _progress(output: Output, *, in_lines: bool) -> Progress:
+    """Show each step in passing, or as a line of its own."""
+    last: list[str] = []
+
+    def tell(done: float, total: float, note: Text | None) -> None:
+        if note is None:
+            return
+        words = output.translate(note)
+        if not in_lines:
+            output.status(f"{done:.0f}/{total:.0f} {words}")
+        elif [words] != last:
+            last[:] = [words]
+            output.note(f"localllm bench: {words}")
+
+    return Progress(tell)
 
 
 def _measure(
@@ -107,7 +134,6 @@ def _measure(
     progress: Progress,
 ) -> int:
     from localllm.core.bench import run_bench
-    from localllm.core.bench.formats import render
 
     output = context.output
     plan = _plan(arguments, models, bench, progress)
@@ -117,13 +143,23 @@ def _measure(
         number = run_bench(bench, plan, rows.append, progress, name=arguments.name)
     finally:  # also what was finished before somebody stopped it
         output.status("")
-        if arguments.json:
-            output.json(run_to_json(number, rows, arguments.kwh_price))
-        elif rows:
-            if arguments.output != "md" or any(row.samples for row in rows):
-                output.write(render(rows, arguments.output))
-            note_run(rows, output, arguments.kwh_price)
+        _print(arguments, output, number, rows)
+    if not number:
+        output.note(text("Measured, but the history cannot be written: copy or save what is to be kept."))
     return 0 if any(row.samples for row in rows) else 1
+
+
+def _print(arguments: argparse.Namespace, output: Output, number: int, rows: list[BenchRow]) -> None:
+    from localllm.core.bench.formats import render
+
+    if arguments.output_err and rows:
+        output.note(render(rows, arguments.output_err).removesuffix("\n"))
+    if arguments.json:
+        output.json(run_to_json(number, rows, arguments.kwh_price))
+    elif rows:
+        if arguments.output != "md" or any(row.samples for row in rows):
+            output.write(render(rows, arguments.output))
+        note_run(rows, output, arguments.kwh_price)
 
 
 def _plan(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 _MOST_REPETITIONS = 1000
+_LONGEST_DELAY = 3600  # seconds
 _FLASH = {
     **dict.fromkeys(("on", "enabled", "true", "1"), "on"),
     **dict.fromkeys(("off", "disabled", "false", "0"), "off"),
@@ -29,6 +30,7 @@ _FLASH = {
 _SPLITS, _LOADS = get_args(SplitMode), get_args(LoadMode)
 _FLAGS = {"0": False, "1": True}
 _NUMA = {one: one for one in get_args(Numa) if one}
+_SINGLE = ("repetitions", "priority", "numa", "delay")
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,7 @@ def add_measuring_flags(parser: argparse.ArgumentParser) -> None:
             help=flag.help,
         )
     parser.add_argument("-r", "--repetitions", type=_repetitions, metavar="N", help="default: 5")
+    parser.add_argument("--delay", type=_delay, metavar="SECONDS", help="rest before each test (default: 0)")
     parser.add_argument("--no-warmup", dest="warm_up", action="store_false", help="the first one counts")
     parser.add_argument(
         "--prio", dest="priority", type=int, choices=sorted(PRIORITIES), help="of the engine's process"
@@ -142,7 +145,7 @@ def chosen_values(arguments: argparse.Namespace) -> dict[str, Any]:
     chosen: dict[str, Any] = {
         flag.name: tuple(chain.from_iterable(given[flag.name])) for flag in _LISTS if given[flag.name]
     }
-    single = {name: given[name] for name in ("repetitions", "priority", "numa") if given[name] is not None}
+    single = {name: given[name] for name in _SINGLE if given[name] is not None}
     return {**chosen, **single, "warm_up": arguments.warm_up}
 
 
@@ -159,6 +162,14 @@ def _sentence(read: Callable[[str], Iterable[Any]]) -> Callable[[str], tuple[Any
 
 
 def _repetitions(words: str) -> int:
-    if not words.isascii() or not words.isdigit() or not 1 <= int(words) <= _MOST_REPETITIONS:
-        raise argparse.ArgumentTypeError(f"“{words}” is not between 1 and {_MOST_REPETITIONS}")
+    return _number(words, 1, _MOST_REPETITIONS)
+
+
+def _delay(words: str) -> int:
+    return _number(words, 0, _LONGEST_DELAY)
+
+
+def _number(words: str, least: int, most: int) -> int:
+    if not words.isascii() or not words.isdigit() or not least <= int(words) <= most:
+        raise argparse.ArgumentTypeError(f"“{words}” is not between {least} and {most}")
     return int(words)

@@ -61,19 +61,14 @@ def run_history(arguments: argparse.Namespace, context: Context, history: BenchH
 
 
 def _import(arguments: argparse.Namespace, history: BenchHistory, output: Output) -> None:
-    from localllm.core.bench.importing import read_llama_bench
+    from localllm.core.bench.importing import import_llama_bench
 
-    rows = read_llama_bench(arguments.file)
-    number = history.begin(
-        {"file": str(arguments.file)}, source="import", name=arguments.name or arguments.file.name
-    )
-    for row in rows:
-        history.add(number, row)
+    number, tests = import_llama_bench(history, arguments.file, arguments.name)
     if arguments.json:
-        output.json({"run": number, "rows": len(rows)})
+        output.json({"run": number, "rows": tests})
     else:
         one, many = "1 test is run {number} now.", "{count} tests are run {number} now."
-        output.say(plural(len(rows), one, many, number=number))
+        output.say(plural(tests, one, many, number=number))
 
 
 def _find(history: BenchHistory, number: int) -> BenchRun:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from localllm.errors import LocalLLMError
+from localllm.texts import text
 
-    from localllm.errors import LocalLLMError
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
     from localllm.paths import Paths
     from localllm.settings import Settings
     from localllm.texts import Text, Translator
@@ -39,11 +44,13 @@ class Output:
 
     def say(self, sentence: Text | str = "") -> None:
         """Print one line to standard output."""
-        print(self.translate(sentence).translate(_SHOWN), flush=True)
+        with _written():
+            print(self.translate(sentence).translate(_SHOWN), flush=True)
 
     def note(self, sentence: Text | str) -> None:
         """Print one line to standard error: what is not the answer itself."""
-        print(self.translate(sentence).translate(_SHOWN), file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError):  # nobody is there to be told
+            print(self.translate(sentence).translate(_SHOWN), file=sys.stderr, flush=True)
 
     def error(self, error: LocalLLMError) -> None:
         """Print what happened, what is safe and what to do, in one line on standard error."""
@@ -52,12 +59,14 @@ class Output:
 
     def write(self, piece: str) -> None:
         """Print a piece of text without an end of line; what would steer a terminal goes to files only."""
-        sys.stdout.write(piece.translate(_SHOWN) if sys.stdout.isatty() else piece)
-        sys.stdout.flush()
+        with _written():
+            sys.stdout.write(piece.translate(_SHOWN) if sys.stdout.isatty() else piece)
+            sys.stdout.flush()
 
     def json(self, data: Any) -> None:
         """Print one JSON value on one line."""
-        print(json.dumps(data, ensure_ascii=False).translate(_ESCAPED), flush=True)
+        with _written():
+            print(json.dumps(data, ensure_ascii=False).translate(_ESCAPED), flush=True)
 
     def status(self, line: str) -> None:
         """Show a passing line on a terminal's standard error; the next one replaces it, "" clears it."""
@@ -76,7 +85,33 @@ class Output:
             table.add_column(Plain(self.translate(column.title)), justify="right" if column.right else "left")
         for row in rows:
             table.add_row(*(Plain(_in_one_line(self.translate(cell))) for cell in row))
-        Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(table)
+        with _written():
+            Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(table)
+            sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def _written() -> Generator[None]:
+    """Say that what was asked for has nowhere to go: a full disk.
+
+    What is left in the buffer is given up: at the end of the program it would fail once more.
+
+    Raises:
+        LocalLLMError: It could not be written.
+        BrokenPipeError: Its reader has gone.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        reason = error.strerror or str(error)
+        raise LocalLLMError(
+            text("What was asked for could not be written: {reason}.", reason=reason),
+            hint=text("Send it to another place."),
+        ) from error
 
 
 def _in_one_line(words: str) -> str:

@@ -14,7 +14,7 @@ from localllm.core.chat_schema import migrate
 from localllm.core.chat_writer import is_alive
 from localllm.core.mended_database import BESIDE
 from localllm.core.salvage import is_damage
-from localllm.core.write_ahead import keep_log
+from localllm.core.write_ahead import keep_log, open_to_read
 from localllm.errors import DamagedStore, LockedStore, StoreError
 from localllm.files import move_into_place, set_aside
 from localllm.texts import text
@@ -208,7 +208,7 @@ def _in_memory(path: Path) -> sqlite3.Connection:
     db.row_factory = sqlite3.Row
     try:
         if path.is_file():
-            with contextlib.suppress(sqlite3.Error), closing(_open_to_read(path)) as other:
+            with contextlib.suppress(sqlite3.Error), closing(open_to_read(path)) as other:
                 other.backup(db)
         db.execute("PRAGMA foreign_keys=ON")
         migrate(db)
@@ -216,19 +216,6 @@ def _in_memory(path: Path) -> sqlite3.Connection:
         db.close()
         raise
     return db
-
-
-def _open_to_read(path: Path) -> sqlite3.Connection:
-    """Open a file in a folder that may refuse the files which SQLite wants beside it."""
-    for how in ("mode=ro", "mode=ro&immutable=1"):
-        db = sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True)
-        try:
-            db.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        except sqlite3.OperationalError:
-            db.close()
-            continue
-        return db
-    raise sqlite3.OperationalError("it cannot be read")
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -29,22 +29,25 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _POLL_SECONDS = 0.2
+_TAKEN_SECONDS = 2.0  # at most: a measurement that begins looks whether a file's process still lives
 
 
 @contextlib.contextmanager
 def measuring_alone(paths: Paths) -> Generator[None]:
-    """Hold the right to measure; a program that ends loses it.
+    """Hold the right to measure; a program that ends loses it. Where nothing can be written nobody has it.
 
     Raises:
         MachineBusy: Somebody else has it, or work of ours would disturb.
     """
-    paths.data.mkdir(parents=True, exist_ok=True)
     lock = _measurement(paths)
     try:
+        paths.data.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
         message = text("Another measurement is running on this computer.")
         raise MachineBusy(message, hint=text("Try again when it is done.")) from None
+    except OSError:
+        _log.warning("Nobody can be told of the measurement", exc_info=True)
     try:
         if (work := _at_work(_folder(paths))) is not None:
             raise MachineBusy(
@@ -97,7 +100,7 @@ def _is_measured(paths: Paths) -> bool:
 @contextlib.contextmanager
 def _said(what: Text, folder: Path) -> Generator[None]:
     """Leave word of the work; where nothing can be written it is done all the same."""
-    lock = FileLock(folder / f"{os.getpid()}-{uuid.uuid4().hex}.lock", timeout=0)
+    lock = FileLock(folder / f"{os.getpid()}-{uuid.uuid4().hex}.lock", timeout=_TAKEN_SECONDS)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()

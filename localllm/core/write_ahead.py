@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _PATIENCE = 10.0  # seconds
 _PAUSE = 0.02  # seconds
@@ -25,3 +29,20 @@ def keep_log(db: sqlite3.Connection) -> None:
             time.sleep(_PAUSE)
         else:
             return
+
+
+def open_to_read(path: Path) -> sqlite3.Connection:
+    """Open a file in a folder that may refuse the files which SQLite wants beside it.
+
+    Raises:
+        sqlite3.OperationalError: It cannot be read.
+    """
+    for how in ("mode=ro", "mode=ro&immutable=1"):
+        db = sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True)
+        try:
+            db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except sqlite3.OperationalError:
+            db.close()
+            continue
+        return db
+    raise sqlite3.OperationalError("it cannot be read")

@@ -52,6 +52,7 @@ class BenchSettings(LoadSettings):
         priority: A key of `PRIORITIES`.
         numa: llama.cpp's way with several memory controllers.
         warm_up: Whether each test is begun with a repetition that does not count.
+        delay: Seconds of rest before each test.
     """
 
     require_flash_attention: bool = False
@@ -73,6 +74,7 @@ class BenchSettings(LoadSettings):
     priority: int = 0
     numa: Numa = ""
     warm_up: bool = True
+    delay: int = 0
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,21 @@
 """The bench command as a person meets it."""
 
 import json
+import sqlite3
+from contextlib import closing
 
 import pytest
 
-from localllm.cli.main import run
-from localllm.core.bench import BenchHistory, chat
+from localllm.cli.bench_flags import chosen_values
+from localllm.cli.main import make_parser, run
+from localllm.core import engine_build, mended_database, write_ahead
+from localllm.core.bench import BenchHistory, Parameters, chat
 from localllm.core.calibration.subjects import llama
 from localllm.core.calibration.synthetic import SyntheticModel, write_synthetic
 from localllm.core.engine_limits import remember_crash
 from localllm.core.hardware import probe
 from localllm.core.library import Library
+from localllm.core.machine import EngineBuild, EngineDevice
 from localllm.paths import Paths
 from localllm.settings import Settings
 from localllm.texts import text
@@ -66,7 +71,7 @@ def test_shows_what_was_measured_before(kept, capsys):
 
 
 @pytest.mark.parametrize(
-    "wrong", [["-p", "8-1"], ["-pg", "8"], ["-ctk", "q9"], ["-fa", "maybe"], ["-r", "0"]]
+    "wrong", [["-p", "8-1"], ["-pg", "8"], ["-ctk", "q9"], ["-fa", "maybe"], ["-r", "0"], ["--delay", "-1"]]
 )
 def test_wrong_arguments_are_explained(wrong, capsys):
     with pytest.raises(SystemExit) as ended:
@@ -96,12 +101,15 @@ def test_imports_and_compares(kept, tmp_path, capsys):
 @pytest.mark.usefixtures("plain_weights")
 def test_tunes_and_keeps_the_best_as_a_profile(tmp_path, capsys):
     tiny = write_synthetic(SyntheticModel(llama(1, 256, 512, 2, vocabulary=512), "Q8_0"), tmp_path)
+    assert run(["settings", "kv_type", "q8_0"]) == 0
+    capsys.readouterr()
     assert run(["bench", "-m", str(tiny), "--tune", "1", "--save", "--anyway", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["trials"][0]["changed"] == {}
     assert result["trials"][0]["turn_seconds"] > 0
     profile = Library(Paths.for_user(), Settings()).profile(tiny)
     assert profile.name == result["profile"] == "tuned"
+    assert profile.load.kv_type_k == "q8_0"  # what the settings say still applies
     assert profile.load.threads == result["best"]["threads"]
 
 
@@ -125,6 +133,72 @@ def test_a_preset_can_be_changed(starter, capsys):
     flags = ["--preset", "quick", "-n", "0", "-p", "4", *QUICK, "-r", "1", "-o", "jsonl"]
     assert run(["bench", "-m", str(starter), *flags]) == 0
     assert [json.loads(line)["n_prompt"] for line in capsys.readouterr().out.splitlines()] == [4]
+
+
+def test_a_second_form_and_the_steps_go_to_standard_error(starter, capsys):
+    flags = ["-p", "4", "-n", "0", *QUICK, "-r", "1", "-o", "jsonl", "-oe", "csv", "--progress"]
+    assert run(["bench", "-m", str(starter), *flags]) == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["n_prompt"] == 4
+    lines = shown.err.splitlines()
+    assert any(line.startswith("localllm bench: ") and "pp4, repetition 1 of 1" in line for line in lines)
+    assert any(line.startswith("build_commit,build_number,") for line in lines)
+    assert run(["bench", "--history", "1", "--json"]) == 0
+    capsys.readouterr()
+
+
+def test_a_rest_is_asked_for_in_seconds():
+    asked = make_parser(["bench"]).parse_args(["bench", "-m", "x", "--delay", "7"])
+    assert Parameters(**chosen_values(asked)).delay == 7
+
+
+def test_devices_are_listed_by_the_names_that_can_be_given(monkeypatch, capsys):
+    card = EngineDevice("CUDA0", "A card", "gpu", 24 << 30, 20 << 30)
+    build = EngineBuild("1", "", (EngineDevice("CPU", "A processor", "cpu"), card))
+    monkeypatch.setattr(engine_build, "read_engine_build", lambda: build)
+    assert run(["bench", "--list-devices"]) == 0
+    assert capsys.readouterr().out == "Available devices:\n  CUDA0: A card (24576 MiB, 20480 MiB free)\n"
+    assert run(["bench", "--list-devices", "--json"]) == 0
+    assert [one["name"] for one in json.loads(capsys.readouterr().out)] == ["CUDA0"]
+    monkeypatch.setattr(engine_build, "read_engine_build", lambda: None)
+    assert run(["bench", "--list-devices"]) == 0
+    assert "(none)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("flags", "way"),
+    [
+        (["-fitt", "512"], "-ngl"),
+        (["--fit-ctx", "4096"], "-ngl"),
+        (["-rpc", "localhost:50052"], "this computer only"),
+        (["-hf", "ggml-org/x-GGUF:Q4_K_M"], "localllm pull"),
+        (["--offline"], "localllm pull"),
+    ],
+)
+def test_flags_of_llama_bench_that_are_missing_are_one_sentence(flags, way, capsys):
+    assert run(["bench", *flags, "-m", "x.gguf"]) == 1
+    said = capsys.readouterr().err
+    assert f"llama-bench's {flags[0]} is not supported here." in said
+    assert way in said
+
+
+def test_a_history_that_is_held_is_said(kept, monkeypatch, capsys):
+    monkeypatch.setattr(mended_database, "_BUSY_SECONDS", 0.0)
+    monkeypatch.setattr(write_ahead, "_PATIENCE", 0.0)
+    with closing(sqlite3.connect(Paths.for_user().benches_file)) as other:
+        other.execute("PRAGMA locking_mode=EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        for asked in (["--history"], ["--history", str(kept)], ["--remove", str(kept)]):
+            assert run(["bench", *asked]) == 1
+            shown = capsys.readouterr()
+            assert "Another program holds the history of benches." in shown.err
+            assert shown.out == ""
+    assert run(["bench", "--history", str(kept)]) == 0
+
+
+def test_numbers_of_runs_that_cannot_be_are_one_sentence(capsys):
+    assert run(["bench", "--history", str(2**70)]) == 1
+    assert f"no run {2**70:,}" in capsys.readouterr().err
 
 
 def test_what_cannot_be_done_is_one_sentence(starter, capsys):

@@ -1,11 +1,15 @@
 """Measurements, and the work that they must not be made beside."""
 
+import os
 import subprocess
 import sys
 import threading
+from types import SimpleNamespace
 
 import pytest
+from filelock import FileLock
 
+from localllm.core import measuring_lock
 from localllm.core.measuring_lock import measuring_alone, working
 from localllm.errors import Cancelled, MachineBusy
 from localllm.paths import Paths
@@ -97,4 +101,31 @@ def test_where_nothing_can_be_written_work_is_done_all_the_same():
     folder().parent.mkdir(parents=True)
     folder().write_text("a file where a folder should be")
     with working(WORK, Progress()):
+        pass
+
+
+def test_where_nothing_can_be_written_there_is_nobody_to_tell():
+    paths = Paths.for_user()
+    paths.data.parent.mkdir(parents=True, exist_ok=True)
+    paths.data.write_text("in the way")
+    done = []
+    with measuring_alone(paths):
+        done.append("measured")
+    with working(WORK, Progress()):
+        done.append("worked")
+    assert done == ["measured", "worked"]
+
+
+def test_work_is_told_also_while_a_measurement_looks_whether_it_lives(monkeypatch):
+    """It holds the file's lock for a moment: the work waits for that."""
+    monkeypatch.setattr(measuring_lock, "uuid", SimpleNamespace(uuid4=lambda: SimpleNamespace(hex="x")))
+    folder().mkdir(parents=True)
+    looking = FileLock(folder() / f"{os.getpid()}-x.lock", thread_local=False)
+    looking.acquire()
+    threading.Timer(0.2, looking.release).start()
+    with (
+        working(WORK, Progress()),
+        pytest.raises(MachineBusy, match="Quantizing of “tiny”"),
+        measuring_alone(Paths.for_user()),
+    ):
         pass

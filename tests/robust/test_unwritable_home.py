@@ -1,6 +1,5 @@
 """A home that cannot be written, or has no room left: window and command line start, and say what is not kept."""
 
-import contextlib
 import os
 import subprocess
 import sys
@@ -13,21 +12,9 @@ from localllm.settings import Settings
 from localllm.ui.app import make_services
 from localllm.ui.unreadable_chats import open_chats
 from localllm.ui.window import Window
+from tests.robust.conftest import fill
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs a disk of its own")
-
-
-@pytest.fixture
-def disk(home):
-    """A small disk under the home; only some may make one."""
-    home.mkdir()
-    made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(home)], capture_output=True, check=False
-    )
-    if made.returncode:
-        pytest.skip("a disk of its own cannot be made here")
-    yield home
-    subprocess.run(["umount", "-l", str(home)], check=True)
 
 
 def often(value):
@@ -44,9 +31,7 @@ def unwritable(disk, request):
     if "read-only" in request.param:
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
     else:
-        with contextlib.suppress(OSError), (disk / "full").open("wb", buffering=0) as file:
-            while True:
-                file.write(bytes(4096))
+        fill(disk)
     return request.param
 
 

@@ -56,7 +56,7 @@ def expected_seconds(wanted: Parameters, models: Sequence[BenchedModel], paces: 
     for model, pace in zip(models, paces, strict=True):
         for configuration in make_plan([model], wanted, 1):
             total += _LOADING + pace.size / _DISK
-            total += sum(_seconds(test, pace) for test in configuration.tests)
+            total += sum(wanted.delay + _seconds(test, pace) for test in configuration.tests)
     return total
 
 

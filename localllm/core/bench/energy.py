@@ -34,14 +34,20 @@ class Meters:
         return bool(self._zones or self._cards)
 
     def read(self) -> Reading | None:
-        """Return what the meters show; None where there is none."""
+        """Return what the meters show; None where there is none, or one does not answer."""
         if not self.any:
             return None
-        shown = [(_number(zone / "energy_uj") or 0) / _MICROJOULES for zone in self._zones]
-        shown += [self._nvml.nvmlDeviceGetTotalEnergyConsumption(card) / _MILLIJOULES for card in self._cards]
-        return Reading(
-            shown, [(_number(zone / "max_energy_range_uj") or 0) / _MICROJOULES for zone in self._zones]
-        )
+        zones = [_number(zone / "energy_uj") for zone in self._zones]
+        ranges = [(_number(zone / "max_energy_range_uj") or 0) / _MICROJOULES for zone in self._zones]
+        shown = [joules / _MICROJOULES for joules in zones if joules is not None]
+        if len(shown) < len(zones):
+            return None
+        for card in self._cards:
+            try:
+                shown.append(self._nvml.nvmlDeviceGetTotalEnergyConsumption(card) / _MILLIJOULES)
+            except self._nvml.NVMLError:  # it was reset, or taken away
+                return None
+        return Reading(shown, ranges)
 
     def close(self) -> None:
         """Give NVIDIA's library back."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # what a prediction knows of; anything else has to be as it is by itself
 _KNOWN = frozenset(
     field.name for field in dataclasses.fields(LoadSettings) if field.name not in ("batch", "ubatch")
-) | {"require_flash_attention", "load_mode", "warm_up"}
+) | {"require_flash_attention", "load_mode", "warm_up", "delay"}
 
 
 class SpeedFeed:

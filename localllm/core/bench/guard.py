@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from localllm.core.calibration.guard import MOST_FOREIGN_LOAD, LoadGuard
+from localllm.core.calibration.guard import MOST_FOREIGN_LOAD, LoadGuard, load_now, refusal
 from localllm.core.calibration.state import hottest, on_battery
-from localllm.errors import MachineBusy
-from localllm.texts import Number, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +19,6 @@ if TYPE_CHECKING:
     from localllm.core.bench.energy import Meters, Reading
     from localllm.core.calibration.guard import Computer
 
-_IDLE_CHECK_SECONDS = 0.4
 _SHORTEST_STRETCH = 0.2  # seconds: the system counts processor time in hundredths
 _HOT = 95.0  # °C: processors slow themselves down from about here
 _SLOWED_DOWN = 0.85  # of the highest clock seen while measuring
@@ -102,17 +99,9 @@ class Guard:
         Raises:
             MachineBusy: There are some.
         """
-        load = LoadGuard(self._computer, self._cores)
-        time.sleep(_IDLE_CHECK_SECONDS)
-        self.highest_load = max(self.highest_load, found := load.foreign_load())
+        self.highest_load = max(self.highest_load, found := load_now(self._computer, self._cores))
         if found > MOST_FOREIGN_LOAD:
-            raise MachineBusy(
-                text(
-                    "Other programs keep {percent} % of the processor busy: a measurement would not be true.",
-                    percent=Number(100 * found),
-                ),
-                hint=text("Try again when the computer is idle, or measure anyway."),
-            )
+            raise refusal(found)
 
     def watch(self, engine: int) -> TestWatch:
         """Begin to watch a test; `engine` is the number of the process that measures."""
@@ -167,7 +156,7 @@ class TestWatch:
 
         The first one's end is where it begins: nobody says when the warm-up has ended.
         """
-        if len(self._energy) < 2:
+        if len(self._energy) < max(2, len(self._busy)):  # a meter that failed now and then
             return 0.0
         return self._energy[-1].since(self._energy[0]) / (len(self._energy) - 1)
 

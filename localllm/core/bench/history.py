@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import logging
 import sqlite3
 import threading
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from localllm.core.bench.rows import BenchRow
 from localllm.core.mended_database import in_database
+from localllm.core.write_ahead import open_to_read
+from localllm.errors import LocalLLMError
+from localllm.texts import text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
     from pathlib import Path
 
 _log = logging.getLogger(__name__)
 
 Source = Literal["here", "import"]
 Result = TypeVar("Result")
+_LARGEST_NUMBER = 2**63 - 1
 _TABLES = """
     PRAGMA synchronous=NORMAL;
     PRAGMA foreign_keys=ON;
@@ -77,37 +83,65 @@ class BenchRun:
         found = (_read_json(record, _read_row) for record in self.records)
         return tuple(row for row in found if row is not None)
 
+    @cached_property
+    def first(self) -> BenchRow | None:
+        """The first result, found without reading the others."""
+        return _read_json(self.records[0], _read_row) if self.records else None
+
 
 class BenchHistory:
     """The benches; may be used from any thread, and by several programs at once.
 
-    A file that cannot be read or written costs the memory of benches only: that is logged, not raised.
+    A file that cannot be written does not end a bench: `begin` and `add` log it. Everything else raises a
+    LocalLLMError if the file cannot be read or written.
     """
 
     def __init__(self, file: Path) -> None:
         self._file = file
         self._lock = threading.Lock()
 
-    def begin(self, facts: Mapping[str, Any], *, source: Source = "here", name: str = "") -> int:
+    def begin(self, facts: Mapping[str, Any], *, name: str = "") -> int:
         """Open a run; return its number, 0 where it cannot be kept."""
-        values = (time.time(), source, name, json.dumps(facts))
-        return self._write("INSERT INTO runs (created, source, name, facts) VALUES (?, ?, ?, ?)", values)
+        try:
+            return self._do(lambda db: _insert_run(db, (None, time.time(), "here", name, json.dumps(facts))))
+        except LocalLLMError:
+            return 0
 
-    def add(self, run: int, row: BenchRow) -> None:
-        """Keep a result as soon as it is there."""
-        if run:
-            self._write("INSERT INTO rows (run, record) VALUES (?, ?)", (run, json.dumps(row.to_record())))
+    def add(self, run: int, row: BenchRow) -> bool:
+        """Keep a result as soon as it is there; return whether it is kept."""
+        if not run:
+            return False
+        try:
+            self._do(lambda db: _insert_rows(db, run, [_record_of(row)]))
+        except LocalLLMError:
+            return False
+        return True
+
+    def take_in(self, rows: Iterable[BenchRow], facts: Mapping[str, Any], name: str) -> int:
+        """Keep a run that was measured elsewhere, all of it or nothing; return its number."""
+        records = [_record_of(row) for row in rows]
+        values = (None, time.time(), "import", name, json.dumps(facts))
+
+        def work(db: sqlite3.Connection) -> int:
+            number = _insert_run(db, values)
+            _insert_rows(db, number, records)
+            return number
+
+        return self._do(work)
 
     def remove(self, run: int) -> None:
         """Forget a run and its results."""
-        self._write("DELETE FROM runs WHERE id = ?", (run,))
+        self._do(lambda db: db.execute("DELETE FROM runs WHERE id = ?", (run,)))
 
     def put_back(self, run: BenchRun) -> None:
         """Keep a run that was removed, under its number."""
         values = (run.id, run.created, run.source, run.name, run.recorded_facts)
-        self._write("INSERT INTO runs (id, created, source, name, facts) VALUES (?, ?, ?, ?, ?)", values)
-        for record in run.records:
-            self._write("INSERT INTO rows (run, record) VALUES (?, ?)", (run.id, record))
+
+        def work(db: sqlite3.Connection) -> None:
+            _insert_run(db, values)
+            _insert_rows(db, run.id, run.records)
+
+        self._do(work)
 
     def runs(self) -> list[BenchRun]:
         """Return every run with its rows, the newest first."""
@@ -115,6 +149,8 @@ class BenchHistory:
 
     def run(self, number: int) -> BenchRun | None:
         """Return one run with its rows."""
+        if not 0 < number <= _LARGEST_NUMBER:
+            return None
         found = self._load("WHERE runs.id = ?", (number,))
         return found[0] if found else None
 
@@ -131,27 +167,64 @@ class BenchHistory:
             found.append(BenchRun(number, created, source, name, facts, records))
         return found
 
-    def _write(self, statement: str, values: Sequence[object]) -> int:
-        try:
-            return self._do(lambda db: db.execute(statement, values).lastrowid or 0)
-        except (OSError, sqlite3.Error):
-            _log.warning("A bench could not be kept", exc_info=True)
-            return 0
-
     def _read(self, query: str, values: Sequence[object]) -> list[Any]:
+        def work(db: sqlite3.Connection) -> list[Any]:
+            return db.execute(query, values).fetchall()
+
         if not self._file.exists():
             return []
-        try:
-            return self._do(lambda db: db.execute(query, values).fetchall())
-        except (OSError, sqlite3.Error):
-            _log.warning("The benches could not be read", exc_info=True)
-            return []
+        with _in_sentences():
+            try:
+                return self._in_database(work)
+            except sqlite3.OperationalError as error:
+                if _is_held(error):
+                    raise
+                with closing(open_to_read(self._file)) as db:  # a full or read-only disk
+                    return work(db)
 
     def _do(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
+        with _in_sentences():
+            return self._in_database(work)
+
+    def _in_database(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         with self._lock:
             return in_database(
                 self._file, _TABLES, work, saved=("runs", "rows"), tidied=(_TIDY,), shared=True
             )
+
+
+def _insert_run(db: sqlite3.Connection, values: tuple[object, ...]) -> int:
+    statement = "INSERT INTO runs (id, created, source, name, facts) VALUES (?, ?, ?, ?, ?)"
+    return db.execute(statement, values).lastrowid or 0
+
+
+def _insert_rows(db: sqlite3.Connection, run: int, records: Iterable[str]) -> None:
+    db.executemany("INSERT INTO rows (run, record) VALUES (?, ?)", [(run, record) for record in records])
+
+
+def _record_of(row: BenchRow) -> str:
+    return json.dumps(row.to_record())
+
+
+@contextlib.contextmanager
+def _in_sentences() -> Generator[None]:
+    try:
+        yield
+    except (OSError, sqlite3.Error) as error:
+        _log.warning("The history of benches failed", exc_info=True)
+        safe = text("What was measured before is safe.")
+        if _is_held(error):
+            message = text("Another program holds the history of benches.")
+            hint = text("Close other windows of LocalLLM and programs that copy its folder, then try again.")
+        else:
+            message = text("The history of benches cannot be read or written: {reason}.", reason=str(error))
+            hint = text("Check that its folder can be written, and that its disk has room.")
+        raise LocalLLMError(message, safe=safe, hint=hint, detail=str(error)) from error
+
+
+def _is_held(error: Exception) -> bool:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def _read_row(words: str) -> BenchRow:

@@ -13,9 +13,12 @@ from localllm.texts import text
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from localllm.core.bench.history import BenchHistory
+
 _LARGEST = 64 << 20  # bytes; llama-bench writes about 2 KiB a test
 _OWN = ("samples_ns", "samples_ts", "sequences", *COMPUTED)
 _NEEDED = ("model_filename", "model_type")
+_COUNTS = ("model_size", "model_n_params", "n_batch", "n_ubatch", "n_depth")  # as far as they are there
 
 
 def read_llama_bench(file: Path) -> tuple[BenchRow, ...]:
@@ -36,6 +39,17 @@ def read_llama_bench(file: Path) -> tuple[BenchRow, ...]:
             text("“{name}” is not what llama-bench writes: {reason}.", name=file.name, reason=str(error)),
             hint=text("Make one with “llama-bench -o json”."),
         ) from error
+
+
+def import_llama_bench(history: BenchHistory, file: Path, name: str = "") -> tuple[int, int]:
+    """Put a file into the history; return the number of its run, and how many tests it has.
+
+    Raises:
+        UsageError: It cannot be read, or is not llama-bench's JSON.
+        LocalLLMError: The history cannot be written.
+    """
+    rows = read_llama_bench(file)
+    return history.take_in(rows, {"file": str(file)}, name or file.name), len(rows)
 
 
 def _entries(raw: bytes) -> list[Any]:
@@ -64,8 +78,10 @@ def _row(entry: Any) -> BenchRow:
     row = BenchRow(fields, samples, sequences=_positive(record.get("sequences", 1)))
     if not samples or not all(_is_count(row.fields.get(name)) for name in ("n_prompt", "n_gen")):
         raise ValueError("a test without tokens or samples")
-    if row.tokens < 1 or not math.isfinite(row.mean) or not _is_count(row.fields.get("n_depth", 0)):
+    if row.tokens < 1 or not math.isfinite(row.mean):
         raise ValueError("a test without tokens or samples")
+    if wrong := [name for name in _COUNTS if not _is_count(fields.get(name, 0))]:
+        raise ValueError(f"{wrong[0]} is not a number of something")
     return row
 
 
@@ -76,4 +92,4 @@ def _positive(value: object) -> int:
 
 
 def _is_count(value: object) -> bool:
-    return type(value) is int and 0 <= value < 2**31
+    return type(value) is int and 0 <= value < 2**63

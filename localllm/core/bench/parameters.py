@@ -40,6 +40,7 @@ class Parameters:
         priority: Of the engine's process: -1 low to 3 real time.
         numa: llama.cpp's way with several memory controllers, "" for none.
         warm_up: Whether each test is begun with a repetition that does not count.
+        delay: Seconds of rest before each test.
     """
 
     prompts: tuple[int, ...] = (512,)
@@ -74,6 +75,7 @@ class Parameters:
     priority: int = 0
     numa: Numa = ""
     warm_up: bool = True
+    delay: int = 0
 
 
 def read_numbers(words: str, lowest: int = 0) -> tuple[int, ...]:

@@ -66,7 +66,9 @@ def make_plan(models: Iterable[BenchedModel], wanted: Parameters, cores: int) ->
     tests = _tests(wanted)
     if not tests:
         return ()
-    every = BenchSettings(priority=wanted.priority, numa=wanted.numa, warm_up=wanted.warm_up)
+    every = BenchSettings(
+        priority=wanted.priority, numa=wanted.numa, warm_up=wanted.warm_up, delay=wanted.delay
+    )
     return tuple(
         Configuration(model, _with(every, weights, context, _flash(flash), processors), flash, repack, tests)
         for model in models

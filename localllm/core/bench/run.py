@@ -40,6 +40,12 @@ if TYPE_CHECKING:
     from localllm.texts import Text
 
 _log = logging.getLogger(__name__)
+_USUAL = BenchSettings()
+# what places a model otherwise than an estimate knows of
+_PLACING = (
+    "experts_layers_on_cpu", "overrides", "devices", "tensor_split", "split_mode", "main_gpu",
+    "no_kv_offload",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -71,7 +77,7 @@ def run_bench(
     name: str = "",
     alone: bool = False,
 ) -> int:
-    """Measure; return the number of the run in the history.
+    """Measure; return the number of the run in the history, 0 where not all of it could be kept.
 
     Args:
         bench: Where and on what.
@@ -94,16 +100,17 @@ def run_bench(
             guard.require_idle()
         build = _build(progress)
         number = bench.history.begin(_facts(bench, build, guard), name=name)
+        kept: list[bool] = []
 
         def keep(row: BenchRow) -> None:
-            bench.history.add(number, row)
+            kept.append(bench.history.add(number, row))
             on_row(row)
 
         total = sum(test.repetitions for one in plan for test in one.tests)
         series = _Series(bench, build, guard, _Steps(progress, total), keep)
         for configuration in plan:
             series.measure(configuration)
-        return number
+        return number if all(kept) else 0
 
 
 def _build(progress: Progress) -> dict[str, Any]:
@@ -165,7 +172,7 @@ class _Series:
         self._steps, self._keep = steps, keep
         self._limits = bench.paths.engine_limits_file
         self._layout_works = weight_layout_works(self._limits, bench.machine)
-        self._layout_crashed = False
+        self._layout_suspected = False
 
     def measure(self, configuration: Configuration) -> None:
         """Measure all tests of a configuration, whatever becomes of each."""
@@ -175,20 +182,25 @@ class _Series:
             attempt = _Attempt(
                 self._bench, self._build, self._guard, self._steps, configuration, repack=repack
             )
-            before = len(waiting)
             try:
                 attempt.run(waiting, self._keep)
             except EngineDied as error:
                 _log.warning("A bench ended its engine: %s", error)
                 if error.crashed and repack and configuration.repack is None:
-                    self._layout_works, self._layout_crashed = False, True
+                    self._layout_works, self._layout_suspected = False, True
                     continue
                 self._give_up(attempt, waiting, error.message)
             except LocalLLMError as error:
                 self._give_up(attempt, waiting, error.message)
-            if self._layout_crashed and len(waiting) < before:
-                self._layout_crashed = False
-                remember_crash(self._limits, self._bench.machine)
+            self._judge_layout(attempt)
+
+    def _judge_layout(self, attempt: _Attempt) -> None:
+        """After a crash with this processor's own weight layout: it was to blame if it goes well without."""
+        if not self._layout_suspected:
+            return
+        self._layout_suspected, self._layout_works = False, not attempt.measured
+        if attempt.measured:
+            remember_crash(self._limits, self._bench.machine)
 
     def _give_up(self, attempt: _Attempt, waiting: list[BenchTest], reason: Text) -> None:
         """Note why the test that ran has no figure; all that wait, if the model could not be loaded."""
@@ -199,7 +211,12 @@ class _Series:
 
 
 class _Attempt:
-    """One engine that measures what waits of a configuration."""
+    """One engine that measures what waits of a configuration.
+
+    Attributes:
+        report: What the engine says of the model once it is loaded.
+        measured: Whether a test was done.
+    """
 
     def __init__(
         self,
@@ -216,6 +233,7 @@ class _Attempt:
         self._settings = dataclasses.replace(configuration.settings, extra_buffers=repack)
         self._feed = SpeedFeed(bench.estimator.speeds, bench.machine, configuration.model.path)
         self.report: BenchReport | None = None
+        self.measured = False
         self._samples: list[int] = []
         self._watch: TestWatch | None = None
 
@@ -263,6 +281,7 @@ class _Attempt:
     def _finish(self, test: BenchTest, event: BenchEnd | BenchRefusal) -> BenchRow:
         if isinstance(event, BenchRefusal):
             return self.row(test, failure=event.error.message)
+        self.measured = True
         row = dataclasses.replace(
             self.row(test),
             samples=tuple(self._samples),
@@ -289,7 +308,10 @@ class _Attempt:
         """Leave out what does not fit: the system might end other programs before it refuses."""
         if self._bench.anyway:
             return
-        work = EngineWork(self._bench.paths, self._bench.machine, self._bench.estimator, self._settings)
+        settings = self._settings
+        if any(getattr(settings, name) != getattr(_USUAL, name) for name in _PLACING):
+            settings = dataclasses.replace(settings, gpu_layers=-1)  # no more is known than if it fits at all
+        work = EngineWork(self._bench.paths, self._bench.machine, self._bench.estimator, settings)
         for test in sorted(waiting, key=_context, reverse=True):
             try:
                 work.plan(self._configuration.model.path, _fit(self._settings, test))

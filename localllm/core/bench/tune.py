@@ -22,7 +22,7 @@ from localllm.core.bench.search_progress import SearchProgress
 from localllm.core.measuring_lock import measuring_alone
 from localllm.engine.passes import CHUNK_TOKENS
 from localllm.engine.protocol import LoadSettings
-from localllm.errors import LocalLLMError, MachineBusy
+from localllm.errors import LocalLLMError
 from localllm.texts import text
 
 if TYPE_CHECKING:
@@ -222,8 +222,6 @@ class _Search:
         try:
             self.progress.stage(text("Measuring what a cache of {type} costs", type=settings.kv_type_k))
             return measure_kv_cost(self.bench, self.wanted.model.path, settings, chunks, self.progress)
-        except MachineBusy:
-            raise
         except LocalLLMError as error:
             _log.info("No quality of %s: %s", settings.kv_type_k, error)
             return None

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import time
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import psutil
 
+from localllm.errors import MachineBusy
+from localllm.texts import Number, text
+
+if TYPE_CHECKING:
+    from localllm.texts import Text
+
 MOST_FOREIGN_LOAD = 0.15  # of the usable cores
+_IDLE_CHECK_SECONDS = 0.4
 
 
 class Computer(Protocol):
@@ -53,3 +60,22 @@ class LoadGuard:
         except psutil.Error:
             return 0.0
         return times.user + times.system
+
+
+def load_now(computer: Computer, cores: int) -> float:
+    """Return the share of the usable cores that others keep busy, watched for a moment."""
+    guard = LoadGuard(computer, cores)
+    time.sleep(_IDLE_CHECK_SECONDS)
+    return guard.foreign_load()
+
+
+def refusal(load: float, safe: Text | None = None) -> MachineBusy:
+    """Return why nothing is measured beside programs that keep this share of the cores busy."""
+    return MachineBusy(
+        text(
+            "Other programs keep {percent} % of the processor busy: a measurement would not be true.",
+            percent=Number(100 * load),
+        ),
+        safe=safe,
+        hint=text("Try again when the computer is idle, or measure anyway."),
+    )

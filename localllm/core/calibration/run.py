@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from localllm.core.calibration.bencher import Bencher
-from localllm.core.calibration.guard import MOST_FOREIGN_LOAD, LoadGuard
+from localllm.core.calibration.guard import MOST_FOREIGN_LOAD, LoadGuard, load_now, refusal
 from localllm.core.calibration.state import hottest, on_battery
 from localllm.core.calibration.subjects import Pace, first_tests, trials
 from localllm.core.calibration.synthetic import remove_left_over, write_synthetic
@@ -21,7 +21,7 @@ from localllm.core.shape import shape_from_gguf
 from localllm.core.speed.history import Subject
 from localllm.core.speed.work import TimedModel
 from localllm.engine.protocol import LoadSettings
-from localllm.errors import EngineDied, MachineBusy, ModelNotFound
+from localllm.errors import EngineDied, ModelNotFound
 from localllm.gguf import read_header
 from localllm.texts import Number, Text, text
 
@@ -42,7 +42,6 @@ _SAFE = text("What was measured before still counts.")
 SECONDS = 10.0
 # of them: what has not begun by then is left out
 _LAST_START, _LAST_START_BESIDE_GPU, _LAST_START_ON_GPU = 0.75, 0.35, 0.85
-_IDLE_CHECK_SECONDS = 0.4
 _TRIAL_SECONDS = 2.5  # then fewer repetitions have to do
 _TRIES = 2  # of a measurement that was disturbed
 _SLOWED_DOWN = 1.12  # times as long at the end as at the beginning: the processor had to clock down
@@ -138,11 +137,9 @@ class _Load:
         self.highest = 0.0
 
     def check_idle(self) -> None:
-        guard = self.guard()
-        time.sleep(_IDLE_CHECK_SECONDS)
-        self.judge(guard.foreign_load())
+        self.judge(load_now(self._computer, self._cores))
 
-    def guard(self, engine: int | None = None) -> LoadGuard:
+    def guard(self, engine: int) -> LoadGuard:
         return LoadGuard(self._computer, self._cores, engine)
 
     def is_too_high(self, load: float) -> bool:
@@ -151,15 +148,7 @@ class _Load:
     def judge(self, load: float) -> None:
         self.highest = max(self.highest, load)
         if self.is_too_high(load):
-            message = text(
-                "Other programs keep {percent} % of the processor busy: a measurement would not be true.",
-                percent=Number(100 * load),
-            )
-            raise MachineBusy(
-                message,
-                safe=self._safe,
-                hint=text("Try again when the computer is idle, or measure anyway."),
-            )
+            raise refusal(load, self._safe)
 
 
 class _Run:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 _SEED = 1  # the same tokens each time
 _ABORTED = 2
+_REST_STEP = 0.1  # seconds after which a stop is looked for
 
 
 class Send(Protocol):
@@ -85,11 +86,20 @@ class Bench:
             raise EngineError(text("This file does not say how many tokens its model knows."))
         send("opened", report=to_record(self._report()))
         for number, test in enumerate(tests):
+            self._rest()
             send("started", test=number)
             try:
                 self._run(number, test, send)
             except EngineError as error:
                 send("refused", test=number, error=error_to_record(error))
+
+    def _rest(self) -> None:
+        """Let the processor cool off."""
+        end = time.monotonic() + self.settings.delay
+        while (left := end - time.monotonic()) > 0:
+            if self._stop.is_set:
+                raise Cancelled
+            time.sleep(min(left, _REST_STEP))
 
     def _run(self, number: int, test: BenchTest, send: Send) -> None:
         forget_peak()
@@ -112,7 +122,24 @@ class Bench:
             raise EngineError(text("At most so many threads are possible: {most}.", most=MOST_THREADS))
         settings = dataclasses.replace(self.settings, context_length=tokens)
         use = ContextUse(test.sequences, test.sequences, adjust=self._parameters.set_context)
+        context = open_context(self._model, settings, self._log, self._stop, use)
+        if llama.llama_get_memory(context):
+            return context
+        llama.llama_free(context)
+        self._require_one_piece(test)
+        use = dataclasses.replace(use, outputs=0)  # such a model puts out every token
         return open_context(self._model, settings, self._log, self._stop, use)
+
+    def _require_one_piece(self, test: BenchTest) -> None:
+        """Refuse what a model without a cache, which embeds texts, cannot read at once: it would end us."""
+        piece = min(self.settings.batch, max(test.prompt_tokens, test.depth))
+        if piece > min(self.settings.ubatch, self.settings.batch):
+            raise EngineError(
+                text(
+                    "This model reads a text in one piece: it needs a physical batch of {tokens} tokens.",
+                    tokens=piece,
+                )
+            )
 
     def _report(self) -> BenchReport:
         buffer = ctypes.create_string_buffer(128)

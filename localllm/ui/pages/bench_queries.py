@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from localllm.core.bench import Bench, BenchedModel, BenchHistory, make_plan, run_bench
 from localllm.core.bench.duration import expected_seconds, quick_parameters
-from localllm.core.bench.importing import read_llama_bench
+from localllm.core.bench.importing import import_llama_bench
 from localllm.core.time_left import TimeLeft
 from localllm.errors import LocalLLMError
 from localllm.progress import Progress
@@ -289,14 +289,12 @@ def import_files(paths: Paths, files: Sequence[Path]) -> int:
 
     Raises:
         UsageError: A file is not llama-bench's; those before it are there.
+        LocalLLMError: The history cannot be written.
     """
     history = BenchHistory(paths.benches_file)
     number = 0
     for file in files:
-        rows = read_llama_bench(file)
-        number = history.begin({"file": str(file)}, source="import", name=file.name)
-        for row in rows:
-            history.add(number, row)
+        number, _ = import_llama_bench(history, file)
     return number
 
 

@@ -38,6 +38,33 @@ def test_a_meter_that_may_not_be_read_is_none(powercap, monkeypatch):
     meters.close()
 
 
+def test_a_meter_that_stops_answering_is_no_end(powercap):
+    meters = Meters(powercap)
+    assert meters.read() is not None
+    (powercap / "intel-rapl:1" / "energy_uj").unlink()
+    assert meters.read() is None
+    meters.close()
+
+
+def test_a_card_that_is_lost_is_no_end(tmp_path, monkeypatch):
+    answers = [1000, 2000]
+
+    def consumption(_card):
+        if not answers:
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_GPU_IS_LOST)
+        return answers.pop()
+
+    for name, answer in (
+        ("nvmlInit", None), ("nvmlShutdown", None), ("nvmlDeviceGetCount", 1), ("nvmlDeviceGetHandleByIndex", "card")
+    ):  # fmt: skip
+        monkeypatch.setattr(pynvml, name, lambda *_asked, answer=answer: answer)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetTotalEnergyConsumption", consumption)
+    meters = Meters(tmp_path)
+    assert meters.read() is not None
+    assert meters.read() is None
+    meters.close()
+
+
 def test_cost():
     """3.6 J a token are one kWh for a million."""
     assert cost_per_million(3.6, 0.25) == pytest.approx(0.25)

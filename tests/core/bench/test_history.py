@@ -1,9 +1,66 @@
 """The history of benches: what is kept, removed and put back."""
 
 import sqlite3
+from contextlib import closing
 
+import pytest
+
+from localllm.core import mended_database, write_ahead
 from localllm.core.bench import BenchHistory
+from localllm.errors import LocalLLMError
 from tests.core.bench.rows import row
+
+
+@pytest.fixture
+def held(tmp_path, monkeypatch):
+    """A history with a run in it that another program holds, and nobody waits for."""
+    history = BenchHistory(tmp_path / "benches.db")
+    history.add(history.begin({}, name="kept"), row())
+    monkeypatch.setattr(mended_database, "_BUSY_SECONDS", 0.0)
+    monkeypatch.setattr(write_ahead, "_PATIENCE", 0.0)
+    with closing(sqlite3.connect(tmp_path / "benches.db")) as other:
+        other.execute("PRAGMA locking_mode=EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        yield history
+    assert [run.name for run in history.runs()] == ["kept"], "it is as it was"
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda history: history.runs(),
+        lambda history: history.run(1),
+        lambda history: history.remove(1),
+        lambda history: history.take_in([row()], {}, "theirs"),
+    ],
+)
+def test_one_that_another_program_holds_is_said_not_shown_as_empty(held, work):
+    with pytest.raises(LocalLLMError, match="Another program holds the history of benches") as refused:
+        work(held)
+    assert "safe" in str(refused.value.safe)
+
+
+def test_a_bench_goes_on_beside_one_that_is_held(held):
+    assert held.begin({}, name="new") == 0
+    assert not held.add(1, row())
+
+
+def test_one_that_cannot_be_read_is_said(tmp_path):
+    (tmp_path / "benches.db").mkdir()
+    with pytest.raises(LocalLLMError, match="cannot be read or written"):
+        BenchHistory(tmp_path / "benches.db").runs()
+    assert BenchHistory(tmp_path / "none.db").runs() == []
+
+
+def test_what_is_taken_in_is_there_whole_or_not_at_all(tmp_path):
+    history = BenchHistory(tmp_path / "benches.db")
+    number = history.take_in([row(), row()], {"file": "x.json"}, "theirs")
+    run = history.run(number)
+    assert (run.source, run.name, len(run.rows), run.facts) == ("import", "theirs", 2, {"file": "x.json"})
+    with pytest.raises(LocalLLMError):
+        history.put_back(run)  # its number is taken
+    assert history.runs() == [run]
+    assert history.run(2**70) is None
 
 
 def test_removed_runs_come_back_as_they_were(tmp_path):

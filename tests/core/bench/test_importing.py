@@ -45,6 +45,9 @@ def test_fields_of_older_versions_stay(tmp_path):
         JSON.replace("867619847, 1056057937", "").encode(),
         JSON.replace('"backends": "CPU"', '"backends": {}').encode(),
         JSON.replace('"model_type"', '"type"').encode(),
+        JSON.replace('"n_ubatch": 512', '"n_ubatch": "many"').encode(),
+        JSON.replace('"n_batch": 2048', '"n_batch": NaN').encode(),
+        JSON.replace('"n_depth": 0', '"n_depth": -1').encode(),
     ],
 )
 def test_other_files_are_refused_with_a_sentence(tmp_path, content):

@@ -14,7 +14,9 @@ from localllm.core.bench.guard import Conditions, Guard
 from localllm.core.calibration.subjects import llama
 from localllm.core.calibration.synthetic import SyntheticModel, write_synthetic
 from localllm.core.estimate import Estimator
-from localllm.errors import Cancelled, MachineBusy
+from localllm.engine.client import Engine
+from localllm.engine.protocol import BenchReport
+from localllm.errors import Cancelled, LocalLLMError, MachineBusy
 from localllm.paths import Paths
 from localllm.progress import Progress
 from tests.core import machines
@@ -162,7 +164,19 @@ def test_a_history_that_cannot_be_kept_costs_only_the_history(model):
     number = run_bench(here, plan(model, generated=(0,)), rows.append, Progress())
     assert number == 0
     assert rows[0].mean > 0
-    assert here.history.runs() == []
+    with pytest.raises(LocalLLMError, match="cannot be read"):
+        here.history.runs()
+
+
+def test_a_run_of_which_a_row_is_not_kept_is_told_from_a_whole_one(model, monkeypatch):
+    here, rows = bench(), []
+
+    def on_row(row):
+        rows.append(row)
+        monkeypatch.setattr(here.history, "add", lambda _run, _row: False)
+
+    assert run_bench(here, plan(model, repetitions=1), on_row, Progress()) == 0
+    assert [row.test for row in rows] == ["pp8", "tg2"]
 
 
 def test_stopped_it_keeps_what_is_finished(model):
@@ -197,6 +211,22 @@ def test_never_beside_busy_programs_unless_told_to(model):
     run_bench(bench(Busy(), anyway=True), plan(model, generated=(0,)), rows.append, Progress())
     assert rows[0].disturbed == (("load",), ("load",))
     assert rows[0].undisturbed == ()
+
+
+def test_a_rest_before_a_test_can_be_stopped(model):
+    engine, progress = Engine(), Progress()
+    (configuration,) = plan(model, delay=3600)
+    try:
+        engine.wait_until_ready()
+        settings = dataclasses.replace(configuration.settings, extra_buffers=False)
+        events = engine.bench(model, settings, configuration.tests, progress)
+        assert isinstance(next(events), BenchReport)
+        progress.cancel()
+        with pytest.raises(Cancelled):
+            next(events)
+        assert engine.devices()["devices"], "it did not have to be ended for that"
+    finally:
+        engine.stop()
 
 
 def test_heat_swap_power_and_clock_disturb_the_whole_test(tmp_path):

@@ -1,0 +1,36 @@
+"""Models that only embed: a bench of them is a row or a sentence."""
+
+import dataclasses
+
+import pytest
+
+from localllm.core.bench import run_bench
+from localllm.progress import Progress
+from tests.core.bench.test_run import bench, plan
+from tests.core.fit.synthetic import write_header
+
+
+@pytest.fixture
+def encoder(tmp_path, catalogue):
+    shape = catalogue.model("all-minilm-l6-v2").shape
+    write_header(
+        tmp_path / "encoder.gguf", dataclasses.replace(shape, layers=1, full_layers=1, vocabulary=512)
+    )
+    return tmp_path / "encoder.gguf"
+
+
+def test_every_test_is_a_row(encoder):
+    rows = []
+    wanted = plan(encoder, pairs=((4, 2),), depths=(0, 16), sequences=(1, 2), embeddings=(False, True))
+    run_bench(bench(), wanted, rows.append, Progress())
+    assert len(rows) == 2 * 2 * 2 * 3
+    assert [str(row.failure) for row in rows if row.failure] == []
+
+
+def test_more_than_it_reads_at_once_is_a_sentence(encoder):
+    rows = []
+    wanted = plan(encoder, prompts=(32, 64), generated=(0,), ubatches=(32,), repetitions=1)
+    run_bench(bench(), wanted, rows.append, Progress())
+    good, refused = rows
+    assert good.mean > 0
+    assert "in one piece" in str(refused.failure)

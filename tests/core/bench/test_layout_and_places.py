@@ -1,0 +1,95 @@
+"""What a bench concludes from an engine's end, and what it lets an engine try; the engine is made up."""
+
+import dataclasses
+from types import SimpleNamespace
+
+import pytest
+
+from localllm.core.bench import run as bench_run
+from localllm.core.bench import run_bench
+from localllm.core.engine_limits import weight_layout_works
+from localllm.engine.benches import BenchEnd, BenchStart
+from localllm.engine.protocol import BenchReport, BenchSample
+from localllm.errors import EngineDied
+from localllm.progress import Progress
+from tests.core import machines
+from tests.core.bench.test_run import bench, model, plan  # noqa: F401
+from tests.core.fit.synthetic import write_header
+
+BUILD = {"version": "1", "commit": "abc", "backends": "CPU", "system_info": "", "devices": []}
+
+
+@pytest.fixture
+def engines(monkeypatch):
+    """Let engines measure at once, or crash where a test says so; return how each one was asked to load."""
+    seen = SimpleNamespace(settings=[], crashes=lambda _settings: False)
+
+    class Engine:
+        pid = 0
+
+        def wait_until_ready(self, _progress=None):
+            pass
+
+        def devices(self):
+            return BUILD
+
+        def kill(self):
+            pass
+
+        def bench(self, _path, settings, tests, _progress):
+            seen.settings.append(settings)
+            yield BenchReport("made up", 1, 1, 1, 1.0)
+            for number, test in enumerate(tests):
+                yield BenchStart(number)
+                if seen.crashes(settings):
+                    error = EngineDied("It crashed.")
+                    error.crashed = True
+                    raise error
+                for _ in range(test.repetitions):
+                    yield BenchSample(number, 1000)
+                yield BenchEnd(number)
+
+    monkeypatch.setattr(bench_run, "Engine", Engine)
+    return seen
+
+
+def measured(here, wanted):
+    rows = []
+    run_bench(here, wanted, rows.append, Progress())
+    return rows
+
+
+def layout_works(here):
+    return weight_layout_works(here.paths.engine_limits_file, here.machine)
+
+
+def test_a_layout_that_crashes_is_left_out_and_remembered(engines, model):  # noqa: F811
+    here = bench()
+    engines.crashes = lambda settings: settings.extra_buffers
+    rows = measured(here, plan(model, repack=(None,)))
+    assert [row.fields["repack"] for row in rows if row.samples] == [False, False]
+    assert not layout_works(here)
+
+
+def test_a_crash_that_the_layout_has_nothing_to_do_with_is_not_laid_at_its_door(engines, model):  # noqa: F811
+    here = bench()
+    engines.crashes = lambda settings: settings.ubatch == 7
+    rows = measured(here, plan(model, repack=(None,), ubatches=(7, 512), generated=(0,)))
+    assert "It crashed" in str(rows[0].failure)
+    assert rows[1].samples
+    assert rows[1].fields["repack"] is True, "the next configuration is measured the usual way again"
+    assert layout_works(here)
+
+
+def test_experts_in_main_memory_are_not_counted_as_graphics_memory(engines, catalogue, tmp_path):
+    """30 billion weights do not fit into 24 GB, what is left of them without their experts does."""
+    shape = catalogue.model("qwen3-30b-a3b-instruct-2507").shape
+    write_header(tmp_path / "experts.gguf", shape)
+    here = dataclasses.replace(bench(), machine=machines.with_engine(machines.RTX_4090))
+    wanted = {"gpu_layers": (99,), "generated": (0,)}
+    (refused,) = measured(here, plan(tmp_path / "experts.gguf", **wanted))
+    assert "needs about" in str(refused.failure)
+    assert engines.settings == []
+    (tried,) = measured(here, plan(tmp_path / "experts.gguf", expert_layers=(99,), **wanted))
+    assert tried.failure is None
+    assert (engines.settings[0].gpu_layers, engines.settings[0].experts_layers_on_cpu) == (99, 99)
