@@ -76,13 +76,18 @@ def set_aside(path: Path, word: str, endings: Sequence[str] = ("",)) -> Path:
     Raises:
         OSError: The folder cannot be written.
     """
-    stamp = f"{time.strftime('%Y%m%d-%H%M%S')}-{time.time_ns() % 1_000_000_000:09d}"
-    aside = path.with_name(f"{path.stem}.{word}-{stamp}{path.suffix}")
+    aside = name_aside(path, word)
     for ending in endings:
         old = path.with_name(path.name + ending)
         if old.exists():
             old.replace(aside.with_name(aside.name + ending))
     return aside
+
+
+def name_aside(path: Path, word: str) -> Path:
+    """Return `name.<word>-<time>` beside a file, a name that nothing has yet."""
+    stamp = f"{time.strftime('%Y%m%d-%H%M%S')}-{time.time_ns() % 1_000_000_000:09d}"
+    return path.with_name(f"{path.stem}.{word}-{stamp}{path.suffix}")
 
 
 def _replace(source: Path, target: Path) -> None:

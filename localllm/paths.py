@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, cast
 
@@ -25,6 +25,8 @@ class Paths:
     Attributes:
         chosen: What decided where they are: `LOCALLLM_HOME`, a folder `data` beside the program, the person
             who moved the data, or the system's custom; in this order.
+        usual_models: Where models are kept unless somebody chooses a folder for them, which `models` then is;
+            None where nobody did.
     """
 
     config: Path
@@ -33,10 +35,14 @@ class Paths:
     logs: Path
     models: Path
     chosen: Chosen = "usual"
+    usual_models: Path | None = None
 
     @classmethod
     def for_user(cls) -> Paths:
-        """Return the folders of this user; none is created."""
+        """Return the folders of this user; none is created.
+
+        A folder for models that was chosen is a setting, of which only `with_models_in` knows.
+        """
         home = os.environ.get(HOME_VARIABLE)
         if home:
             return cls._all_in(expand_home(home).absolute(), "variable")
@@ -58,6 +64,18 @@ class Paths:
     @classmethod
     def _all_in(cls, root: Path, chosen: Chosen) -> Paths:
         return cls(root / "config", root / "data", root / "cache", root / "logs", root / "models", chosen)
+
+    def with_models_in(self, folder: str) -> Paths:
+        """Return them with the folder that was chosen for models; "", or one in the data, changes nothing."""
+        chosen = expand_home(folder)
+        if not folder or chosen == self.models or chosen.is_relative_to(self.data):
+            return self
+        return replace(self, models=chosen, usual_models=self.models)
+
+    @property
+    def models_folders(self) -> tuple[Path, ...]:
+        """Every folder in which models of ours may lie: where they go, then where they went before."""
+        return (self.models, self.usual_models) if self.usual_models else (self.models,)
 
     @property
     def data_folder_file(self) -> Path:

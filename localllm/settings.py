@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from localllm.errors import UsageError
 from localllm.files import set_aside, write_atomically
+from localllm.paths import expand_home
 from localllm.texts import text
 
 if TYPE_CHECKING:
@@ -226,8 +227,16 @@ class Settings:
         high=1000,
         step=0.01,
     )
+    models_folder: str = _of(
+        "data",
+        "Models folder",
+        "Where downloads and models made here go. What lies elsewhere stays there, and on the list.",
+        "",
+        least="in the data folder",
+        folder=True,
+    )
     model_folders: tuple[str, ...] = _of(
-        "data", "More model folders", "Folders in which GGUF files are looked for.", ()
+        "data", "More model folders", "Folders in which GGUF files are looked for.", (), folder=True
     )
     trash_days: int = _of(
         "data",
@@ -241,11 +250,16 @@ class Settings:
     def changed(self, **values: object) -> Settings:
         """Return the settings with some values changed.
 
+        What was the models folder is looked through from then on, so that its models stay on the list.
+
         Raises:
             UsageError: A value is not of its kind or outside its limits.
         """
         for name, value in values.items():
             _check(name, value)
+        old = self.models_folder
+        if values.get("models_folder", old) != old and old and old not in self.model_folders:
+            values.setdefault("model_folders", (*self.model_folders, old))
         return dataclasses.replace(self, **cast("dict[str, Any]", values))
 
     @property
@@ -287,8 +301,16 @@ def read_value(name: str, words: str) -> object:
             value = type(default)(words)
     elif isinstance(default, tuple):
         value = tuple(line.strip() for line in words.splitlines() if line.strip())
+    if _field(name).metadata.get("folder"):  # a command line means the folder it is said in
+        value = _absolute(value)
     _check(name, value)
     return value
+
+
+def _absolute(value: object) -> object:
+    if isinstance(value, tuple):
+        return tuple(_absolute(folder) for folder in cast("tuple[str, ...]", value))
+    return str(expand_home(str(value)).absolute()) if value else value
 
 
 def load_settings(path: Path) -> Settings:
@@ -403,6 +425,8 @@ def _check(name: str, value: object) -> None:
         fits = all(isinstance(item, str) for item in cast("tuple[object, ...]", value))
     if fits and not _can_be_written(cast("object", value)):
         fits = False
+    if fits and isinstance(value, str) and value and rules.get("folder"):
+        fits = expand_home(value).is_absolute()
     if not fits:
         raise UsageError(
             text("The setting “{name}” cannot be {value}.", name=name, value=str(cast("object", value)))

@@ -117,8 +117,11 @@ def _salvage(backups: ChatBackups, arguments: argparse.Namespace, context: Conte
     for sentence in mending.sentences():
         context.output.say(sentence)
     context.output.say(text("The damaged file is kept as “{kept}”.", kept=kept.name))
-    if mending.backup_has_more:
-        context.output.say(text("That backup has more: `localllm backup --restore` takes it."))
+    if mending.backup is not None and mending.backup_has_more:
+        name = mending.backup.file.name
+        context.output.say(
+            text("That backup has more: `localllm backup --restore {name}` takes it.", name=name)
+        )
     return 0
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from localllm.cli.models_files import add_json
 from localllm.cli.models_trash import agrees
 from localllm.cli.output import Column
-from localllm.core.data_folder import DataPart, list_parts, remove_data, use_folder
+from localllm.core.data_folder import list_parts, remove_data, use_folder
 from localllm.core.data_move import finish_removal, move_data
 from localllm.paths import Paths, expand_home
 from localllm.progress import Progress
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _NAMES = {
     "models": text("Models"),
+    "usual models": text("Models in the data folder"),
     "chats": text("Chats"),
     "measurements": text("Library, downloads and measurements"),
     "settings": text("Settings"),
@@ -47,7 +48,9 @@ def add_parser(subparsers: Any) -> None:
     use.add_argument("folder", metavar="FOLDER", help="where data was moved to, or an empty folder")
     use.set_defaults(run=run_use)
     remove = actions.add_parser("remove", help="delete chats, settings and measurements, after asking")
-    remove.add_argument("--with-models", action="store_true", help="delete the models folder as well")
+    remove.add_argument(
+        "--with-models", action="store_true", help="delete the models in the data folder as well"
+    )
     remove.add_argument("--yes", action="store_true", help="do not ask")
     remove.set_defaults(run=run_remove)
     for made in (move, use, remove):
@@ -98,7 +101,11 @@ def run_use(arguments: argparse.Namespace, context: Context) -> int:
 
 def run_remove(arguments: argparse.Namespace, context: Context) -> int:
     """Say what will be deleted for good, ask, and do it."""
-    parts = [part for part in list_parts(context.paths, Progress()) if _goes(part, arguments)]
+    goes = {"models": arguments.with_models and context.paths.usual_models is None}
+    goes["usual models"] = arguments.with_models
+    parts = [
+        part for part in list_parts(context.paths, Progress()) if part.files and goes.get(part.name, True)
+    ]
     if not arguments.yes:
         size, files = sum(part.size for part in parts), sum(part.files for part in parts)
         sentences = (
@@ -107,7 +114,7 @@ def run_remove(arguments: argparse.Namespace, context: Context) -> int:
         )
         names = ", ".join(context.output.translate(_NAMES[part.name]) for part in parts)
         context.output.note(plural(files, *sentences, size=Bytes(size), names=names))
-        if not arguments.with_models:
+        if not arguments.with_models or context.paths.usual_models is not None:
             folder = str(context.paths.models)
             context.output.note(text("The models stay in “{folder}”.", folder=folder))
         if not agrees(context):
@@ -118,10 +125,6 @@ def run_remove(arguments: argparse.Namespace, context: Context) -> int:
     else:
         context.output.say(text("{size} are free again.", size=Bytes(freed)))
     return 0
-
-
-def _goes(part: DataPart, arguments: argparse.Namespace) -> bool:
-    return part.files > 0 and (part.name != "models" or arguments.with_models)
 
 
 def _say_place(arguments: argparse.Namespace, context: Context, folder: Path) -> int:

@@ -63,7 +63,7 @@ def run(arguments: Sequence[str]) -> int:
     paths = Paths.for_user()
     settings = load_settings(paths.settings_file)
     output = Output(Translator.load(choose_language(settings), resources_folder() / "i18n"))
-    context = Context(paths, settings, output)
+    context = Context(paths.with_models_in(settings.models_folder), settings, output)
     parsed = make_parser(arguments).parse_args(arguments)
     crash_file = start_logging(paths.logs, "localllm")
     try:

@@ -94,7 +94,7 @@ def run_scan(arguments: argparse.Namespace, context: Context) -> int:
     result = library.scan(_shown(context))
     context.output.status("")
     days = context.settings.trash_days
-    if freed := empty_trash(library.folder, days):
+    if freed := empty_trash(*library.own_folders, older_than_days=days):
         sentence = "{size} that had been in the trash for {days} days are deleted."
         context.output.note(text(sentence, size=Bytes(freed), days=days))
     if arguments.json:

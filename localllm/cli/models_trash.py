@@ -40,7 +40,7 @@ def add_parsers(actions: Any) -> None:
 
 def run_list(arguments: argparse.Namespace, context: Context) -> int:
     """Print what lies in the trash, the newest first."""
-    entries = list_trash(context.paths.models)
+    entries = list_trash(*context.paths.models_folders)
     if arguments.json:
         context.output.json([_as_json(entry) for entry in entries])
         return 0
@@ -59,7 +59,7 @@ def run_list(arguments: argparse.Namespace, context: Context) -> int:
 def run_restore(arguments: argparse.Namespace, context: Context) -> int:
     """Put a model back, and on the list."""
     library = Library(context.paths, context.settings)
-    entry = _find(list_trash(library.folder), arguments.name)
+    entry = _find(list_trash(*library.own_folders), arguments.name)
     restore(entry)
     library.scan(Progress(), applications=False)
     if arguments.json:
@@ -72,8 +72,8 @@ def run_restore(arguments: argparse.Namespace, context: Context) -> int:
 
 def run_empty(arguments: argparse.Namespace, context: Context) -> int:
     """Say what will be deleted for good, ask, and do it."""
-    folder, limit = context.paths.models, time.time() - arguments.days * 86_400
-    entries = [entry for entry in list_trash(folder) if entry.deleted <= limit]
+    folders, limit = context.paths.models_folders, time.time() - arguments.days * 86_400
+    entries = [entry for entry in list_trash(*folders) if entry.deleted <= limit]
     if entries and not arguments.yes:
         names, size = ", ".join(entry.name for entry in entries[:5]), sum(entry.size for entry in entries)
         sentences = (
@@ -84,7 +84,7 @@ def run_empty(arguments: argparse.Namespace, context: Context) -> int:
         context.output.note(plural(len(entries), *sentences, size=Bytes(size), names=names, more=more))
         if not agrees(context):
             return 1
-    freed = empty_trash(folder, arguments.days) if entries else 0
+    freed = empty_trash(*folders, older_than_days=arguments.days) if entries else 0
     if arguments.json:
         context.output.json({"deleted": [entry.name for entry in entries], "bytes": freed})
     else:

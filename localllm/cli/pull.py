@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from localllm.core.downloads.arrivals import Arrivals, removable_of
@@ -10,6 +11,7 @@ from localllm.core.downloads.requests import Place, find_request
 from localllm.core.downloads.words import progress_words
 from localllm.core.hub.tokens import Tokens
 from localllm.core.library import Library
+from localllm.core.models_folder import require_models_folder
 from localllm.errors import DownloadError, UsageError
 from localllm.paths import expand_home
 from localllm.progress import Progress
@@ -71,6 +73,7 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
         removable=lambda: removable_of(library),
         patience=_PATIENCE,
     )
+    queue.require = partial(require_models_folder, context.paths)
     try:
         queue.set_limit(limit)
         queue.sweep()

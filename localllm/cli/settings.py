@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from localllm.cli.output import Column
 from localllm.core.library import Library
+from localllm.core.models_folder import prepare_models_folder
 from localllm.core.resolution import default_profile, describe_source, resolve, setting_of
 from localllm.errors import StoreError, UsageError
 from localllm.settings import GROUPS, Settings, default_of, read_value, reset_settings, save_settings
@@ -91,6 +92,8 @@ def _change(arguments: argparse.Namespace, context: Context) -> Settings:
     if arguments.reset:
         changed = settings.changed(**{arguments.name: default_of(arguments.name)})
     elif arguments.value is not None:
+        if arguments.name == "models_folder":
+            prepare_models_folder(context.paths, str(read_value(arguments.name, arguments.value)))
         changed = settings.changed(**{arguments.name: read_value(arguments.name, arguments.value)})
     else:
         return settings
@@ -124,7 +127,7 @@ def _print(settings: Settings, shown: Sequence[dataclasses.Field[Any]], context:
 
 def _in_words(value: Any, entry: dataclasses.Field[Any]) -> Text | str:
     least = entry.metadata.get("least")
-    return least if least and value == entry.metadata["low"] else _shown(value)
+    return least if least and value == entry.metadata.get("low", "") else _shown(value)
 
 
 def _shown(value: Any) -> Text | str:

@@ -15,7 +15,7 @@ from localllm.core.chat_file import ChatFile, refuse_emptied
 from localllm.core.chat_rescue import Contents, Rescue, count, put_in_place, rescue
 from localllm.core.salvage import is_damage
 from localllm.errors import DamagedStore, StoreError, UsageError
-from localllm.files import move_into_place
+from localllm.files import move_into_place, name_aside
 from localllm.texts import Bytes, Moment, plural, text
 
 if TYPE_CHECKING:
@@ -104,6 +104,12 @@ class ChatBackups:
             DamagedStore: The chats are damaged; all earlier backups are kept.
             StoreError: The disk is full, or the folder cannot be written; likewise.
         """
+        if not self._chats.is_file():
+            raise StoreError(
+                text("The folder of the chats is not there: “{path}”.", path=str(self._chats.parent)),
+                safe=text("Earlier backups are kept."),
+                hint=text("Connect the disk again, then try again."),
+            )
         try:
             with self._unfinished() as new:
                 self._copy(new)
@@ -197,8 +203,12 @@ class ChatBackups:
                 safe=text("Nothing was changed."),
                 hint=text("Wait for its end, or stop it; then try again."),
             )
-        kept = self._chats.with_name(time.strftime(f"chats.before-restore-{_STAMP}.db"))
-        file.copy_to(kept)
+        kept = name_aside(self._chats, "before-restore")
+        try:
+            file.copy_to(kept)
+        except BaseException:
+            kept.unlink(missing_ok=True)
+            raise
         file.take_over(backup)
         return kept
 
@@ -217,7 +227,7 @@ class ChatBackups:
     @contextlib.contextmanager
     def _unfinished(self) -> Generator[Path]:
         """Give a name for a file that is not there yet; what is left of it in the end is removed."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(exist_ok=True)  # where the data folder is away there is nothing to back up
         new = self.folder / f".chats-{os.getpid()}.tmp"
         size = self._chats.stat().st_size if self._chats.exists() else 0
         free = shutil.disk_usage(self.folder).free
@@ -232,7 +242,8 @@ class ChatBackups:
     def _copy(self, new: Path) -> None:
         """Copy every page as it is at one moment, and compare."""
         new.unlink(missing_ok=True)
-        with closing(sqlite3.connect(self._chats, timeout=10.0, isolation_level=None)) as source:
+        place = f"{self._chats.absolute().as_uri()}?mode=rw"  # none is made where the disk is away
+        with closing(sqlite3.connect(place, uri=True, timeout=10.0, isolation_level=None)) as source:
             source.execute("BEGIN")  # until the end this connection sees the same rows
             there = count(source)
             with closing(sqlite3.connect(new)) as copy:

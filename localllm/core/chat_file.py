@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from localllm.core.chat_rescue import put_in_place
 from localllm.core.chat_schema import migrate
-from localllm.core.chat_writer import is_alive
 from localllm.core.mended_database import BESIDE
+from localllm.core.running import is_alive
 from localllm.core.salvage import is_damage
 from localllm.core.write_ahead import keep_log, open_to_read
 from localllm.errors import DamagedStore, LockedStore, StoreError
@@ -53,6 +53,7 @@ class ChatFile:
         self._lock = threading.RLock()
         self._db: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
+        self._folder: tuple[int, int] | None = None
         with self._translated():
             if unsaved is None:
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -148,7 +149,7 @@ class ChatFile:
         if self.unsaved and self._db is not None:
             return self._db
         there = _identity(self.path)
-        if self._db is not None and there is None and self.path.parent.is_dir():
+        if self._db is not None and there is None and self._folder == _identity(self.path.parent):
             self._put_back(self._db)
         elif there is None:
             raise FileNotFoundError(str(self.path))
@@ -180,7 +181,7 @@ class ChatFile:
         except BaseException:
             db.close()
             raise
-        self._db, self._identity = db, _identity(self.path)
+        self._db, self._identity, self._folder = db, _identity(self.path), _identity(self.path.parent)
 
     def _drop(self) -> None:
         db, self._db, self._identity = self._db, None, None
@@ -219,7 +220,10 @@ def _in_memory(path: Path) -> sqlite3.Connection:
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """Return what tells a file from another one that has its name later; None while there is none."""
+    """Return what tells a file or folder from another one that has its name later; None while there is none.
+
+    Where a disk was unmounted, its place is another folder.
+    """
     try:
         seen = path.stat()
     except OSError:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import json
 import time
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from localllm.core.chat_file import ChatFile
 from localllm.core.chat_rows import Chat, ChatSummary, Message, MessageState, as_chat, as_message, as_summary
-from localllm.core.chat_writer import is_alive, name_of_this_program
 from localllm.core.clock import FIRST_RELEASE
+from localllm.core.running import is_alive, name_of_this_program
 from localllm.engine.protocol import Sampling, pack_text, to_record
 from localllm.errors import StoreError
 from localllm.texts import text
@@ -50,6 +51,21 @@ _BRANCH = f"""
 """  # noqa: S608 - both parts are ours
 
 
+@dataclass(frozen=True)
+class _End:
+    """How an answer ended, as long as the disk has refused it."""
+
+    text: str
+    state: MessageState
+    stats: Stats | None
+    problem: Text | None
+
+    def as_row(self) -> tuple[str, str, str | None, str]:
+        """Return text, state, stats and problem as they lie in the file."""
+        packed = json.dumps(to_record(self.stats)) if self.stats else None
+        return self.text, self.state, packed, json.dumps(pack_text(self.problem)) if self.problem else ""
+
+
 class ChatStore:
     """All chats of a user; may be used from any thread, and by several programs at once.
 
@@ -62,7 +78,7 @@ class ChatStore:
     ) -> None:
         """Open the chats; with a reason why they cannot be saved they live in memory."""
         self.file = ChatFile(path, unsaved=unsaved)
-        self._unkept: dict[int, tuple[str, str, str | None, str]] = {}  # ends of answers, by their numbers
+        self._unkept: dict[int, _End] = {}  # ends of answers, by their numbers
         self._finish_interrupted()
         self.trash_days = trash_days
         self._empty_old_trash()
@@ -132,8 +148,9 @@ class ChatStore:
 
     def messages(self, chat_id: int) -> list[Message]:
         """Return the branch that is shown, oldest first."""
-        self._keep_ends()
-        return self.file.read(as_message, _BRANCH, chat_id)
+        with contextlib.suppress(StoreError):  # the disk may refuse what is new, and give what it has
+            self._keep_ends()
+        return [self._with_end(message) for message in self.file.read(as_message, _BRANCH, chat_id)]
 
     def add_user_message(self, chat_id: int, content: str, parent_id: int | None) -> Message:
         """Save what the user wrote; it is on disk when this returns. The first gives the chat its title."""
@@ -173,9 +190,7 @@ class ChatStore:
         problem: Text | None = None,
     ) -> Message:
         """Save a complete answer, or what there is of it; while the disk refuses, it is tried again later."""
-        packed = json.dumps(to_record(stats)) if stats else None
-        reason = json.dumps(pack_text(problem)) if problem else ""
-        self._unkept[message_id] = (content, state, packed, reason)
+        self._unkept[message_id] = _End(content, state, stats, problem)
         self._keep_ends()
         return self._message(message_id)
 
@@ -188,6 +203,8 @@ class ChatStore:
                 (message_id,),
             )
             siblings = [row["id"] for row in rows]
+            if message_id not in siblings:
+                raise _no_message()
             place = siblings.index(message_id) + step
             if 0 <= place < len(siblings):
                 self._show(db, _newest_leaf(db, siblings[place]))
@@ -197,10 +214,16 @@ class ChatStore:
             with self.file.writing() as db:
                 db.execute(
                     "UPDATE messages SET text = ?, state = ?, stats = ?, problem = ? WHERE id = ?",
-                    (*end, message_id),
+                    (*end.as_row(), message_id),
                 )
                 db.execute("DELETE FROM pieces WHERE message = ?", (message_id,))
             self._unkept.pop(message_id, None)
+
+    def _with_end(self, message: Message) -> Message:
+        end = self._unkept.get(message.id)
+        if end is None:
+            return message
+        return replace(message, text=end.text, state=end.state, stats=end.stats, problem=end.problem)
 
     def _insert(self, db: sqlite3.Connection, chat_id: int, **values: Any) -> int:
         now = time.time()
@@ -222,8 +245,8 @@ class ChatStore:
     def _message(self, message_id: int) -> Message:
         query = f"SELECT {_MESSAGE} FROM messages m WHERE id = ?"  # noqa: S608
         found = self.file.read(as_message, query, message_id)
-        if not found:  # a backup was put in its place meanwhile
-            raise StoreError(text("This message is no longer in the chat."))
+        if not found:
+            raise _no_message()
         return found[0]
 
     def _set(self, chat_id: int, **values: Any) -> None:
@@ -260,6 +283,11 @@ def make_title(content: str) -> str:
     if len(line) <= 60:
         return line
     return line[:60].rsplit(" ", 1)[0] + "…"
+
+
+def _no_message() -> StoreError:
+    """Return the error for a message that went meanwhile, as when a backup takes the place of the chats."""
+    return StoreError(text("This message is no longer in the chat."))
 
 
 def _newest_leaf(db: sqlite3.Connection, message_id: int) -> int:

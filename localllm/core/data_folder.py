@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import psutil
 
+from localllm.core.running import holder_of, runs
 from localllm.errors import StoreError, UsageError
 from localllm.files import write_atomically
 from localllm.paths import usual_data_folder
@@ -23,10 +24,13 @@ if TYPE_CHECKING:
     from localllm.paths import Paths
     from localllm.progress import Progress
 
-PartName = Literal["models", "chats", "measurements", "settings", "cache", "logs"]
+PartName = Literal["models", "usual models", "chats", "measurements", "settings", "cache", "logs"]
 _OWN_FILES_OF_CONFIG = ("settings*.json", "window.ini", "data-folder.json", "data-move.json")
 _LOCKS = ("window.lock", "measuring.lock")
+_MARKER = ".localllm-data"  # in a folder that was chosen: where its disk was unmounted it is not there
+SIGNS = (*_LOCKS, _MARKER)  # in the data folder, and no data
 _OTHER_NAMES = ("models", "backups", "working")  # in the data folder, beside what `Paths` names
+_OTHER_CACHES = ("headers", "measuring")
 _ENDS_OF_LOGS = (".log", ".crash", ".running")
 
 
@@ -41,15 +45,20 @@ class DataPart:
 
 
 def list_parts(paths: Paths, progress: Progress) -> list[DataPart]:
-    """Return everything that is kept, by kind; "measurements" is what lies beside the chats.
+    """Return everything that is kept, by kind.
+
+    "measurements" is what lies beside the chats, "usual models" what lies where models go until a folder is
+    chosen for them, if one was.
 
     Raises:
         Cancelled: Through `progress`.
     """
     chats = [paths.chats_file.with_name(paths.chats_file.name + end) for end in ("", "-wal", "-shm")]
-    rest = [file for file in files_of_data(paths) if not file.is_relative_to(paths.models)]
+    usual = paths.usual_models or paths.models
+    rest = [file for file in files_of_data(paths) if not file.is_relative_to(usual)]
     kinds: tuple[tuple[PartName, Path, list[Path]], ...] = (
-        ("models", paths.models, _models_in(paths)),
+        ("models", paths.models, _models_in(paths.models)),
+        ("usual models", usual, _models_in(usual) if paths.usual_models else []),
         ("chats", paths.data, [file for file in chats if file.is_file()]),
         ("measurements", paths.data, [file for file in rest if file not in chats]),
         ("settings", paths.config, list(_files_of_config(paths))),
@@ -60,7 +69,7 @@ def list_parts(paths: Paths, progress: Progress) -> list[DataPart]:
     for name, folder, files in kinds:
         progress.raise_if_cancelled()
         found.append(DataPart(name, folder, len(files), sum(_size(file) for file in files)))
-    return found
+    return [part for part in found if part.files or part.name != "usual models"]
 
 
 def files_of_data(paths: Paths) -> list[Path]:
@@ -77,25 +86,28 @@ def is_taken(paths: Paths) -> bool:
 
 
 def remove_data(paths: Paths, progress: Progress, *, with_models: bool) -> int:
-    """Delete what is kept, the models only if wished; return the bytes. Files of other programs stay.
+    """Delete what is kept, the models only if wished; return the bytes.
+
+    Files of other programs stay, and models in a folder that was chosen for them: others may use it too.
 
     Raises:
         UsageError: LocalLLM is running, or a file cannot be deleted; what was deleted is gone.
         Cancelled: Through `progress`.
     """
     refuse_while_used(paths)
-    data = [file for file in files_of_data(paths) if not _is_foreign_model(file, paths)]
+    models = paths.usual_models or paths.models
+    data = [file for file in files_of_data(paths) if not _is_foreign_model(file, models)]
     files = [*data, *_ours_in(paths.cache, paths)]
-    files += [paths.data / name for name in _LOCKS if (paths.data / name).is_file()]
-    files += [file for file in _models_in(paths) if file not in set(files)]
+    files += [paths.data / name for name in SIGNS if (paths.data / name).is_file()]
+    files += [file for file in _models_in(models) if file not in set(files)]
     if not with_models:
-        files = [file for file in files if not file.is_relative_to(paths.models)]
+        files = [file for file in files if not file.is_relative_to(models)]
     files += list(_files_of_config(paths))  # last: it says where the rest is
     freed = delete(files, progress)
     for log in _logs_in(paths):
         with contextlib.suppress(OSError):  # Windows: this process is writing it
             log.unlink()
-    for folder in (paths.data, paths.models, paths.cache, paths.logs, paths.config):
+    for folder in (paths.data, models, paths.cache, paths.logs, paths.config):
         remove_empty_folders(folder)
     return freed
 
@@ -124,9 +136,11 @@ def delete(files: list[Path], progress: Progress) -> int:
 
 
 def remove_empty_folders(folder: Path) -> None:
-    """Delete a folder's folders, and itself, where no file is in them."""
+    """Delete a folder's folders, and itself, where no file is in them and the system lets it."""
     for inner, _folders, _files in os.walk(folder, topdown=False):
-        if not os.listdir(inner):  # noqa: PTH208 - one that is empty
+        with contextlib.suppress(
+            OSError
+        ):  # it is not empty, the disk is mounted there, or it belongs to others
             os.rmdir(inner)  # noqa: PTH106
 
 
@@ -146,7 +160,24 @@ def use_folder(paths: Paths, folder: Path) -> None:
             text("“{folder}” has no data of LocalLLM.", folder=str(folder)),
             hint=text("Choose a folder that the data was moved to, or an empty one."),
         )
+    if not usual:
+        mark_folder(folder)
     remember_folder(paths, folder)
+
+
+def mark_folder(folder: Path) -> None:
+    """Leave word in a folder that data is kept there, by which a start knows that its disk is there.
+
+    Raises:
+        UsageError: It cannot be written.
+    """
+    try:
+        write_atomically(folder / _MARKER, b"")
+    except OSError as error:
+        raise UsageError(
+            text("“{path}” cannot be written: {reason}.", path=str(folder), reason=_reason(error)),
+            safe=text("Everything is where it was."),
+        ) from error
 
 
 def remember_folder(paths: Paths, folder: Path, remove: Path | None = None) -> None:
@@ -169,12 +200,12 @@ def remember_folder(paths: Paths, folder: Path, remove: Path | None = None) -> N
 
 
 def require_data_folder(paths: Paths) -> None:
-    """See that a folder that data was moved to is there: its disk may not be.
+    """See that a folder that data was moved to is there: its disk may not be, and leave an empty folder.
 
     Raises:
         StoreError: It is not.
     """
-    if paths.chosen == "moved" and not paths.data.is_dir():
+    if paths.chosen == "moved" and not (paths.data / _MARKER).is_file():
         raise StoreError(
             text("The data folder “{folder}” is not there.", folder=str(paths.data)),
             safe=text("Nothing was changed."),
@@ -225,12 +256,12 @@ def is_used(paths: Paths) -> bool:
 
 def _window_is_open(paths: Paths) -> bool:
     try:
-        first = (paths.data / "window.lock").read_text(encoding="utf-8").partition("\n")[0]
+        holder = holder_of(paths.data / "window.lock")
     except FileNotFoundError:
         return False
     except OSError:  # Windows: held
         return True
-    return first.isdigit() and int(first) != os.getpid() and psutil.pid_exists(int(first))
+    return holder is not None and holder != os.getpid() and runs(holder)
 
 
 def _file_is_open(paths: Paths) -> bool:
@@ -255,15 +286,15 @@ def _files_of_config(paths: Paths) -> Iterator[Path]:
         yield from sorted(paths.config.glob(pattern))
 
 
-def _models_in(paths: Paths) -> list[Path]:
-    return [file for file in _files_in(paths.models) if not _is_foreign_model(file, paths)]
+def _models_in(models: Path) -> list[Path]:
+    return [file for file in _files_in(models) if not _is_foreign_model(file, models)]
 
 
-def _is_foreign_model(file: Path, paths: Paths) -> bool:
+def _is_foreign_model(file: Path, models: Path) -> bool:
     """Tell whether a file in the models' folder is neither a GGUF file nor in one of our hidden folders."""
-    if not file.is_relative_to(paths.models):
+    if not file.is_relative_to(models):
         return False
-    hidden = any(part.startswith(".") for part in file.relative_to(paths.models).parts)
+    hidden = any(part.startswith(".") for part in file.relative_to(models).parts)
     return not hidden and file.suffix.lower() != ".gguf"
 
 
@@ -278,7 +309,9 @@ def _ours_in(folder: Path, paths: Paths) -> list[Path]:
 def _is_ours(file: Path, folder: Path, paths: Paths) -> bool:
     """Tell whether its first name in the folder begins with one that `Paths` gives, or another of ours."""
     named = [getattr(paths, name) for name, kind in vars(type(paths)).items() if isinstance(kind, property)]
-    stems = {*_OTHER_NAMES, *(place.stem for place in named if place.parent == folder)}
+    named = [place for place in named if isinstance(place, Path) and place.parent == folder]
+    others = _OTHER_CACHES if folder == paths.cache else _OTHER_NAMES
+    stems = {*others, *(place.stem for place in named)}
     first = file.relative_to(folder).parts[0]
     return any(re.match(rf"\.?{re.escape(stem)}\b", first) for stem in stems)
 
@@ -287,7 +320,7 @@ def _files_beside_settings(paths: Paths) -> list[Path]:
     apart = (paths.cache, paths.logs, *([paths.config] if paths.config != paths.data else []))
     config = set(_files_of_config(paths))
     found = _files_in(paths.data, leave_out=apart)
-    return [file for file in found if file not in config and file.name not in _LOCKS]
+    return [file for file in found if file not in config and file.name not in SIGNS]
 
 
 def _files_in(folder: Path, leave_out: tuple[Path, ...] = ()) -> list[Path]:

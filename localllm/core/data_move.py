@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from localllm.core.data_folder import (
+    SIGNS,
     delete,
     files_of_data,
     is_taken,
     is_used,
+    mark_folder,
     refuse_where_fixed,
     refuse_while_used,
     remember_folder,
@@ -72,6 +74,7 @@ def move_data(paths: Paths, target: Path, progress: Progress) -> Paths:
     with _explained(target):
         _remove_strangers(paths, target)
         _rewrite_paths(target, paths.data, target)
+    mark_folder(target)
     remember_folder(paths, target, remove=paths.data)
     (target / _MARKER).unlink(missing_ok=True)
     paths.move_plan_file.unlink(missing_ok=True)
@@ -127,7 +130,7 @@ def finish_removal(paths: Paths) -> None:
     left = Paths(paths.config, old, paths.cache, paths.logs, old / "models")
     try:
         delete(files_of_data(left), Progress())
-        for name in ("window.lock", "measuring.lock"):
+        for name in SIGNS:
             (old / name).unlink(missing_ok=True)
         remove_empty_folders(old)
         remember_folder(paths, folder)

@@ -74,7 +74,10 @@ def run_window(paths: Paths, settings: Settings, files: Sequence[Path] = ()) -> 
     try:
         present = wait_for_data(paths)
         taken = take_window(present, files) if present else None
-        code = show_window(app, *taken, settings, files) if taken else int(present is None)
+        code = int(present is None)
+        if taken is not None:
+            single, now = taken
+            code = show_window(app, single, now.with_models_in(settings.models_folder), settings, files)
     finally:
         garbage.stop()
         reporter.remove()
@@ -125,7 +128,7 @@ def show_window(
 
 def _begin(window: Window, services: Services, files: Sequence[Path]) -> None:
     """Start what goes on while the window is open."""
-    settings, models = services.preferences.settings, services.paths.models
+    settings, folders = services.preferences.settings, services.paths.models_folders
     IdleMemory(services, window)
     if files:
         QTimer.singleShot(0, window, lambda: window.open_files(files))
@@ -134,7 +137,7 @@ def _begin(window: Window, services: Services, files: Sequence[Path]) -> None:
     QTimer.singleShot(_BACKUP_MS, window, lambda: services.backups.start(window))
     if settings.load_at_start:
         QTimer.singleShot(0, window, lambda: load_last_used(services))
-    services.jobs.run(lambda _progress: empty_trash(models, settings.trash_days))
+    services.jobs.run(lambda _progress: empty_trash(*folders, older_than_days=settings.trash_days))
 
 
 def make_theme(settings: Settings) -> Theme:

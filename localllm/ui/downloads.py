@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
@@ -135,6 +136,7 @@ class Downloads(QObject):
     def _open(self) -> DownloadQueue:
         from localllm.core.downloads.arrivals import Arrivals, removable_of
         from localllm.core.downloads.queue import DownloadQueue
+        from localllm.core.models_folder import require_models_folder
 
         hub = self._hub.hub()
         with self._lock:
@@ -148,6 +150,7 @@ class Downloads(QObject):
                     arrivals.take,
                     removable=lambda: removable_of(self._library),
                 )
+                queue.require = partial(require_models_folder, self._paths)
                 queue.set_limit(self._preferences.settings.download_limit)
                 queue.observe(self._told.emit)
                 if not hub.offline:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from localllm.ui.translation import say
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENOENT)
 _log = logging.getLogger(__name__)
 
 
@@ -21,6 +23,9 @@ def sentences_of(error: Exception) -> list[str]:
     if isinstance(error, LocalLLMError):
         return [say(sentence) for sentence in error.sentences()]
     _log.error("Unexpected error", exc_info=error)
+    if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
+        what = text("The system refused it: {reason}.", reason=error.strerror)
+        return [say(what), say(text("Make room on the disk, and check that the folder can be written."))]
     what = text("Something unexpected went wrong: {error}.", error=f"{type(error).__name__}: {error}"[:300])
     return [say(what), say(text("The log has the details."))]
 

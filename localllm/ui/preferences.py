@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
 
+from localllm.core.models_folder import prepare_models_folder
 from localllm.core.resolution import resolve
 from localllm.settings import Settings, reset_settings, save_settings
 
@@ -39,14 +41,18 @@ class Preferences(QObject):
         """Change a setting and save it.
 
         Raises:
-            UsageError: The value is outside its limits.
+            UsageError: The value is outside its limits, or the folder cannot be used.
             OSError: It could not be written; it counts until the end all the same.
         """
-        changed = self.settings.changed(**{name: value})
-        if changed == self.settings:
+        if name == "models_folder":
+            prepare_models_folder(self._paths, str(value))
+        old, changed = self.settings, self.settings.changed(**{name: value})
+        if changed == old:
             return
         self.settings = changed
-        self.changed.emit(name)
+        for entry in dataclasses.fields(changed):
+            if getattr(old, entry.name) != getattr(changed, entry.name):
+                self.changed.emit(entry.name)
         save_settings(self._paths.settings_file, changed)
 
     def reset(self) -> Path | None:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, cast
 from PySide6.QtCore import QLockFile, QObject, Signal
 from PySide6.QtNetwork import QLocalServer, QLocalSocket
 
+from localllm.core.running import holder_of, runs
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -50,6 +52,8 @@ class SingleWindow(QObject):
         while not self._lock.tryLock(patience):
             if hand_over(self._data, files):
                 return False
+            if self._is_left_over() and self._lock.removeStaleLockFile():
+                continue
             refused = self._lock.error() != QLockFile.LockError.LockFailedError
             if refused or time.monotonic() > deadline:
                 return True  # better a second window than none: the folder cannot be written, or it hangs
@@ -66,6 +70,14 @@ class SingleWindow(QObject):
         """Let the next start have a window."""
         self.stop_answering()
         self._lock.unlock()
+
+    def _is_left_over(self) -> bool:
+        """Whether the lock is of a process that has ended, which Qt thinks alive until it was waited for."""
+        try:
+            holder = holder_of(Path(self._lock.fileName()))
+        except OSError:
+            return False
+        return holder is not None and not runs(holder)
 
     def _on_asked(self) -> None:
         while self._server.hasPendingConnections():

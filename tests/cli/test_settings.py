@@ -1,6 +1,7 @@
 """Settings and diagnostics from the command line."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -67,6 +68,9 @@ def test_resetting_everything_keeps_the_old_file(answer, file, capsys):
         ("context_length", "4096", 4096),
         ("temperature", "1", 1.0),
         ("model_folders", "/a\n\n /b ", ("/a", "/b")),
+        ("model_folders", "here", (str(Path("here").absolute()),)),
+        ("models_folder", "here", str(Path("here").absolute())),
+        ("models_folder", "", ""),
         ("theme", "dark", "dark"),
     ],
 )

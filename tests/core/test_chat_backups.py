@@ -250,3 +250,34 @@ def test_what_was_saved_takes_the_place_of_damaged_chats_that_are_open(chats):
     assert not backups.damaged()
     store.create_chat()
     store.close()
+
+
+def test_what_each_restore_takes_the_place_of_is_kept(chats):
+    backups = ChatBackups(chats)
+    made = backups.make()
+    kept = [backups.restore(made.file) for _ in range(3)]
+    assert len(set(kept)) == 3
+    assert all(titles(file) == titles(chats) for file in kept)
+
+
+def test_a_restore_that_finds_no_room_for_what_was_there_leaves_no_half_of_it(chats, monkeypatch):
+    backups = ChatBackups(chats)
+    made = backups.make()
+
+    def copy_half(_file, target):
+        target.write_bytes(b"half")
+        raise StoreError("The disk is full.")
+
+    monkeypatch.setattr("localllm.core.chat_file.ChatFile.copy_to", copy_half)
+    with pytest.raises(StoreError, match="full"):
+        backups.restore(made.file)
+    assert not list(chats.parent.glob("*before-restore*"))
+
+
+def test_without_chats_no_backup_and_no_empty_chats_come_into_being(tmp_path):
+    folder = tmp_path / "data"
+    for _ in range(2):
+        with pytest.raises(StoreError, match="is not there"):
+            ChatBackups(folder / "chats.db").make()
+        assert not list(tmp_path.rglob("*.db"))
+        folder.mkdir(exist_ok=True)

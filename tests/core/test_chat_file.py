@@ -1,13 +1,17 @@
 """The file of the chats goes away, comes back, is deleted, and meets clocks that jump."""
 
 import shutil
+import tempfile
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 from localllm.core import chat_store
+from localllm.core.chat_backups import ChatBackups
 from localllm.core.chat_store import ChatStore
+from localllm.engine.protocol import Stats
 from localllm.errors import LockedStore, StoreError
 
 YEAR = 365 * 86_400
@@ -172,3 +176,49 @@ def test_what_lives_in_memory_is_what_could_be_read(store, tmp_path):
     (aside,) = path.parent.glob("chats.before-saving-*.db")
     shutil.rmtree(tmp_path / "disk")
     assert not aside.exists()
+
+
+@pytest.fixture
+def other_disk(tmp_path):
+    """A folder on another disk than the temporary one."""
+    shared = Path("/dev/shm")
+    if not shared.is_dir() or shared.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is one disk only")
+    folder = Path(tempfile.mkdtemp(dir=shared))
+    yield folder
+    shutil.rmtree(folder)
+
+
+def test_where_a_disk_was_unmounted_no_file_comes_into_being(store, tmp_path, other_disk):
+    """There is a folder, as the place of a mount is: but another one."""
+    data = tmp_path / "disk" / "data"
+    chat = store.create_chat().id
+    store.add_user_message(chat, "before", None)
+    data.rename(tmp_path / "unmounted")
+    data.symlink_to(other_disk)
+    with pytest.raises(StoreError, match="is not there"):
+        store.add_user_message(chat, "meanwhile", None)
+    with pytest.raises(StoreError, match="is not there"):
+        ChatBackups(data / "chats.db").make()
+    assert not list(other_disk.glob("*.db"))
+    data.unlink()
+    (tmp_path / "unmounted").rename(data)
+    store.add_user_message(chat, "after", store.messages(chat)[-1].id)
+    assert [message.text for message in store.messages(chat)] == ["before", "after"]
+
+
+def test_what_was_said_can_be_read_while_the_end_of_an_answer_waits(store):
+    chat = store.create_chat().id
+    answer = store.begin_answer(chat, store.add_user_message(chat, "Q", None).id, "m")
+    db = store.file._db
+    pages = db.execute("PRAGMA page_count").fetchone()[0]
+    db.execute(f"PRAGMA max_page_count = {pages}")
+    words = "all of it " * 2000
+    with pytest.raises(StoreError, match="disk is full"):
+        store.end_answer(answer.id, words, "complete", Stats(completion_tokens=3))
+    found = store.messages(chat)
+    assert [(m.text, m.state) for m in found] == [("Q", "complete"), (words, "complete")]
+    assert found[1].stats.completion_tokens == 3
+    db.execute("PRAGMA max_page_count = 1000000")
+    assert store.messages(chat)[-1].text == words
+    assert not store._unkept

@@ -227,3 +227,10 @@ def test_a_chat_of_two_thousand_messages(store):
             role = "user" if number % 2 == 0 else "assistant"
             parent = store._insert(db, chat, parent=parent, role=role, text=str(number), state="complete")
     assert [m.text for m in store.messages(chat)] == [str(n) for n in range(2000)]
+
+
+def test_a_version_of_a_message_that_is_gone_is_said(store):
+    chat = store.create_chat().id
+    _question, answer = talk(store, chat)
+    with pytest.raises(StoreError, match="no longer in the chat"):
+        store.switch_version(answer.id + 1, 1)

@@ -332,6 +332,7 @@ def test_a_folder_on_a_disk_that_is_away_is_named(filled, tmp_path):
     moved = move_data(filled, tmp_path / "away", NO_PROGRESS)
     require_data_folder(moved)
     (tmp_path / "away").rename(tmp_path / "unplugged")
+    (tmp_path / "away").mkdir()  # as the place where its disk was mounted
     with pytest.raises(StoreError, match="is not there"):
         require_data_folder(Paths.for_user())
     use_folder(Paths.for_user(), tmp_path / "unplugged")
@@ -389,3 +390,31 @@ def test_settings_in_the_same_folder_are_no_data(tmp_path):
     assert [f.name for f in data_folder.files_of_data(paths)] == ["chats.db", "m.gguf"]
     entry = json.loads(paths.data_folder_file.read_text())
     assert entry == {"folder": str(tmp_path / "x")}
+
+
+def test_the_headers_of_the_hub_are_caches_of_ours(filled):
+    header = filled.cache / "headers" / "one" / "header.bin"
+    header.parent.mkdir(parents=True)
+    header.write_bytes(bytes(10))
+    sizes = {part.name: part.files for part in list_parts(filled, NO_PROGRESS)}
+    assert sizes["cache"] == 2
+    remove_data(filled, NO_PROGRESS, with_models=False)
+    assert not filled.cache.exists()
+
+
+def test_a_folder_that_cannot_be_removed_is_left_empty_once(filled, tmp_path, monkeypatch):
+    """As the place where a disk is mounted: what is put there later is not ours to remove."""
+    real = os.rmdir
+
+    def rmdir(path, *rest, **more):
+        if Path(path) == filled.data:
+            raise OSError(16, "Device or resource busy")
+        real(path, *rest, **more)
+
+    monkeypatch.setattr(os, "rmdir", rmdir)
+    moved = move_data(filled, tmp_path / "away", NO_PROGRESS)
+    assert list(filled.data.iterdir()) == []
+    (filled.data / "models").mkdir()
+    (filled.data / "models" / "later.gguf").write_bytes(b"GGUF")
+    assert carry_out_plan(Paths.for_user()) == (moved, None)
+    assert (filled.data / "models" / "later.gguf").exists()

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 import threading
@@ -7,14 +8,21 @@ import pytest
 from PySide6.QtGui import QFileOpenEvent
 from PySide6.QtNetwork import QLocalSocket
 
-from localllm.core.data_folder import remember_folder
+from localllm.core.data_folder import use_folder
 from localllm.core.data_move import plan_move
+from localllm.core.running import holder_of
 from localllm.paths import Paths
 from localllm.ui import data_at_start
 from localllm.ui.data_at_start import take_window, wait_for_data
 from localllm.ui.file_events import FileEvents
 from localllm.ui.single_window import SingleWindow
 from localllm.ui.window import Window
+
+TAKE_AND_END = (
+    "import os, pathlib, sys; from PySide6.QtCore import QCoreApplication;"
+    "from localllm.ui.single_window import SingleWindow; app = QCoreApplication([]);"
+    "single = SingleWindow(pathlib.Path(sys.argv[1])); os._exit(7 if single.take() else 1)"
+)
 
 
 @pytest.fixture
@@ -54,17 +62,23 @@ def test_a_start_waits_for_a_window_that_is_closing(first, tmp_path):
 
 
 def test_what_a_killed_process_left_is_no_obstacle(qapp, tmp_path):
-    code = (
-        "import os, pathlib, sys; from PySide6.QtCore import QCoreApplication;"
-        "from localllm.ui.single_window import SingleWindow; app = QCoreApplication([]);"
-        "single = SingleWindow(pathlib.Path(sys.argv[1])); os._exit(7 if single.take() else 1)"
-    )
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "data")], check=False)
+    done = subprocess.run([sys.executable, "-c", TAKE_AND_END, str(tmp_path / "data")], check=False)
     assert done.returncode == 7
     assert (tmp_path / "data" / "window.lock").exists()
     second = SingleWindow(tmp_path / "data")
     assert second.take()
     second.release()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there a process that has ended leaves nothing")
+def test_a_window_that_was_killed_this_moment_is_no_obstacle(qapp, tmp_path):
+    killed = subprocess.Popen([sys.executable, "-c", TAKE_AND_END, str(tmp_path / "data")])
+    os.waitid(os.P_PID, killed.pid, os.WEXITED | os.WNOWAIT)  # nobody has waited for it yet
+    next_one = SingleWindow(tmp_path / "data")
+    assert next_one.take()
+    assert holder_of(tmp_path / "data" / "window.lock") == os.getpid()
+    next_one.release()
+    assert killed.wait() == 7
 
 
 def test_the_second_start_has_no_window_and_hands_its_files_over(first, tmp_path, qtbot):
@@ -115,19 +129,23 @@ def test_a_planned_move_is_done_before_the_window_and_locks_the_new_folder(qapp,
 def test_a_missing_disk_is_told_and_waited_for(qapp, tmp_path, monkeypatch):
     monkeypatch.delenv("LOCALLLM_HOME")
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    remember_folder(Paths.for_user(), tmp_path / "disk")
+    (tmp_path / "disk").mkdir()
+    use_folder(Paths.for_user(), tmp_path / "disk")
+    (tmp_path / "disk").rename(tmp_path / "away")
+    (tmp_path / "disk").mkdir()  # as the place where a disk is mounted
     asked = []
 
     def answer(error, *, again):
         asked.append(str(error))
         if len(asked) == 2:
-            (tmp_path / "disk").mkdir()
+            (tmp_path / "disk").rmdir()
+            (tmp_path / "away").rename(tmp_path / "disk")
         return again and len(asked) < 3
 
     monkeypatch.setattr(data_at_start, "_tell", answer)
     assert wait_for_data(Paths.for_user()).data == tmp_path / "disk"
     assert len(asked) == 2
-    (tmp_path / "disk").rmdir()
+    (tmp_path / "disk").rename(tmp_path / "away")
     assert wait_for_data(Paths.for_user()) is None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -10,8 +11,10 @@ from typing import TYPE_CHECKING, Literal
 from localllm.core.engine_build import read_engine_build
 from localllm.core.library import Library
 from localllm.core.library.verify import verify
+from localllm.core.models_folder import require_models_folder
+from localllm.core.salvage import is_damage
 from localllm.core.smoke_test import smoke_test
-from localllm.errors import LocalLLMError
+from localllm.errors import LocalLLMError, StoreError
 from localllm.settings import wrong_in_settings
 from localllm.texts import Text, plural, text
 
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
     from localllm.paths import Paths
     from localllm.progress import Progress
     from localllm.settings import Settings
+
+_BUSY_SECONDS = 5.0
 
 State = Literal["ok", "trouble", "skipped"]
 
@@ -97,13 +102,17 @@ def _database(name: str, title: Text, file: Path) -> CheckResult:
         return CheckResult(name, title, "skipped", text("There is none yet."))
     try:
         with contextlib.closing(
-            sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=5.0)
+            sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=_BUSY_SECONDS)
         ) as db:
             found = [str(row[0]) for row in db.execute("PRAGMA integrity_check(3)")]
-            found += ["foreign key"] * len(db.execute("PRAGMA foreign_key_check").fetchall())
+            found += ["foreign key" for _row in db.execute("PRAGMA foreign_key_check")]
     except sqlite3.Error as error:
+        if not is_damage(error):
+            words = text("It cannot be read now: {reason}", reason=str(error))
+            return CheckResult(name, title, "trouble", words, text("Check its folder, then try again."))
         found = [str(error)]
-    if found == ["ok"]:
+    found = [problem for problem in found if problem != "ok"]
+    if not found:
         return CheckResult(name, title, "ok", text("The file is whole."))
     remedy = text("Close LocalLLM and start it again: what can be saved is saved, and the old file is kept.")
     return CheckResult(name, title, "trouble", text("It is damaged: {reason}", reason=found[0]), remedy)
@@ -111,10 +120,14 @@ def _database(name: str, title: Text, file: Path) -> CheckResult:
 
 def _folders(paths: Paths) -> CheckResult:
     title = text("Folders")
+    try:
+        require_models_folder(paths)
+    except StoreError as error:
+        return CheckResult("folders", title, "trouble", error.message, error.hint)
     for folder in (paths.config, paths.data, paths.cache, paths.logs, paths.models):
-        probe = folder / ".localllm-check"
+        there = next((place for place in (folder, *folder.parents) if place.is_dir()), folder)
+        probe = there / f".localllm-check-{os.getpid()}"
         try:
-            folder.mkdir(parents=True, exist_ok=True)
             probe.write_bytes(b"x")
             probe.unlink()
         except OSError as error:

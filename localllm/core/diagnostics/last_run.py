@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, cast
 import psutil
 
 import localllm
-from localllm.core.chat_writer import is_alive, name_of_this_program
 from localllm.core.diagnostics.logs import last_lines
 from localllm.core.diagnostics.privacy import scrub
+from localllm.core.running import is_alive, name_of_this_program
 from localllm.engine.version import engine_version
 from localllm.files import write_atomically
 from localllm.texts import Text, text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from dataclasses import dataclass
@@ -39,9 +40,10 @@ def list_logs(folder: Path) -> tuple[LogFile, ...]:
         return ()
     for entry in entries:
         if ".log" in entry.name or entry.name.endswith(".crash"):
-            stat = entry.stat()
-            if stat.st_size:
-                found.append((stat.st_mtime, LogFile(folder / entry.name, stat.st_size)))
+            with contextlib.suppress(OSError):  # full ones get another name while we look
+                stat = entry.stat()
+                if stat.st_size:
+                    found.append((stat.st_mtime, LogFile(folder / entry.name, stat.st_size)))
     return tuple(log for _, log in sorted(found, key=lambda item: item[0], reverse=True))
 
 

@@ -8,7 +8,7 @@ import os
 import platform
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import localllm
 from localllm.core.data_folder import list_parts
@@ -203,10 +203,10 @@ def _settings(settings: Settings) -> Iterable[Fact]:
     for entry in dataclasses.fields(Settings):
         found = setting_of(settings, entry.name)
         value = str(found.value)
-        if entry.metadata.get("lines"):  # a person wrote it
+        if isinstance(found.value, tuple):
+            value = f"{len(cast('tuple[object, ...]', found.value))}"
+        elif entry.metadata.get("lines") or entry.metadata.get("folder"):  # a person wrote it
             value = f"[{len(value)} characters]" if value else ""
-        elif isinstance(found.value, tuple):
-            value = f"{len(settings.model_folders)}"
         yield Fact(
             entry.name,
             entry.name,

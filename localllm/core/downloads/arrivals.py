@@ -73,12 +73,14 @@ class Arrivals:
 
 
 def removable_of(library: Library) -> list[Removable]:
-    """Return the models in our own folder, which could be deleted to make room; the unused ones first."""
+    """Return the models in our own folders, which could be deleted to make room; the unused ones first."""
     try:
         models = [
             model
             for model in library.listed()
-            if model.source == "own" and not model.favourite and is_within(model.path, library.folder)
+            if model.source == "own"
+            and not model.favourite
+            and any(is_within(model.path, folder) for folder in library.own_folders)
         ]
     except StoreError:
         return []

@@ -46,7 +46,8 @@ class DownloadQueue:
     """All downloads of this user; may be used from any thread.
 
     Observers are called with the whole queue, in a thread of the queue, four times a second while something
-    moves. `on_file` is called for every verified file that has its name.
+    moves. `on_file` is called for every verified file that has its name, `require` with a folder before
+    anything is written there; it raises StoreError for one that is away.
 
     Raises, from every method:
         StoreError: The queue cannot be read or written.
@@ -65,6 +66,7 @@ class DownloadQueue:
         self._hub = hub
         self._on_file = on_file
         self._removable = removable
+        self.require: Callable[[Path], object] = lambda _folder: None
         self._store = DownloadStore(path)
         self._prefix = hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:8]
         self._transport = Transport(hub.endpoint, hub.authorization, connections=connections)
@@ -87,6 +89,7 @@ class DownloadQueue:
         Raises:
             NotEnoughDisk: It does not fit; nothing was added.
         """
+        self.require(request.folder)
         if self._store.find(request) is None:
             check_space(request.folder, missing_bytes(request), self._removable())
         added = self._store.add(request)
@@ -245,9 +248,14 @@ class DownloadQueue:
         folder = self._work_folder(entry)
         lock = FileLock(folder / "lock", timeout=0)
         try:
+            self.require(entry.request.folder)
             folder.mkdir(parents=True, exist_ok=True)
             lock.acquire()
         except Timeout:
+            yield False
+            return
+        except StoreError as error:
+            self._failed(entry, error, entry.done)
             yield False
             return
         except OSError as error:

@@ -60,7 +60,7 @@ def import_path(library: Library, path: Path, manner: Manner, progress: Progress
 def _import_one(
     library: Library, found: FoundModel, manner: Manner, inspector: Inspector, progress: Progress
 ) -> LibraryModel:
-    if manner == "place" or Path(found.path).is_relative_to(library.folder.absolute()):
+    if manner == "place" or library.has_inside(Path(found.path)):
         return library.add(Path(found.path), progress, inspector)
     targets = [safe_target(library.folder, name) for name in _names_of(found)]
     _refuse_overwriting(targets)

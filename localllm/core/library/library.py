@@ -51,6 +51,7 @@ class Library:
 
     def __init__(self, paths: Paths, settings: Settings, around: Surroundings | None = None) -> None:
         self.folder = paths.models
+        self.own_folders = paths.models_folders
         self.index = Index(paths.library_file)
         self._folders: list[Path] = []
         self.use_folders(settings.model_folders)
@@ -119,7 +120,7 @@ class Library:
             sources |= set(application_folders(self._around))
         with Inspector() as inspector:
             found = self._found(progress, applications=applications)
-            away = [folder for folder in (self.folder, *self._folders) if not folder.is_dir()]
+            away = [folder for folder in (*self.own_folders, *self._folders) if not folder.is_dir()]
             return update(self.index, found, sources, inspector, progress, away)
 
     def starter(self) -> LibraryModel | None:
@@ -165,8 +166,13 @@ class Library:
             ModelNotFound: There is no such file.
             BadModelFile: It is not a usable model.
         """
-        inside = path.absolute().is_relative_to(self.folder.absolute())
-        return self._take(path, "own" if inside else "added", progress or Progress(), inspector=inspector)
+        return self._take(
+            path, "own" if self.has_inside(path) else "added", progress or Progress(), inspector=inspector
+        )
+
+    def has_inside(self, path: Path) -> bool:
+        """Whether a path lies in a models folder of ours."""
+        return any(path.absolute().is_relative_to(folder.absolute()) for folder in self.own_folders)
 
     def record_download(
         self, path: Path, origin: Provenance, sha256: Mapping[str, str], progress: Progress | None = None
@@ -271,14 +277,14 @@ class Library:
         starter = starter_path()
         if starter:
             yield FoundModel(str(starter), STARTER_NAME, "starter", (Part.of(str(starter)),))
-        yield from own_models(self.folder, self._folders, progress)
+        yield from own_models(self.own_folders, self._folders, progress)
         if applications:
             yield from find_of_applications(self._around, progress)
 
     def _read_directly(self, progress: Progress) -> list[LibraryModel]:
         """Return the models without the index: nothing is remembered, all the rest works."""
         starter = self.starter()
-        found = own_models(self.folder, self._folders, progress)
+        found = own_models(self.own_folders, self._folders, progress)
         others = [replace(describe(Path(model.path)), source=model.source) for model in found]
         others.sort(key=lambda model: model.name.lower())
         return [starter, *others] if starter else others

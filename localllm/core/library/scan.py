@@ -48,14 +48,14 @@ class _Known:
     signature: str
 
 
-def own_models(own: Path, folders: Sequence[Path], progress: Progress) -> Iterator[FoundModel]:
-    """Yield what lies in the application's own folder and in those that the user added."""
+def own_models(own: Sequence[Path], folders: Sequence[Path], progress: Progress) -> Iterator[FoundModel]:
+    """Yield what lies in the application's own folders and in those that the user added."""
     seen: list[Path] = []
-    for folder, source in ((own, "own"), *((folder, "folder") for folder in folders)):
+    for place, folder in enumerate((*own, *folders)):
         resolved = folder.resolve()
         if not any(resolved.is_relative_to(other) for other in seen):
             seen.append(resolved)
-            yield from find_in(resolved, "own" if source == "own" else "folder", progress)
+            yield from find_in(resolved, "own" if place < len(own) else "folder", progress)
 
 
 def update(

@@ -1,7 +1,7 @@
 """Takes models away: our own files into a trash folder with a way back, others off the list only.
 
-The trash is the folder `.trash` in the models folder: on the same disk, so that nothing is copied, and each
-entry describes itself in `entry.json`.
+The trash is the folder `.trash` in a models folder of ours: on the same disk, so that nothing is copied, and
+each entry describes itself in `entry.json`.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def removal(library: Library, model: LibraryModel, chats: Sequence[str] = ()) ->
         seen = [path.lstat() for path in files]  # of a link itself, which frees nothing
     except OSError as error:
         raise unreadable(model.path, error) from error
-    own = is_within(model.path, library.folder)
+    own = _home_of(library, model) is not None
     freed = sum(one.st_size for one in seen if one.st_nlink == 1 and stat.S_ISREG(one.st_mode)) if own else 0
     profiles = tuple(profile.name for profile in library.profiles(model.path))
     return Removal(model, own, files, freed, profiles, tuple(chats), any(one.st_nlink > 1 for one in seen))
@@ -125,9 +125,9 @@ def remove(library: Library, wanted: Removal, progress: Progress) -> TrashEntry 
         UsageError: A file could not be moved; what had been moved is back.
     """
     progress.raise_if_cancelled()
-    entry = None
-    if wanted.own:
-        entry = _move_to_trash(library.folder, wanted)
+    entry, home = None, _home_of(library, wanted.model)
+    if home is not None:
+        entry = _move_to_trash(home, wanted)
         with library.index.writing() as db:
             forget(db, [str(wanted.model.path)])
     else:
@@ -135,9 +135,9 @@ def remove(library: Library, wanted: Removal, progress: Progress) -> TrashEntry 
     return entry
 
 
-def list_trash(models: Path) -> list[TrashEntry]:
-    """Return what lies in the trash, the newest first."""
-    found = [_read_entry(file.parent) for file in (models / _FOLDER).glob(f"*/{_ENTRY}")]
+def list_trash(*models: Path) -> list[TrashEntry]:
+    """Return what lies in the trash of these models folders, the newest first."""
+    found = [_read_entry(file.parent) for folder in models for file in (folder / _FOLDER).glob(f"*/{_ENTRY}")]
     return sorted((entry for entry in found if entry), key=lambda entry: -entry.deleted)
 
 
@@ -167,13 +167,13 @@ def restore(entry: TrashEntry) -> None:
     shutil.rmtree(entry.folder, ignore_errors=True)
 
 
-def empty_trash(models: Path, older_than_days: float = 0) -> int:
+def empty_trash(*models: Path, older_than_days: float = 0) -> int:
     """Delete for good what lies in the trash for so long; return the bytes.
 
     What was removed while the clock was wrong has no age: it stays until everything is deleted.
     """
     freed, limit = 0, time.time() - older_than_days * _DAY
-    for entry in list_trash(models):
+    for entry in list_trash(*models):
         ageless = entry.deleted < FIRST_RELEASE and older_than_days > 0
         if entry.deleted <= limit and not ageless:
             freed += entry.size
@@ -217,6 +217,11 @@ def _read_entry(folder: Path) -> TrashEntry | None:
         return TrashEntry(folder, str(record["name"]), int(record["size"]), float(record["deleted"]), files)
     except (OSError, ValueError, TypeError, KeyError):
         return None
+
+
+def _home_of(library: Library, model: LibraryModel) -> Path | None:
+    """Return the models folder of ours in which a model lies."""
+    return next((folder for folder in library.own_folders if is_within(model.path, folder)), None)
 
 
 def is_within(path: Path, folder: Path) -> bool:

@@ -5,6 +5,8 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 from localllm.core.diagnostics.last_run import RunMarker
 
 _RUN = (
@@ -47,6 +49,14 @@ def test_a_killed_run_is_said_once(tmp_path):
     assert "No trace of a crash" in end.report
     marker.end()
     assert RunMarker(tmp_path).begin() is None
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+def test_a_run_that_was_killed_this_moment_is_said_although_nobody_waited_for_it(tmp_path):
+    run = subprocess.Popen([sys.executable, "-c", _RUN, str(tmp_path), "kill"], env=os.environ)
+    os.waitid(os.P_PID, run.pid, os.WEXITED | os.WNOWAIT)
+    assert "killed" in str(RunMarker(tmp_path).begin().cause)
+    run.wait()
 
 
 def test_a_crash_has_its_own_trace_and_not_those_before(tmp_path):

@@ -3,6 +3,8 @@
 import getpass
 import json
 import logging
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -181,3 +183,23 @@ def test_a_damaged_part_is_found_and_the_others_are_right(monkeypatch, home):
     again = {result.name: result.state for result in check_everything(paths, Settings(), Progress())}
     assert again["engine"] == again["answer"] == "trouble"
     assert paths.settings_file.read_text() == '{"theme": "pink"}'
+
+
+def test_checks_tell_damage_from_what_cannot_be_read_now(monkeypatch, home):
+    monkeypatch.setattr(checks, "read_engine_build", lambda: None)
+    monkeypatch.setattr(checks, "smoke_test", lambda _path, _progress: None)
+    paths = Paths.for_user()
+    store = ChatStore(paths.chats_file)
+    store.add_user_message(store.create_chat().id, "Q", None)
+    with closing(sqlite3.connect(paths.chats_file)) as db, db:
+        db.execute("PRAGMA foreign_keys = OFF")
+        db.execute("DELETE FROM chats")
+    with closing(sqlite3.connect(paths.speeds_file)) as db, db:
+        db.execute("CREATE TABLE a (b)")
+        db.execute("BEGIN EXCLUSIVE")
+        monkeypatch.setattr(checks, "_BUSY_SECONDS", 0.0)
+        found = {result.name: result for result in check_everything(paths, Settings(), Progress())}
+    store.close()
+    assert "damaged: foreign key" in str(found["chats"].words)
+    assert "cannot be read now" in str(found["speeds"].words)
+    assert not paths.models.exists(), "a check makes nothing"
