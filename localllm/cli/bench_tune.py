@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from localllm.engine.protocol import LoadSettings
     from localllm.progress import Progress
 
-PROFILE = "tuned"
-
 
 def run_tune(
     arguments: argparse.Namespace, context: Context, bench: Bench, model: LibraryModel, progress: Progress
@@ -27,22 +25,21 @@ def run_tune(
     """Search, show, and with `--save` keep the best."""
     from localllm.core.bench import BenchedModel
     from localllm.core.bench.tune import TunedModel, tune
+    from localllm.core.bench.tuned_profile import keep_best
     from localllm.core.estimate import subject_of_file
-    from localllm.core.library import Library, LoadProfile
+    from localllm.core.library import Library
     from localllm.core.model_hash import hash_model
-    from localllm.engine.protocol import LoadSettings
+    from localllm.core.resolution import resolve
 
     output = context.output
     subject = subject_of_file(model.path)
     benched = BenchedModel(model.path, model.name, hash_model(model, progress))
     found = tune(bench, TunedModel(benched, subject.layers, subject.experts), progress, arguments.tune)
     output.status("")
-    usual = LoadSettings(context_length=context.settings.context_length)
+    usual = resolve(context.settings).load
     best = found.best.settings(usual, bench.machine.cpu.usable_cores) if found.best else None
     if best is not None and arguments.save:
-        library = Library(context.paths, context.settings)
-        library.save_profile(model.path, LoadProfile(PROFILE, best))
-        library.set_default_profile(model.path, PROFILE)
+        keep_best(Library(context.paths, context.settings), model.path, best)
     if arguments.json:
         output.json(_to_json(found, best, saved=arguments.save))
     else:
@@ -51,6 +48,8 @@ def run_tune(
 
 
 def _to_json(found: Tuning, best: LoadSettings | None, *, saved: bool) -> dict[str, Any]:
+    from localllm.core.bench.tuned_profile import PROFILE
+
     return {
         "trials": [
             {
@@ -72,6 +71,8 @@ def _to_json(found: Tuning, best: LoadSettings | None, *, saved: bool) -> dict[s
 
 
 def _show(found: Tuning, output: Output, name: str, *, saved: bool) -> None:
+    from localllm.core.bench.tuned_profile import PROFILE
+
     columns = [
         Column(text("Settings")),
         Column(text("Prompt tokens/s"), right=True),

@@ -1,4 +1,4 @@
-"""This computer, as commands that judge models need it."""
+"""This computer, for commands that judge models; what finds it is imported when one asks."""
 
 from __future__ import annotations
 
@@ -11,12 +11,6 @@ if TYPE_CHECKING:
 
 def this_machine(context: Context) -> Machine:
     """Return this computer as the engine would use it now."""
-    from localllm.core.engine_build import read_engine_build
-    from localllm.core.estimate import Estimator
-    from localllm.core.hardware import probe, with_engine
+    from localllm.core.this_machine import find_this_machine
 
-    paths = context.paths
-    machine = probe(paths.models, measurements=paths.measurements_file)
-    if machine.gpus and (build := read_engine_build()):  # the engine's process takes most of a second
-        machine = with_engine(machine, build)
-    return Estimator.for_paths(paths).as_used(machine)
+    return find_this_machine(context.paths)

@@ -7,9 +7,9 @@ import pytest
 from localllm.core.engine_limits import weight_layout_works
 from localllm.core.fit import FitSettings
 from localllm.core.model_hash import hash_model
-from localllm.core.time_left import TimeLeft, duration
+from localllm.core.time_left import TimedProgress, TimeLeft, duration
 from localllm.engine.protocol import LoadSettings
-from localllm.errors import EngineDied, ModelNotFound, NotEnoughMemory
+from localllm.errors import Cancelled, EngineDied, ModelNotFound, NotEnoughMemory
 from localllm.progress import Progress
 from localllm.texts import text
 from tests.core.engine_works import PLAIN, plain_work
@@ -93,3 +93,17 @@ def test_the_time_that_is_left_is_told_between_the_ends():
     assert [str(duration(seconds)) for seconds in (12, 89, 120, 5000, 5500, 9000)] == [
         "12 s", "89 s", "2 min", "83 min", "2 hours", "2 hours",
     ]  # fmt: skip
+
+
+def test_a_timed_progress_tells_of_steps_and_is_cancelled_with_its_outer_one():
+    told = []
+    outer = Progress(lambda done, total, note: told.append((done, total, str(note))))
+    timed = TimedProgress(outer)
+    timed.update(0, 1, text("first"))
+    timed.update(1, 2, text("then"))
+    timed.update(2, 4)
+    assert told == [(0, 1, "first"), (1, 2, "then, 0 s left"), (2, 4, "None")]
+    outer.cancel()
+    assert timed.cancelled
+    with pytest.raises(Cancelled):
+        timed.update(3, 4)

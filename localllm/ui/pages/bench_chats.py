@@ -30,16 +30,6 @@ class ChatResult:
     model: LibraryModel
     speed: ChatSpeed
 
-    @property
-    def first_token_ratio(self) -> float:
-        """How many times the bare engine's wait a person's is."""
-        return self.speed.first_token / self.speed.bare_first_token
-
-    @property
-    def writing_ratio(self) -> float:
-        """Tokens/s of the chat by those of the bare engine."""
-        return self.speed.writing / self.speed.bare_writing
-
 
 class ChatResults(QWidget):
     """A row for each model.
@@ -102,10 +92,10 @@ def _columns() -> tuple[Column[ChatResult], ...]:
         _column(text("Tokens read"), lambda row: row.speed.prompt_tokens, plain, 0),
         _column(text("First token"), lambda row: row.speed.first_token, seconds, 3),
         _column(text("Bare engine"), lambda row: row.speed.bare_first_token, seconds, 3),
-        _column(text("Ratio"), lambda row: row.first_token_ratio, times, 3),
+        _column(text("Ratio"), lambda row: row.speed.first_token_ratio, times, 3),
         _column(text("Tokens/s"), lambda row: row.speed.writing, plain, 2),
         _column(text("Bare engine"), lambda row: row.speed.bare_writing, plain, 2),
-        _column(text("Ratio"), lambda row: row.writing_ratio, times, 3),
+        _column(text("Ratio"), lambda row: row.speed.writing_ratio, times, 3),
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from localllm.core.bench import Bench, BenchedModel, BenchHistory, make_plan, run_bench
 from localllm.core.bench.duration import expected_seconds, quick_parameters
 from localllm.core.bench.importing import import_llama_bench
-from localllm.core.time_left import TimeLeft
+from localllm.core.time_left import TimedProgress
 from localllm.errors import LocalLLMError
 from localllm.progress import Progress
 from localllm.texts import Text, text
@@ -22,13 +22,10 @@ if TYPE_CHECKING:
     from localllm.core.bench.chat import ChatSpeed
     from localllm.core.bench.duration import Pace
     from localllm.core.bench.tune import Tuning
-    from localllm.core.library import Library, LibraryModel, LoadProfile
-    from localllm.core.machine import Machine
-    from localllm.engine.protocol import LoadSettings
+    from localllm.core.library import LibraryModel
     from localllm.paths import Paths
 
 MOST_TESTS = 2000
-PROFILE = "tuned"
 
 
 @dataclass(frozen=True)
@@ -101,7 +98,7 @@ def chat_with(
     """
     from localllm.core.bench.chat import measure_chat
 
-    bench = _bench(paths, find_machine(paths), BenchHistory(paths.benches_file), anyway=wanted.anyway)
+    bench = _bench(paths, anyway=wanted.anyway)
     for model in wanted.models:
         on_result(model, measure_chat(bench, model, progress, threads))
     return len(wanted.models)
@@ -126,33 +123,21 @@ def measure(
     """
     from localllm.core.model_hash import hash_model
 
-    machine = find_machine(paths)
+    bench = _bench(paths, anyway=wanted.anyway)
     models = [
         BenchedModel(model.path, model.name, hash_model(model, _unmeasured(progress, model)))
         for model in wanted.models
     ]
-    plan = make_plan(models, wanted.parameters, threads or machine.cpu.usable_cores)
-    history = BenchHistory(paths.benches_file)
-    bench = _bench(paths, machine, history, anyway=wanted.anyway)
-    return run_bench(bench, plan, on_row, _with_time_left(progress), name=wanted.name)
+    plan = make_plan(models, wanted.parameters, threads or bench.machine.cpu.usable_cores)
+    return run_bench(bench, plan, on_row, TimedProgress(progress), name=wanted.name)
 
 
-def _bench(paths: Paths, machine: Machine, history: BenchHistory, *, anyway: bool) -> Bench:
+def _bench(paths: Paths, *, anyway: bool) -> Bench:
     from localllm.core.estimate import Estimator
+    from localllm.core.this_machine import find_this_machine
 
+    machine, history = find_this_machine(paths), BenchHistory(paths.benches_file)
     return Bench(paths, machine, Estimator.for_paths(paths), history, anyway=anyway)
-
-
-def find_machine(paths: Paths) -> Machine:
-    """Return this computer as the engine would use it now."""
-    from localllm.core.engine_build import read_engine_build
-    from localllm.core.estimate import Estimator
-    from localllm.core.hardware import probe, with_engine
-
-    machine = probe(paths.models, measurements=paths.measurements_file)
-    if machine.gpus and (build := read_engine_build()):
-        machine = with_engine(machine, build)
-    return Estimator.for_paths(paths).as_used(machine)
 
 
 def _unmeasured(progress: Progress, model: LibraryModel) -> Progress:
@@ -165,35 +150,6 @@ def _unmeasured(progress: Progress, model: LibraryModel) -> Progress:
     return Progress(tell)
 
 
-def _with_time_left(progress: Progress) -> Progress:
-    started: list[TimeLeft] = []
-
-    def tell(done: float, total: float, note: Text | None) -> None:
-        if note is not None and total > 1:
-            started[:] = started or [TimeLeft()]
-            note = started[0].after(done, total, note)
-        progress.update(done, total, note)
-
-    return _Linked(progress, tell)
-
-
-class _Linked(Progress):
-    """Stops when another one is cancelled."""
-
-    def __init__(self, other: Progress, listener: Callable[[float, float, Text | None], None]) -> None:
-        super().__init__(listener)
-        self._other = other
-
-    def raise_if_cancelled(self) -> None:
-        """Raise `Cancelled` if the other one was cancelled."""
-        self._other.raise_if_cancelled()
-
-    @property
-    def cancelled(self) -> bool:
-        """Whether the other one was cancelled."""
-        return self._other.cancelled
-
-
 @dataclass(frozen=True)
 class Tuned:
     """What a search found for a model; `cores` are what 0 threads mean."""
@@ -203,8 +159,10 @@ class Tuned:
     cores: int
 
 
-def search_best(paths: Paths, model: LibraryModel, progress: Progress) -> Tuned:
+def search_best(paths: Paths, model: LibraryModel, progress: Progress, *, anyway: bool = False) -> Tuned:
     """Search the settings that make a model fastest; takes about two minutes.
+
+    `anyway` searches beside busy programs too.
 
     Raises:
         MachineBusy: Somebody else measures, or other programs use the processors.
@@ -215,54 +173,11 @@ def search_best(paths: Paths, model: LibraryModel, progress: Progress) -> Tuned:
     from localllm.core.estimate import subject_of_file
     from localllm.core.model_hash import hash_model
 
-    machine = find_machine(paths)
     subject = subject_of_file(model.path)
     benched = BenchedModel(model.path, model.name, hash_model(model, _unmeasured(progress, model)))
-    bench = _bench(paths, machine, BenchHistory(paths.benches_file), anyway=False)
+    bench = _bench(paths, anyway=anyway)
     found = tune(bench, TunedModel(benched, subject.layers, subject.experts), progress)
-    return Tuned(model, found, machine.cpu.usable_cores)
-
-
-@dataclass(frozen=True)
-class Kept:
-    """A load profile that a search's result became, what had its name before, and the default then."""
-
-    model: LibraryModel
-    name: str
-    before: LoadProfile | None
-    default_before: LoadProfile | None
-
-
-def keep_best(library: Library, tuned: Tuned, usual: LoadSettings) -> Kept:
-    """Let a model be loaded the best way from now on.
-
-    Raises:
-        StoreError: It cannot be kept.
-    """
-    from localllm.core.library import LoadProfile
-
-    path, best = tuned.model.path, tuned.tuning.best
-    before = next((one for one in library.profiles(path) if one.name == PROFILE), None)
-    kept = Kept(tuned.model, PROFILE, before, library.profile(path))
-    if best is not None:
-        library.save_profile(path, LoadProfile(PROFILE, best.settings(usual, tuned.cores)))
-        library.set_default_profile(path, PROFILE)
-    return kept
-
-
-def forget_best(library: Library, kept: Kept) -> Kept:
-    """Let a model be loaded as before `keep_best`.
-
-    Raises:
-        StoreError: It cannot be kept.
-    """
-    path = kept.model.path
-    if kept.before is None:
-        library.index.remove_profile(str(path), kept.name)
-    else:
-        library.save_profile(path, kept.before)
-    library.set_default_profile(path, kept.default_before.name if kept.default_before else "")
-    return kept
+    return Tuned(model, found, bench.machine.cpu.usable_cores)
 
 
 def find_runs(paths: Paths) -> list[BenchRun]:

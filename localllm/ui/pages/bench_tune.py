@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
+from localllm.core.bench.tuned_profile import PROFILE, forget_best, keep_best
+from localllm.errors import MachineBusy
 from localllm.texts import Bytes, Number, Text, plural, text
 from localllm.ui.errors import sentences_of
 from localllm.ui.itemmodels.bench import short_setting
@@ -14,10 +16,10 @@ from localllm.ui.itemmodels.records import Column, RecordTable
 from localllm.ui.jobs import Reactions
 from localllm.ui.lab_work import Outcome, Task
 from localllm.ui.own_work import OwnWork
-from localllm.ui.pages.bench_queries import Kept, Tuned, forget_best, keep_best, search_best
+from localllm.ui.pages.bench_queries import Tuned, search_best
 from localllm.ui.pages.model_listing import ModelListing
 from localllm.ui.translation import say
-from localllm.ui.widgets.banner import Banner
+from localllm.ui.widgets.banner import Action, Banner
 from localllm.ui.widgets.basics import make_button, make_label
 from localllm.ui.widgets.patient import PatientComboBox
 from localllm.ui.widgets.record_view import RecordView
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from PySide6.QtGui import QShowEvent
 
     from localllm.core.bench.tune import Trial
+    from localllm.core.bench.tuned_profile import Kept
     from localllm.core.library import LibraryModel
     from localllm.progress import Progress
     from localllm.ui.lab_work import Entry
@@ -108,6 +111,18 @@ def _remark(trial: Trial, best: Trial | None) -> Text | str:
     return text("changes the answers, so it is never chosen") if trial.lossy else ""
 
 
+def _conclusion(tuned: Tuned) -> Text:
+    """Return what the search showed."""
+    name, best = tuned.model.name, tuned.tuning.best
+    if best is None:
+        return text("None of these settings works for “{name}”.", name=name)
+    if best.changed:
+        return text("Fastest for “{name}”: {settings}.", name=name, settings=settings_of(best))
+    if len(tuned.tuning.trials) == 1:
+        return text("For “{name}” there was time for the usual way only.", name=name)
+    return text("For “{name}” nothing is clearly faster than the usual way.", name=name)
+
+
 class TunePanel(QWidget):
     """Chooses a model, searches, and offers to keep what was found.
 
@@ -147,11 +162,7 @@ class TunePanel(QWidget):
         self._listing.refresh(model)
 
     def _build(self) -> None:
-        self.models.setAccessibleName(self.tr("Model to tune"))
-        self.models.setSizeAdjustPolicy(
-            PatientComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-        )
-        self.models.setMinimumContentsLength(24)
+        self._build_models()
         self._found = make_label(wrap=True)
         row, kept = QHBoxLayout(), QHBoxLayout()
         row.addWidget(self.models, 1)
@@ -159,7 +170,31 @@ class TunePanel(QWidget):
         row.addStretch(1)
         kept.addWidget(self._found, 1)
         kept.addWidget(self.save)
-        hint = make_label(
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 8, 0)
+        column.setSpacing(12)
+        column.addWidget(self.banner)
+        column.addWidget(self._make_hint())
+        column.addLayout(row)
+        column.addWidget(self.running)
+        column.addLayout(kept)
+        column.addWidget(self.table, 1)
+        column.addStretch(0)
+        for widget in (self._found, self.save, self.table):
+            widget.hide()
+
+    def _build_models(self) -> None:
+        self.models.setAccessibleName(self.tr("Model to tune"))
+        self.models.setSizeAdjustPolicy(
+            PatientComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        self.models.setMinimumContentsLength(24)
+        self.models.setPlaceholderText(
+            self.tr("No model on this disk can be measured yet. Discover has many.")
+        )
+
+    def _make_hint(self) -> QLabel:
+        return make_label(
             self.tr(
                 "Tries threads, flash attention, batches, and layers on the GPU where there is one, for "
                 "about two minutes, and shows what each costs in memory and quality. A turn is a chat's: 512 "
@@ -168,18 +203,6 @@ class TunePanel(QWidget):
             "muted",
             wrap=True,
         )
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 8, 0)
-        column.setSpacing(12)
-        column.addWidget(self.banner)
-        column.addWidget(hint)
-        column.addLayout(row)
-        column.addWidget(self.running)
-        column.addLayout(kept)
-        column.addWidget(self.table, 1)
-        column.addStretch(0)
-        for widget in (self._found, self.save, self.table):
-            widget.hide()
 
     def _connect(self) -> None:
         self.start.clicked.connect(self._on_start)
@@ -196,20 +219,23 @@ class TunePanel(QWidget):
         for model in models:
             self.models.addItem(model.name, model)
         paths = [model.path for model in models]
-        if before is not None and before.path in paths:
-            self.models.setCurrentIndex(paths.index(before.path))
+        if paths:  # with a placeholder none is chosen by itself
+            place = paths.index(before.path) if before is not None and before.path in paths else 0
+            self.models.setCurrentIndex(place)
         self._show_start()
 
     def _on_failed(self, error: Exception) -> None:
         self.banner.show_notice(sentences_of(error), "error")
 
     def _on_start(self) -> None:
-        model = cast("LibraryModel", self.models.currentData())
+        self._search(cast("LibraryModel", self.models.currentData()), anyway=False)
+
+    def _search(self, model: LibraryModel, *, anyway: bool) -> None:
         self.banner.hide()
         paths = self._services.paths
 
         def work(progress: Progress) -> Outcome:
-            tuned = search_best(paths, model, progress)
+            tuned = search_best(paths, model, progress, anyway=anyway)
             tried = len(tuned.tuning.trials)
             done = plural(tried, "Tried one way to load it.", "Tried {count} ways to load it.")
             return Outcome((done,), result=tuned)
@@ -220,9 +246,12 @@ class TunePanel(QWidget):
         if entry.outcome is not None:
             self._show_tuned(cast("Tuned", entry.outcome.result))
 
-    def _on_refused(self, entry: Entry, _model: LibraryModel) -> None:
+    def _on_refused(self, entry: Entry, model: LibraryModel) -> None:
+        actions: list[Action] = []
+        if isinstance(entry.error, MachineBusy):
+            actions.append((self.tr("Measure anyway"), lambda: self._search(model, anyway=True)))
         if entry.error is not None:
-            self._on_failed(entry.error)
+            self.banner.show_notice(sentences_of(entry.error), "error", actions)
 
     def _show_start(self) -> None:
         self.start.setEnabled(not self._own.active and self.models.count() > 0)
@@ -233,15 +262,7 @@ class TunePanel(QWidget):
         self.table.resizeColumnsToContents()
         self.table.horizontalHeader().setStretchLastSection(True)
         best = tuned.tuning.best
-        if best is None:
-            words = text("None of these settings works for “{name}”.", name=tuned.model.name)
-        elif best.changed:
-            words = text(
-                "Fastest for “{name}”: {settings}.", name=tuned.model.name, settings=settings_of(best)
-            )
-        else:
-            words = text("For “{name}” nothing is clearly faster than the usual way.", name=tuned.model.name)
-        self._found.setText(say(words))
+        self._found.setText(say(_conclusion(tuned)))
         self.save.setEnabled(True)
         self.save.setVisible(best is not None)
         for widget in (self._found, self.table):
@@ -249,25 +270,26 @@ class TunePanel(QWidget):
 
     def _on_save(self) -> None:
         tuned, library = self._tuned, self._services.library
-        if tuned is None:
+        if tuned is None or tuned.tuning.best is None:
             return
-        settings = self._services.preferences.load_settings()
-        reactions = Reactions(succeeded=self._on_saved, failed=self._on_failed)
-        self._services.jobs.run(lambda _progress: keep_best(library, tuned, settings), reactions)
+        model = tuned.model
+        settings = tuned.tuning.best.settings(self._services.preferences.load_settings(), tuned.cores)
+        reactions = Reactions(succeeded=lambda kept: self._on_saved(model, kept), failed=self._on_failed)
+        self._services.jobs.run(lambda _progress: keep_best(library, model.path, settings), reactions)
 
-    def _on_saved(self, kept: Kept) -> None:
+    def _on_saved(self, model: LibraryModel, kept: Kept) -> None:
         self.save.setEnabled(False)
         words = say(
-            text("Kept as the load profile “{profile}” of “{name}”.", profile=kept.name, name=kept.model.name)
+            text("Kept as the load profile “{profile}” of “{name}”.", profile=PROFILE, name=model.name)
         )
         self.said.emit(words)
-        self._services.undo.offer(words, lambda: self._undo(kept))
+        self._services.undo.offer(words, lambda: self._undo(model, kept))
 
-    def _undo(self, kept: Kept) -> None:
+    def _undo(self, model: LibraryModel, kept: Kept) -> None:
         library = self._services.library
-        reactions = Reactions(succeeded=self._on_undone, failed=self._on_failed)
+        reactions = Reactions(succeeded=lambda _: self._on_undone(model), failed=self._on_failed)
         self._services.jobs.run(lambda _progress: forget_best(library, kept), reactions)
 
-    def _on_undone(self, kept: Kept) -> None:
+    def _on_undone(self, model: LibraryModel) -> None:
         self.save.setEnabled(True)
-        self.said.emit(say(text("“{name}” is loaded as before.", name=kept.model.name)))
+        self.said.emit(say(text("“{name}” is loaded as before.", name=model.name)))

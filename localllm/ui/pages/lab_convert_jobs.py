@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from localllm.core.downloads.space import free_bytes
-from localllm.core.time_left import TimeLeft, duration
+from localllm.core.time_left import TimedProgress, duration
 from localllm.errors import CheckpointRefused
-from localllm.progress import Progress
 from localllm.texts import Bytes, Text, text
 from localllm.ui.lab_work import Outcome, Task
 
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from localllm.core.convert.report import Preview
     from localllm.core.lora.conversion import AdapterType
     from localllm.core.quantize.types import QuantType
+    from localllm.progress import Progress
     from localllm.ui.services import Services
 
 
@@ -128,7 +128,7 @@ def _convert(
             source,
             lambda made: target_of(source, made.output_type, models, _wanted(found.out)),
             found.wanted,
-            _Timed(progress),
+            TimedProgress(progress),
             check=smoke_test,
         )
     finally:
@@ -161,7 +161,7 @@ def _convert_adapter(
         raise CheckpointRefused(text("The adapter “{name}” is no longer there.", name=found.name))
     base_folder = places.find_base(folder, base or None, progress)
     target = target_of(FolderSource(folder), wanted.upper(), services.paths.models, _wanted(out))
-    report = convert_adapter(folder, base_folder, target, wanted, _Timed(progress))
+    report = convert_adapter(folder, base_folder, target, wanted, TimedProgress(progress))
     take_adapter(services.library, report.path, progress)
     places.remove_fetched(folder, base_folder)
     use = text("Add it to a chat in the chat's settings.")
@@ -174,25 +174,3 @@ def _wanted(out: Path | None) -> str | None:
 
 def _made(path: Path, size: int, seconds: float) -> Text:
     return text("{name}: {size}, made in {time}.", name=path.name, size=Bytes(size), time=duration(seconds))
-
-
-class _Timed(Progress):
-    """Adds the time that is left to each note; is cancelled with the one that it reports to."""
-
-    def __init__(self, outer: Progress) -> None:
-        super().__init__()
-        self._outer, self._left = outer, TimeLeft()
-
-    def update(self, done: float, total: float = 0, note: Text | None = None) -> None:
-        """Say how far it is."""
-        said = self._left.after(done, total, note) if note is not None else None
-        self._outer.update(done, total, said)
-
-    def raise_if_cancelled(self) -> None:
-        """Raise `Cancelled` if somebody cancelled the work."""
-        self._outer.raise_if_cancelled()
-
-    @property
-    def cancelled(self) -> bool:
-        """Whether somebody cancelled the work."""
-        return self._outer.cancelled
