@@ -56,7 +56,11 @@ def add_parser(subparsers: Any) -> None:
         "model", nargs="?", metavar="MODEL", help="name or path of a GGUF file (default: the starter model)"
     )
     parser.add_argument("-p", "--prompt", metavar="TEXT", help="answer this and exit; - reads standard input")
-    parser.add_argument("--system", metavar="TEXT", help="instructions before the conversation")
+    parser.add_argument(
+        "--system",
+        metavar="TEXT",
+        help='instructions before the conversation; "" for none, also where the settings have some',
+    )
     parser.add_argument("--json", action="store_true", help="with -p: print one object with text and stats")
     parser.add_argument("--force", action="store_true", help="load the model even if it does not seem to fit")
     parser.add_argument("--profile", default="", metavar="NAME", help="a load profile of the model")

@@ -36,6 +36,7 @@ class Chat:
     Attributes:
         chosen: What was chosen for this chat, sparse, by the names of `Sampling`.
         draft: What stands unsent in the composer.
+        promptless: Whether no system prompt applies, neither this one nor that of the settings.
     """
 
     id: int
@@ -45,12 +46,12 @@ class Chat:
     model_path: str | None
     draft: str
     adapters: tuple[Adapter, ...] = ()
+    promptless: bool = False
 
     @property
     def choices(self) -> dict[str, object]:
         """What this chat says itself, its system prompt included."""
-        prompt = {"system_prompt": self.system_prompt} if self.system_prompt.strip() else {}
-        return {**self.chosen, **prompt}
+        return {**self.chosen, **chosen_prompt(self.system_prompt, promptless=self.promptless)}
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,13 @@ class Message:
     created: float
     version: int = 1
     versions: int = 1
+
+
+def chosen_prompt(prompt: str, *, promptless: bool) -> dict[str, str]:
+    """Return what a chat says of the system prompt, by its name; an empty one says nothing."""
+    if promptless:
+        return {"system_prompt": ""}
+    return {"system_prompt": prompt} if prompt.strip() else {}
 
 
 def as_summary(row: sqlite3.Row) -> ChatSummary:
@@ -103,6 +111,7 @@ def as_chat(row: sqlite3.Row) -> Chat:
         row["model_path"],
         row["draft"],
         tuple(adapter for item in listed if (adapter := _sound(Adapter(""), item)).path),
+        promptless=row["promptless"] == 1,
     )
 
 

@@ -88,7 +88,17 @@ def _version_3(db: sqlite3.Connection) -> None:
         db.execute("UPDATE chats SET sampling = ? WHERE id = ?", (json.dumps(chosen), number))
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_version_1, _version_2, _version_3)
+def _version_4(db: sqlite3.Connection) -> None:
+    """Let a chat want no system prompt at all, where an empty one follows the settings."""
+    db.execute("ALTER TABLE chats ADD COLUMN promptless INTEGER NOT NULL DEFAULT 0")
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
+    _version_1,
+    _version_2,
+    _version_3,
+    _version_4,
+)
 
 
 def migrate(db: sqlite3.Connection) -> None:

@@ -121,6 +121,10 @@ class ChatStore:
         """Set the instructions that stand before the conversation."""
         self._set(chat_id, system_prompt=prompt)
 
+    def set_promptless(self, chat_id: int, *, promptless: bool) -> None:
+        """Set whether no instructions stand before the conversation, not even those of the settings."""
+        self._set(chat_id, promptless=int(promptless))
+
     def set_sampling(self, chat_id: int, chosen: Sampling | Mapping[str, object]) -> None:
         """Set how answers in this chat are sampled: all of it, or what is to differ from the settings."""
         record = to_record(chosen) if isinstance(chosen, Sampling) else dict(chosen)

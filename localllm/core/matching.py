@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_LETTERS_ONLY = 1000  # worse than any match of whole words
+LETTERS_ONLY = 1000  # worse than any match of whole words
 
 
 def plain(words: str) -> str:
@@ -31,11 +31,10 @@ def distance(typed: str, names: Sequence[str]) -> int | None:
 def _distance(words: list[str], name: str) -> int | None:
     far = 0
     for word in words:
-        at = name.find(word)
-        if at < 0:
+        if word not in name:
             return _stray(words, name)
-        begins = at == 0 or re.search(rf"\b{re.escape(word)}", name) is not None
-        far += 2 * min(at, 20) if begins else 100
+        begins = re.search(rf"\b{re.escape(word)}", name)
+        far += 2 * min(begins.start(), 20) if begins else 100
     return far
 
 
@@ -50,4 +49,4 @@ def _stray(words: list[str], name: str) -> int | None:
         if at < 0:
             return None
     stray = at - begin + 1 - len(letters)
-    return _LETTERS_ONLY + stray if begin >= 0 and stray <= len(letters) + 1 else None
+    return LETTERS_ONLY + stray if begin >= 0 and stray <= len(letters) + 1 else None

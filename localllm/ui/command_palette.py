@@ -1,4 +1,4 @@
-"""The command palette (Ctrl+K): every page, command, model and recent chat, by a few letters of its name."""
+"""The command palette (Ctrl+K): every page, command, setting, term, model and chat, by a few letters."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from localllm.paths import resources_folder
 from localllm.texts import LANGUAGES, Translator
-from localllm.ui.commands import model_commands, recent_chats
+from localllm.ui.commands import chat_commands, model_commands, term_commands
 from localllm.ui.itemmodels.commands import COMMAND_ROLE, CommandsItemModel, MatchingCommands
 from localllm.ui.jobs import Job, Reactions
 from localllm.ui.palette import Palette
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from localllm.ui.services import Services
 
 _LARGEST = QSize(640, 520)
-_RECENT = 12
+_MOST_CHATS = 500  # the newest
 
 
 class CommandPalette(Palette):
@@ -38,13 +38,14 @@ class CommandPalette(Palette):
         self._matching = MatchingCommands()
         super().__init__(parent, "", _LARGEST, self._matching)
         self.setWindowTitle(self.tr("Commands"))
-        self._services, self._routes, self._commands = services, routes, commands
+        self._services, self._routes = services, routes
+        self._commands = (*commands, *term_commands(routes))
         self._reading: Job | None = None
         folder = resources_folder() / "i18n"
         self._items = CommandsItemModel([Translator.load(name, folder) for name in LANGUAGES], self)
         self.matches.setSourceModel(self._items)
         self.name_parts(
-            self.tr("Search pages, commands, models and chats"),
+            self.tr("Search pages, commands, settings, terms, models and chats"),
             self.tr("Commands"),
             self.tr("Nothing has this name. Try fewer letters, or another word."),
         )
@@ -64,7 +65,7 @@ class CommandPalette(Palette):
         library, store = self._services.library, self._services.store
 
         def work(_progress: Progress) -> tuple[list[ChatSummary], list[LibraryModel]]:
-            return store.chats()[:_RECENT], library.models()
+            return store.chats()[:_MOST_CHATS], library.models()
 
         self._reading = self._services.jobs.run(work, Reactions(succeeded=self._on_read))
 
@@ -85,7 +86,7 @@ class CommandPalette(Palette):
         if self.sender() is self._reading:
             chats, models = found
             self._items.add_commands(
-                [*recent_chats(chats, self._routes), *model_commands(models, self._routes)]
+                [*chat_commands(chats, self._routes), *model_commands(models, self._routes)]
             )
             if not self.view.currentIndex().isValid():
                 self.select_row(0)

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from localllm.settings import Settings
 from localllm.texts import LANGUAGES, Text, text
 from localllm.ui.itemmodels.commands import Command
-from localllm.ui.places import places
+from localllm.ui.pages.bench_presets import PRESET_MEANINGS, PRESET_TITLES
+from localllm.ui.places import parts_of, places
+from localllm.ui.terms import glossary, names_of_terms
 
 if TYPE_CHECKING:
     from localllm.core.chat_store import ChatSummary
@@ -18,18 +20,21 @@ if TYPE_CHECKING:
     from localllm.ui.services import Services
     from localllm.ui.shell import Shell
 
+_RECENT = 12  # chats
+
 
 def window_commands(window: Shell, routes: Routes, services: Services) -> tuple[Command, ...]:
     """Return what the window does, pages first."""
     return (
         *_page_commands(window, routes),
+        *_part_commands(routes),
+        *_preset_commands(routes, services),
         *_chat_commands(window, routes),
         *_model_commands(window, routes, services),
         *_setting_commands(services, routes),
-        Command("keyboard", text("Keyboard"), routes.open_keyboard, icon="info", words="shortcuts keys F1"),
         Command("palette", text("Commands"), window.open_palette, "Ctrl+K", possible=lambda: False),
         Command("undo", text("Undo"), services.undo.take, "Ctrl+Z", "undo", possible=services.undo.possible),
-        Command("quit", text("Quit"), window.close, "Ctrl+Q", "close", words="exit close"),
+        Command("quit", text("Quit"), window.close, "Ctrl+Q", "close", words=("exit close",)),
     )
 
 
@@ -44,19 +49,42 @@ def model_commands(models: list[LibraryModel], routes: Routes) -> list[Command]:
             partial(routes.chat_with_model, model),
             icon="model",
             kind=kind,
-            words=f"{model.quant} load",
+            words=(f"{model.quant} load",),
         )
         for model in usable
     ]
 
 
-def recent_chats(chats: list[ChatSummary], routes: Routes) -> list[Command]:
-    """Return the way to each of these chats."""
-    kind = text("Chat")
+def chat_commands(chats: list[ChatSummary], routes: Routes) -> list[Command]:
+    """Return the way to each of these chats; the newest are listed before anything is typed."""
     return [
-        Command(f"chat {chat.id}", chat.title, partial(routes.open_chat, chat.id), icon="chat", kind=kind)
-        for chat in chats
+        Command(
+            f"chat {chat.id}",
+            text("{title}", title=chat.title),
+            partial(routes.open_chat, chat.id),
+            icon="chat",
+            kind=text("Chat"),
+            searched=place >= _RECENT,
+        )
+        for place, chat in enumerate(chats)
         if chat.title
+    ]
+
+
+def term_commands(routes: Routes) -> list[Command]:
+    """Return the way to each term of the glossary."""
+    names = names_of_terms()
+    return [
+        Command(
+            f"term {term.id}",
+            text("{name}", name=term.name),
+            partial(routes.explain, term.id),
+            icon="info",
+            kind=text("Glossary"),
+            words=names[term.id],
+            searched=True,
+        )
+        for term in glossary().terms
     ]
 
 
@@ -70,6 +98,44 @@ def _page_commands(window: Shell, routes: Routes) -> list[Command]:
     return [replace(page, run=shown.get(page.name, page.run)) for page in pages]
 
 
+def _part_commands(routes: Routes) -> list[Command]:
+    return [
+        Command(
+            f"{place.name} {number}",
+            part.title,
+            partial(routes.open_part, place.name, number),
+            icon=place.icon,
+            kind=place.title,
+            words=(part.help,),
+            searched=True,
+        )
+        for place in places()
+        for number, part in enumerate(parts_of(place.name))
+    ]
+
+
+def _preset_commands(routes: Routes, services: Services) -> list[Command]:
+    bench = next(place for place in places() if place.name == "bench")
+
+    def possible(name: str) -> bool:
+        machine = services.computer.machine
+        return name != "offload" or bool(machine and machine.engine_gpus)
+
+    return [
+        Command(
+            f"preset {name}",
+            title,
+            partial(routes.open_preset, name),
+            icon=bench.icon,
+            kind=bench.title,
+            words=(PRESET_MEANINGS[name],),
+            searched=True,
+            possible=partial(possible, name),
+        )
+        for name, title in PRESET_TITLES.items()
+    ]
+
+
 def _chat_commands(window: Shell, routes: Routes) -> tuple[Command, ...]:
     return (
         Command("new chat", text("New chat"), routes.new_chat, "Ctrl+N", "plus"),
@@ -81,14 +147,14 @@ def _chat_commands(window: Shell, routes: Routes) -> tuple[Command, ...]:
 def _model_commands(window: Shell, routes: Routes, services: Services) -> tuple[Command, ...]:
     model = services.model
     return (
-        Command("load", text("Choose a model"), window.open_loader, "Ctrl+L", "model", words="load"),
-        Command("open", text("Open a GGUF file…"), window.choose_file, "Ctrl+O", "disk", words="import"),
+        Command("load", text("Choose a model"), window.open_loader, "Ctrl+L", "model", words=("load",)),
+        Command("open", text("Open a GGUF file…"), window.choose_file, "Ctrl+O", "disk", words=("import",)),
         Command(
             "eject",
             text("Eject the model"),
             model.eject,
             icon="stop",
-            words="unload free memory",
+            words=("unload free memory",),
             possible=lambda: model.loaded is not None or model.loading is not None,
         ),
         Command("downloads", text("Downloads"), window.downloads_panel.toggle, "Ctrl+J", "download"),
@@ -112,7 +178,8 @@ def _setting_commands(services: Services, routes: Routes) -> list[Command]:
             partial(routes.open_settings, field.name),
             icon="settings",
             kind=kind,
-            words=f"{field.name} {field.metadata['help']}",
+            words=(field.name, field.metadata["help"]),
+            searched=True,
         )
         for field in fields(Settings)
     ]

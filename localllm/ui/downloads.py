@@ -12,7 +12,7 @@ from localllm.errors import Cancelled
 from localllm.ui.jobs import Reactions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from localllm.core.downloads.queue import DownloadQueue
     from localllm.core.downloads.records import Download, Request
@@ -31,12 +31,14 @@ class Downloads(QObject):
         changed: `entries` are other ones, or further.
         added: Something was put into the queue. arg: `Download`.
         arrived: A model is complete, checked and in the library. arg: `LibraryModel`.
+        forgotten: What is done was taken off the list. arg: a list of `Download`.
         failed: The queue itself cannot be used. arg: the exception.
     """
 
     changed = Signal()
     added = Signal(object)
     arrived = Signal(object)
+    forgotten = Signal(object)
     failed = Signal(object)
     _told = Signal(object)
 
@@ -123,7 +125,11 @@ class Downloads(QObject):
 
     def forget_finished(self) -> None:
         """Take what is done off the list."""
-        self._do(lambda queue: queue.forget_finished())
+        self._do(lambda queue: self.forgotten.emit(queue.forget_finished()))
+
+    def put_back(self, finished: Sequence[Download]) -> None:
+        """List again what was taken off."""
+        self._do(lambda queue: queue.put_back(finished))
 
     def _do(self, act: Callable[[DownloadQueue], object]) -> None:
         def work(_progress: Progress) -> None:

@@ -27,6 +27,7 @@ from localllm.ui.widgets.empty_state import EmptyState
 from localllm.ui.widgets.patient import PatientSpinBox
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from PySide6.QtGui import QKeyEvent
@@ -117,6 +118,7 @@ class DownloadsPanel(QFrame):
         self._build()
         self._downloads.changed.connect(self._show_entries)
         self._downloads.failed.connect(self._on_failed)
+        self._downloads.forgotten.connect(self._on_forgotten)
         services.preferences.changed.connect(self._on_preference_changed)
         parent.installEventFilter(self)
         self.hide()
@@ -274,6 +276,16 @@ class DownloadsPanel(QFrame):
         self._downloads.cancel(number)
         words = say(text("The download of “{name}” was cancelled.", name=request.title))
         self._services.undo.offer(words, lambda: self._downloads.add(request, self._on_failed))
+
+    def _on_forgotten(self, finished: Sequence[Download]) -> None:
+        if not finished:  # another program was faster
+            return
+        words = plural(
+            len(finished),
+            "One finished download is off the list; its model stays.",
+            "{count} finished downloads are off the list; their models stay.",
+        )
+        self._services.undo.offer(say(words), lambda: self._downloads.put_back(finished))
 
     def _on_load(self, number: int) -> None:
         self._find_model(number, chatting=False)

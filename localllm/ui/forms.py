@@ -19,7 +19,7 @@ from PySide6.QtWidgets import (
 )
 
 from localllm.ui.terms import explain_setting
-from localllm.ui.text_room import keep_height
+from localllm.ui.text_room import keep_height, keep_width
 from localllm.ui.translation import say
 from localllm.ui.widgets.basics import make_label
 from localllm.ui.widgets.patient import PatientComboBox, PatientDoubleSpinBox, PatientSpinBox
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Container, Mapping
 
     from localllm.texts import Text
+
+_BETWEEN = 12  # pixels from one setting to the next
+_CONTROL_WIDTH = 190
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Row:
     decimals: int = 2
     choices: tuple[str, ...] = ()
     shown: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])  # words for choices
-    least: Text | str = ""  # what the lowest number is called, where it means something of its own
+    least: Text | str = ""  # what the lowest number or no text is called, where it means something of its own
     lines: bool = False  # of one text
 
 
@@ -105,25 +108,29 @@ class Form(QObject):
     def _add_row(self, grid: QGridLayout, line: int, name: str, note: QWidget | None, *, narrow: bool) -> int:
         """Put one field into the grid; return the line after it."""
         row, control = self._rows[name], self.controls[name]
+        if line and not narrow:
+            grid.setRowMinimumHeight(line, _BETWEEN)
+            line += 1
         label = make_label(say(row.label), wrap=narrow)
         label.setToolTip(control.toolTip())
         label.setBuddy(control)
         grid.addWidget(label, line, 0)
-        if isinstance(control, QPlainTextEdit):
+        if isinstance(control, QPlainTextEdit | QLineEdit):
             line += 1
             grid.addWidget(control, line, 0, 1, 2)
-        else:
+        elif narrow:
             grid.addWidget(control, line, 1)
+        else:
+            _add_wide(grid, line, control)
         line += 1
         if narrow:
             if note is not None:
-                grid.addWidget(note, line, 0, 1, 2)
+                grid.addWidget(note, line, 0, 1, 2, Qt.AlignmentFlag.AlignLeft)
             return line + 1
         grid.addWidget(make_label(say(row.help), "small", wrap=True), line, 0, 1, 1 if note else 2)
         if note is not None:
             grid.addWidget(note, line, 1, Qt.AlignmentFlag.AlignRight)
-        grid.setRowMinimumHeight(line + 1, 12)
-        return line + 2
+        return line + 1
 
     def set_value(self, name: str, value: object) -> None:
         """Show a value without telling anybody."""
@@ -163,6 +170,7 @@ class Form(QObject):
         if isinstance(value, tuple) or row.lines:
             return self._make_lines(name, cast("object", value))
         edit = QLineEdit(str(value))
+        edit.setPlaceholderText(say(row.least))
         edit.editingFinished.connect(lambda: self.edited.emit(name, edit.text()))
         return edit
 
@@ -184,12 +192,8 @@ class Form(QObject):
         spin = PatientSpinBox()
         spin.setRange(int(row.low), int(row.high))
         spin.setSingleStep(int(row.step))
-        spin.setSpecialValueText(say(row.least))
         spin.setValue(value)
-        spin.setKeyboardTracking(False)
-        spin.setAlignment(Qt.AlignmentFlag.AlignRight)
-        spin.valueChanged.connect(lambda: self.edited.emit(name, spin.value()))
-        return spin
+        return self._finish_number(name, row, spin)
 
     def _make_fraction(self, name: str, row: Row, value: float) -> QWidget:
         spin = PatientDoubleSpinBox()
@@ -197,6 +201,10 @@ class Form(QObject):
         spin.setRange(row.low, row.high)
         spin.setSingleStep(row.step)
         spin.setValue(value)
+        return self._finish_number(name, row, spin)
+
+    def _finish_number(self, name: str, row: Row, spin: QSpinBox | QDoubleSpinBox) -> QWidget:
+        spin.setSpecialValueText(say(row.least))
         spin.setKeyboardTracking(False)
         spin.setAlignment(Qt.AlignmentFlag.AlignRight)
         spin.valueChanged.connect(lambda: self.edited.emit(name, spin.value()))
@@ -208,6 +216,15 @@ class Form(QObject):
         edit.setTabChangesFocus(True)
         edit.textChanged.connect(lambda: self.edited.emit(name, _read_lines(edit, value)))
         return edit
+
+
+def _add_wide(grid: QGridLayout, line: int, control: QWidget) -> None:
+    """Put a control at the right, as wide as all others; a box to tick stands at the edge."""
+    if isinstance(control, QCheckBox):
+        grid.addWidget(control, line, 1, Qt.AlignmentFlag.AlignRight)
+    else:
+        keep_width(control, least=_CONTROL_WIDTH)
+        grid.addWidget(control, line, 1)
 
 
 def _in_lines(value: object) -> str:

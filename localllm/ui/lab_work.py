@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from PySide6.QtCore import QObject, Signal
@@ -10,7 +11,7 @@ from PySide6.QtCore import QObject, Signal
 from localllm.ui.jobs import HowFar, Job, JobRunner, Reactions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from localllm.core.library import LibraryModel
     from localllm.progress import Progress
@@ -48,9 +49,10 @@ class Task:
 
 @dataclass(eq=False)
 class Entry:
-    """A task on the list, and how it stands."""
+    """A task on the list, and how it stands; `number` counts from the first."""
 
     task: Task
+    number: int
     state: State = "waiting"
     how_far: HowFar | None = None
     outcome: Outcome | None = None
@@ -84,6 +86,7 @@ class LabWork(QObject):
         super().__init__(parent)
         self._jobs = jobs
         self._closed = False
+        self._numbers = count(1)
         self.entries: list[Entry] = []
 
     @property
@@ -93,7 +96,7 @@ class LabWork(QObject):
 
     def start(self, task: Task) -> Entry:
         """Put a task on the list; it runs as soon as its lane is free."""
-        entry = Entry(task)
+        entry = Entry(task, next(self._numbers))
         self.entries.append(entry)
         self.added.emit(entry)
         self._begin_next()
@@ -114,11 +117,20 @@ class LabWork(QObject):
             self.changed.emit(entry)
             self._begin_next()
 
-    def forget(self, entry: Entry) -> None:
-        """Take a task that has ended off the list."""
-        if not entry.active and entry in self.entries:
+    def forget(self, entries: Iterable[Entry]) -> list[Entry]:
+        """Take those tasks off the list that have ended; return them."""
+        ended = [entry for entry in entries if not entry.active and entry in self.entries]
+        for entry in ended:
             self.entries.remove(entry)
             self.removed.emit(entry)
+        return ended
+
+    def put_back(self, ended: Iterable[Entry]) -> None:
+        """List tasks again that were taken off, in their places."""
+        for entry in ended:
+            self.entries.append(entry)
+            self.entries.sort(key=lambda one: one.number)
+            self.added.emit(entry)
 
     def close(self) -> None:
         """Stop everything; nothing begins any more."""

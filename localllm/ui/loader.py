@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from PySide6.QtCore import QModelIndex, QSize, QSortFilterProxyModel, Qt
+from PySide6.QtCore import QModelIndex, QSize, QSortFilterProxyModel, Qt, Signal
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QVBoxLayout, QWidget
 
 from localllm.core.library import LibraryModel, inspect
@@ -36,7 +36,13 @@ _LARGEST = QSize(1040, 680)
 
 
 class ModelLoader(Palette):
-    """The models of this disk at the left, the chosen one at the right."""
+    """The models of this disk at the left, the chosen one at the right.
+
+    Signals:
+        bench_asked: The chosen model's speed is to be measured. arg: `LibraryModel`.
+    """
+
+    bench_asked = Signal(object)
 
     def __init__(self, services: Services, parent: QWidget) -> None:
         matches = QSortFilterProxyModel()
@@ -66,6 +72,7 @@ class ModelLoader(Palette):
         """Close the palette, give up what it is still finding out, and end the inspector."""
         if self._listing is not None:
             self._listing.cancel()
+            self._listing = None  # who opens it again gets a whole list
         self._answers.rest()
         super().done(result)
 
@@ -119,8 +126,6 @@ class ModelLoader(Palette):
         self._detail = make_label(role="muted", wrap=True)
         self._details = LoadDetails(theme)
         self._banner = Banner(theme)
-        self._load = make_button(self.tr("Load"), primary=True)
-        self._eject = make_button(self.tr("Eject"))
         body = PageBody()
         inner = QVBoxLayout(body)
         inner.setContentsMargins(0, 0, 10, 0)
@@ -135,12 +140,19 @@ class ModelLoader(Palette):
             column.addWidget(widget)
         column.addWidget(self._area, 1)
         column.addWidget(self._banner)
-        buttons = QHBoxLayout()
-        buttons.addWidget(self._eject)
-        buttons.addStretch(1)
-        buttons.addWidget(self._load)
-        column.addLayout(buttons)
+        column.addLayout(self._build_buttons())
         return column
+
+    def _build_buttons(self) -> QHBoxLayout:
+        self._eject = make_button(self.tr("Eject"))
+        self._bench = make_button(self.tr("Bench this model…"))
+        self._load = make_button(self.tr("Load"), primary=True)
+        row = QHBoxLayout()
+        row.addWidget(self._eject)
+        row.addStretch(1)
+        row.addWidget(self._bench)
+        row.addWidget(self._load)
+        return row
 
     def _connect(self) -> None:
         self.view.selectionModel().currentChanged.connect(self._on_current_changed)
@@ -153,6 +165,7 @@ class ModelLoader(Palette):
         self._answers.failed.connect(self._on_failed)
         self._load.clicked.connect(self.take_chosen)
         self._eject.clicked.connect(self._on_eject)
+        self._bench.clicked.connect(self._on_bench)
         self._services.model.changed.connect(self._show_eject)
         self._show_eject()
 
@@ -161,6 +174,8 @@ class ModelLoader(Palette):
         return self._models.model_at(index.row()) if index.isValid() else None
 
     def _on_listed(self, item: Sequence[LibraryModel] | tuple[LibraryModel, Estimate | None]) -> None:
+        if self.sender() is not self._listing:
+            return
         if isinstance(item, tuple):
             model, answer = cast("tuple[LibraryModel, Estimate | None]", item)
             self._models.set_fit(str(model.path), answer)
@@ -173,7 +188,8 @@ class ModelLoader(Palette):
         self.select_row(row)
 
     def _on_listing_ended(self) -> None:
-        self._listing = None
+        if self.sender() is self._listing:
+            self._listing = None
 
     def _on_current_changed(self, _index: QModelIndex) -> None:
         self._show_model(self._chosen())
@@ -184,7 +200,8 @@ class ModelLoader(Palette):
         self._banner.hide()
         self._area.verticalScrollBar().setValue(0)
         self._form.setVisible(usable)
-        self._load.setEnabled(usable)
+        for button in (self._load, self._bench):
+            button.setEnabled(usable)
         self._use_settings(model)
         self._show_answer(None, unknown=False)
         self._name.set_words(model.name if model is not None else self.tr("No model chosen"))
@@ -262,6 +279,11 @@ class ModelLoader(Palette):
     def _on_eject(self) -> None:
         self._services.model.eject()
         self.accept()
+
+    def _on_bench(self) -> None:
+        model = self._chosen()
+        self.accept()
+        self.bench_asked.emit(model)
 
     def _show_eject(self) -> None:
         model = self._services.model

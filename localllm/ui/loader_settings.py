@@ -6,7 +6,7 @@ import dataclasses
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QVBoxLayout, QWidget
 
 from localllm.engine.protocol import KV_TYPES, PLAIN_KV_TYPES, LoadSettings
@@ -141,7 +141,7 @@ class LoadForm(QWidget):
         context.addWidget(label)
         context.addWidget(self.context, 1)
         column.addLayout(context)
-        column.addWidget(self.notes["context_length"])
+        column.addWidget(self.notes["context_length"], 0, Qt.AlignmentFlag.AlignLeft)
         column.addLayout(self._lay_out())
 
     def _lay_out(self) -> QGridLayout:
@@ -161,7 +161,8 @@ class LoadForm(QWidget):
             line, side = divmod(number, 2)
             grid.addWidget(label, 2 * line, 3 * side)
             grid.addWidget(control, 2 * line, 3 * side + 1)
-            grid.addWidget(self.notes[name], 2 * line + 1, 3 * side, 1, 2)
+            note = self.notes[name]
+            grid.addWidget(note, 2 * line + 1, 3 * side, 1, 2, Qt.AlignmentFlag.AlignLeft)
             if not isinstance(control, QCheckBox):
                 keep_width(control, least=SPIN_WIDTH, most=SPIN_WIDTH)
         return grid

@@ -52,6 +52,7 @@ class PageMakers:
         home.downloads_asked.connect(routes.open_downloads)
         home.library_asked.connect(routes.open_library)
         home.discover_asked.connect(routes.open_repository)
+        home.bench_asked.connect(routes.bench)
         return home
 
     def _chat(self) -> QWidget:

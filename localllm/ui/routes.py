@@ -22,6 +22,7 @@ from localllm.ui.pages.settings import SettingsPage
 from localllm.ui.terms import LEVELS, term_at
 from localllm.ui.translation import say
 from localllm.ui.usual_load import load_as_usual
+from localllm.ui.widgets.page_tabs import show_part
 
 if TYPE_CHECKING:
     from localllm.core.downloads.records import Download
@@ -104,6 +105,15 @@ class Routes(QObject):
         if isinstance(page, BenchPage):
             page.open_model(model)
 
+    def open_preset(self, name: str) -> None:
+        """Offer to measure what a preset of the Bench says."""
+        from localllm.ui.pages.bench import BenchPage
+
+        self._window.show_page("bench")
+        page = self._window.made("bench")
+        if isinstance(page, BenchPage):
+            page.open_preset(name)
+
     def convert(self, repository: str) -> None:
         """Offer to convert a checkpoint."""
         self._window.show_page("lab")
@@ -179,10 +189,13 @@ class Routes(QObject):
         elif term_id:
             self._window.glossary_page.open_term(term_id)
 
-    def open_keyboard(self) -> None:
-        """Show the keys of the window."""
-        self._window.show_page("glossary")
-        self._window.glossary_page.open_keyboard()
+    def open_part(self, page: str, part: int) -> None:
+        """Show a part of a page that has tabs."""
+        self._window.show_page(page)
+        made = self._window.made(page)
+        if made is not None:
+            show_part(made, part)
+            made.setFocus()
 
     def copy_answer(self) -> None:
         """Put the last answer of the chat that is shown on the clipboard."""

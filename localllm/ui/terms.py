@@ -10,7 +10,7 @@ from PySide6.QtGui import QWhatsThisClickedEvent
 
 from localllm.core.glossary import Glossary
 from localllm.paths import resources_folder
-from localllm.texts import text
+from localllm.texts import LANGUAGES, text
 from localllm.ui.translation import language, say
 
 if TYPE_CHECKING:
@@ -42,6 +42,12 @@ _TERM = "term"
 def glossary() -> Glossary:
     """Return the glossary in the language of the window."""
     return _load(language())
+
+
+def names_of_terms() -> dict[str, tuple[str, ...]]:
+    """Return what each term is called in every language, by its id."""
+    every = [_load(tongue) for tongue in LANGUAGES]
+    return {term.id: tuple(known.get(term.id).name for known in every) for term in every[0].terms}
 
 
 def explain(widget: QWidget, term_id: str) -> None:

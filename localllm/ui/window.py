@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from PySide6.QtCore import QByteArray, QEvent, QSettings, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QCloseEvent, QGuiApplication, QKeySequence, QShortcut, QWhatsThisClickedEvent
-from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QMainWindow, QStackedWidget, QVBoxLayout, QWidget
 
 from localllm.texts import text
 from localllm.ui.announce import announce
@@ -49,7 +49,7 @@ _FIRST_SIZE = QSize(1280, 800)
 _END_SECONDS = 5.0
 
 
-class Window(QWidget):
+class Window(QMainWindow):  # a plain widget would have no role of its own for a screen reader
     """The one window.
 
     Signals:
@@ -152,6 +152,7 @@ class Window(QWidget):
         """Show the model loader."""
         if self._loader is None:
             self._loader = ModelLoader(self._services, self)
+            self._loader.bench_asked.connect(self.routes.bench)
         self._loader.open()
 
     def open_palette(self) -> None:
@@ -267,7 +268,9 @@ class Window(QWidget):
             steps.callback(services.lab.close)
 
     def _build(self) -> None:
-        row = QHBoxLayout(self)
+        body = QWidget()
+        self.setCentralWidget(body)
+        row = QHBoxLayout(body)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(0)
         row.addWidget(self._rail)

@@ -43,6 +43,17 @@ def test_a_chat_keeps_what_was_said(store, tmp_path):
     again.close()
 
 
+def test_a_chat_follows_the_usual_prompt_says_its_own_or_wants_none(store):
+    chat = store.create_chat().id
+    assert store.chat(chat).choices == {}
+    store.set_system_prompt(chat, "Be brief.")
+    assert store.chat(chat).choices == {"system_prompt": "Be brief."}
+    store.set_promptless(chat, promptless=True)
+    assert store.chat(chat).choices == {"system_prompt": ""}
+    store.set_promptless(chat, promptless=False)
+    assert store.chat(chat).choices == {"system_prompt": "Be brief."}, "its own is kept"
+
+
 def test_the_chat_used_last_comes_first(store):
     first, second = store.create_chat(), store.create_chat()
     talk(store, first.id)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import pytest
+from PySide6.QtCore import QTranslator
 from PySide6.QtWidgets import QApplication
 
+from localllm.core.chat_store import ChatStore
 from localllm.core.hardware import bandwidth, probe
-from localllm.paths import resources_folder
+from localllm.paths import Paths, resources_folder
+from localllm.settings import Settings
+from localllm.ui import app
 from localllm.ui.theme import Theme
+from localllm.ui.translation import install_translation
 from tests.ui.fakes import make_services
 
 
@@ -34,6 +39,16 @@ def services(theme):
     made.session.fake.gate.set()
     assert made.jobs.wait(5), "a job is still running"
     made.store.close()
+
+
+@pytest.fixture
+def real_services(home):
+    """The real core with the real engine; a `Window` on it ends what is left."""
+    limits = home / "data" / "engine-limits.json"
+    limits.parent.mkdir(parents=True)
+    limits.write_text('{"extra_buffers": false}')  # AMX crashes on some machines
+    paths, settings = Paths.for_user(), Settings(theme="light")
+    return app.make_services(paths, settings, app.make_theme(settings), ChatStore(paths.chats_file))
 
 
 @pytest.fixture(autouse=True)
@@ -72,3 +87,18 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if "tests/ui/" in str(item.path):
             item.add_marker(pytest.mark.qt_log_ignore(*forgiven, extend=True))
+
+
+@pytest.fixture
+def translated(qapp):
+    """Install catalogues that are taken away again."""
+    installed = []
+
+    def install(words):
+        install_translation(qapp, words)
+        installed.extend(qapp.findChildren(QTranslator))
+
+    yield install
+    for translator in installed:
+        qapp.removeTranslator(translator)
+        translator.setParent(None)

@@ -215,6 +215,41 @@ def test_sampling_and_system_prompt_are_kept(ready, services, qtbot):
     assert services.session.fake.asked[-1][0] == "Be brief."
 
 
+def test_a_chat_can_want_no_system_prompt_though_the_settings_have_one(ready, services, qtbot):
+    options = ready._options
+    ready._options_button.setChecked(True)
+    assert not options.promptless.isVisible(), "there is none to do without"
+    services.preferences.change("system_prompt", "Always answer in verse.")
+    answer(ready, services, qtbot)
+    assert services.session.fake.asked[-1][0] == "Always answer in verse."
+    options.promptless.click()
+    assert not options._prompt.isEnabled()
+    assert options.notes["system_prompt"].words == "set in this chat"
+    answer(ready, services, qtbot, "Again")
+    assert services.session.fake.asked[-1][0] == "Hello?", "nothing stands before the conversation"
+    chat = ready.chat_id
+    ready.new_chat()
+    assert not options.promptless.isChecked()
+    ready.open_chat(chat)
+    assert options.promptless.isChecked()
+    options.notes["system_prompt"].reset.click()
+    assert options._prompt.isEnabled()
+    answer(ready, services, qtbot, "And now")
+    assert services.session.fake.asked[-1][0] == "Always answer in verse."
+
+
+def test_what_was_being_written_is_kept_when_an_earlier_message_is_edited_and_the_chat_left(
+    ready, services, qtbot
+):
+    answer(ready, services, qtbot)
+    chat, question = ready.chat_id, ready._transcript.views[0]
+    ready._composer.set_text("half a thought")
+    question.edit_asked.emit(question.message.id, question.message.text)
+    assert ready._composer.text() == "Hello?"
+    ready.new_chat()
+    assert services.store.chat(chat).draft == "half a thought"
+
+
 def test_left_out_messages_are_said(ready, services, qtbot):
     services.session.loaded = services.session.loaded.__class__(
         **{**services.session.loaded.__dict__, "context_length": 100}

@@ -5,7 +5,12 @@ from PySide6.QtWidgets import QApplication
 
 from localllm.core.matching import distance, plain
 from localllm.engine.protocol import LoadSettings
+from localllm.paths import resources_folder
+from localllm.texts import Translator
+from localllm.ui.command_palette import CommandPalette
+from localllm.ui.commands import chat_commands
 from localllm.ui.itemmodels.commands import COMMAND_ROLE
+from localllm.ui.translation import say
 from localllm.ui.window import Window
 from tests.ui.checks import check_names
 from tests.ui.fakes import STARTER
@@ -66,6 +71,62 @@ def test_it_finds_by_words_of_both_languages_and_by_letters(palette):
     palette.search.setText("")
     assert not palette.nothing.isVisible()
     assert palette.view.currentIndex().row() == 0
+
+
+QUANT = {
+    "quant": (["Quantize", "Quantization", "Quantization levels"], "KV types"),
+    "cuant": (["Quantize", "Quantization levels"], "Quantization"),
+}
+
+
+def test_a_word_that_many_things_have_leads_with_those_named_so(palette):
+    for typed, (first_ones, later) in QUANT.items():
+        palette.search.setText(typed)
+        found = titles(palette)
+        assert set(found[: len(first_ones)]) == set(first_ones), typed
+        assert later in found[len(first_ones) :], typed
+
+
+def test_parts_presets_settings_and_terms_are_found_but_not_listed_before(palette):
+    palette.search.setText("")
+    listed = titles(palette)
+    for typed, found in {"tune": "Tune", "kv typ": "KV types", "flash": "Flash attention"}.items():
+        assert found not in listed
+        assert first(palette, typed) == found
+    assert len(listed) == len(set(listed))
+
+
+def test_parts_presets_and_terms_open_where_they_are(palette, window):
+    by_name = {command.name: command for command in palette._commands}
+    by_name["lab 1"].run()
+    assert window.page == "lab"
+    assert window.lab_page.tabs.currentIndex() == 1
+    by_name["preset kv-types"].run()
+    assert window.page == "bench"
+    assert window.made("bench").measure.form.presets.currentData() == "kv-types"
+    by_name["term k-quants"].run()
+    assert window.page == "glossary"
+    assert "K-quant" in window.glossary_page.shown
+
+
+def test_in_a_spanish_window_spanish_names_are_nearest(window, translated, services):
+    translated(Translator.load("es", resources_folder() / "i18n"))
+    services.store.rename(services.store.create_chat().id, "Settings")
+    made = CommandPalette(services, window.routes, window.commands, window)
+    made.open()
+    assert first(made, "cuant") == "Cuantizar"
+    assert "Cuantización" in titles(made)[:3]
+    assert first(made, "quantiz") == "Cuantizar", "the English name is known too"
+    assert first(made, "ajust") == "Ajustes"
+    made.reject()
+
+
+def test_a_chat_keeps_its_own_title_in_every_language(translated, window, services):
+    translated(Translator.load("es", resources_folder() / "i18n"))
+    chat = services.store.create_chat().id
+    services.store.rename(chat, "Library")
+    (command,) = chat_commands(services.store.chats(), window.routes)
+    assert say(command.title) == "Library"
 
 
 def test_arrows_choose_and_enter_does_it(palette, window, qtbot):
@@ -130,6 +191,7 @@ def test_whole_words_are_nearer_than_letters():
     assert distance("lib", ["library"]) < distance("lib", ["a library"]) < distance("lry", ["library"])
     assert distance("lyr", ["library"]) is None
     assert distance("", ["library"]) == 0
+    assert distance("quant", ["requantized quant"]) < distance("quant", ["requantized"])
 
 
 def has_focus(widget):

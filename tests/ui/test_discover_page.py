@@ -352,6 +352,13 @@ def test_the_order_and_the_bandwidth_can_be_changed(start, server, qtbot):
     panel.limit.setValue(0)
     qtbot.waitUntil(lambda: all(entry.state == "done" for entry in entries(window)), timeout=SLOW)
     assert window._services.preferences.settings.download_limit == 0
+    titles = [entry.request.title for entry in entries(window)]
+    panel.forget.click()
+    qtbot.waitUntil(lambda: not panel.rows, timeout=SLOW)
+    assert "3 finished downloads are off the list" in window._undo_notice.banner.sentences
+    window._services.undo.take()
+    qtbot.waitUntil(lambda: [entry.request.title for entry in entries(window)] == titles, timeout=SLOW)
+    assert all(entry.state == "done" for entry in entries(window))
 
 
 def test_a_full_disk_is_said_with_figures_and_a_way_out(page, qtbot, monkeypatch):

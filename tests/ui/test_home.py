@@ -1,5 +1,7 @@
 """Home: why a model, another computer, nothing that fits, and measuring this one."""
 
+import dataclasses
+import threading
 import time
 
 import pytest
@@ -8,7 +10,7 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QLabel, QPushButton
 
 from localllm.core.calibration import CalibrationResult, Measured
-from localllm.core.recommend import WhatIf
+from localllm.core.recommend import WhatIf, Wish
 from localllm.core.speed import SpeedFits
 from localllm.core.speed.fits import Figures
 from localllm.errors import MachineBusy
@@ -22,7 +24,7 @@ from localllm.ui.widgets.basics import IconButton
 from localllm.ui.widgets.command_block import CommandBlock
 from localllm.ui.window import Window
 from tests.ui.checks import PseudoTranslator, PseudoWords, check_names, cut_labels
-from tests.ui.fakes import GIB, MACHINE
+from tests.ui.fakes import BROKEN, GIB, MACHINE, STARTER
 
 SLOW = 20_000  # ms
 LIVE_SECONDS = 0.1
@@ -39,6 +41,28 @@ def window(services, show, qtbot):
 @pytest.fixture
 def page(window):
     return window.home_page
+
+
+def test_what_a_job_read_of_the_disk_before_it_changed_is_not_kept(page, services, qtbot, monkeypatch):
+    began, go = threading.Event(), threading.Event()
+
+    def read_slowly():
+        began.set()
+        assert go.wait(20)
+        return [STARTER]
+
+    advisor, wish = page._advisor, Wish("chat", 8192)
+    monkeypatch.setattr(services.library, "models", read_slowly)
+    advisor.read_models_again()
+    advisor.ask(wish, None)
+    assert began.wait(20)
+    monkeypatch.setattr(services.library, "models", lambda: [STARTER, BROKEN])
+    advisor.read_models_again()  # a download has arrived
+    go.set()
+    qtbot.waitUntil(lambda: services.jobs.wait(0), timeout=SLOW)
+    with qtbot.waitSignal(advisor.advised, timeout=SLOW) as answer:
+        advisor.ask(wish, None)
+    assert answer.args[0].models == [STARTER, BROKEN]
 
 
 def why(page, choice, qtbot):
@@ -95,6 +119,18 @@ def test_a_pick_says_why(page, qtbot):
     assert "What courses teach, and why it differs" in dialog.findChild(ExplainDialog).words()
     dialog.findChild(ExplainDialog).reject()
     dialog.reject()
+
+
+def test_a_pick_on_this_disk_can_be_benched(page, window, services, qtbot):
+    pick = page._picks["best"]
+    assert not pick._bench.isVisible()
+    here = dataclasses.replace(STARTER, repo=pick.choice.model.repo, quant=pick.choice.quant)
+    pick.show_choice(pick.choice, [here], 8 * GIB)
+    pick._bench.click()
+    assert window.page == "bench"
+    checks = window.made("bench").measure.form.picker.checks
+    qtbot.waitUntil(lambda: [one.path for one in checks.chosen] == [here.path])
+    qtbot.waitUntil(lambda: services.jobs.running == 0, timeout=SLOW)
 
 
 def test_every_row_of_the_table_says_why(page, qtbot):

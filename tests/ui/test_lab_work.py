@@ -66,6 +66,13 @@ def test_one_engine_task_runs_at_a_time_and_a_conversion_beside_it(panel, servic
     panel.clear.click()
     assert not panel.rows
     assert not services.lab.entries
+    services.undo.take()
+    assert services.lab.entries == [one, two, three]
+    qtbot.waitUntil(lambda: panel.rows[three].y() < panel.rows[two].y() < panel.rows[one].y())
+    panel.rows[two].forget.click()
+    assert services.lab.entries == [one, three]
+    services.undo.take()
+    assert services.lab.entries == [one, two, three]
 
 
 def test_cancelling_what_runs_and_what_waits(panel, services, qtbot):

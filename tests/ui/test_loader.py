@@ -1,6 +1,7 @@
 """The model loader: answers while a slider moves, advice that is applied, never a refusal without a way on."""
 
 import dataclasses
+import threading
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from localllm.errors import StoreError
 from localllm.texts import text
 from localllm.ui.context_slider import ContextSlider, stops_to
 from localllm.ui.explain import ExplainDialog
+from localllm.ui.itemmodels.library import FIT_ROLE
 from localllm.ui.loader_settings import made_consistent
 from localllm.ui.widgets.device_bars import shares_of
 from localllm.ui.window import Window
@@ -40,6 +42,24 @@ def loader(window, qtbot):
     found = window._loader
     qtbot.waitUntil(lambda: found._models.rowCount() == 2 and found._details.advice.isVisible())
     yield found
+    found.reject()
+
+
+def test_opened_again_while_the_list_is_still_read_it_is_whole(window, services, qtbot, monkeypatch):
+    go, machine = threading.Event(), services.session.probe_without_model
+
+    def slowly():
+        assert go.wait(20)
+        return machine()
+
+    monkeypatch.setattr(services.session, "probe_without_model", slowly)
+    window.open_loader()
+    found = window._loader
+    qtbot.waitUntil(lambda: found._models.rowCount() == 2)
+    found.reject()
+    window.open_loader()
+    go.set()
+    qtbot.waitUntil(lambda: found._models.index(0).data(FIT_ROLE) is not None)
     found.reject()
 
 
@@ -70,6 +90,16 @@ def test_only_the_place_where_a_slider_stops_is_asked_of_llama_cpp(loader, servi
     exact = [settings.context_length for _, settings, exact in services.session.asked if exact]
     assert exact == [131_072]
     assert words(loader).startswith("Does not fit")
+
+
+def test_the_chosen_model_can_be_benched(loader, window, services, qtbot):
+    model = loader._chosen()
+    loader._bench.click()
+    assert not loader.isVisible()
+    assert window.page == "bench"
+    checks = window.made("bench").measure.form.picker.checks
+    qtbot.waitUntil(lambda: [one.path for one in checks.chosen] == [model.path])
+    qtbot.waitUntil(lambda: services.jobs.running == 0)
 
 
 def test_what_does_not_fit_is_loaded_anyway(loader, services, qtbot):

@@ -1,6 +1,7 @@
 """Settings, where each value comes from, and the way back; in the Settings page, the loader and the chat."""
 
 import dataclasses
+import errno
 
 import pytest
 from PySide6.QtWidgets import QLabel
@@ -70,6 +71,17 @@ def test_a_prompt_is_saved_when_somebody_stops_writing_or_leaves(page, services,
     prompt.setPlainText("x")
     page.notes["system_prompt"].reset.click()
     assert services.preferences.settings.system_prompt == prompt.toPlainText() == ""
+
+
+def test_a_disk_without_room_is_said_in_words_and_the_change_counts(page, services, monkeypatch):
+    def full(_path, _settings):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("localllm.ui.preferences.save_settings", full)
+    page._form.controls["idle_minutes"].setValue(10)
+    assert "No space left" in page.banner.sentences
+    assert "unexpected" not in page.banner.sentences
+    assert services.preferences.settings.idle_minutes == page._form.controls["idle_minutes"].value() == 10
 
 
 def test_another_language_offers_to_start_again(page, qtbot):
@@ -163,6 +175,22 @@ def test_an_idle_model_gives_its_memory_back(window, services, qtbot):
 def test_a_data_folder_that_something_else_chose_is_not_moved(page):
     page.data.move_button.click()
     assert "LOCALLLM_HOME" in page.banner.sentences
+
+
+def test_a_models_folder_is_chosen_for_the_next_start(page, services, tmp_path):
+    control, folder = page._form.controls["models_folder"], tmp_path / "disk"
+    assert control.placeholderText() == "in the data folder"
+    control.setText("relative")
+    control.editingFinished.emit()
+    assert "relative" in page.banner.sentences
+    assert control.text() == ""
+    page.data.models_folder_chosen.emit(str(folder))
+    assert folder.is_dir()
+    assert control.text() == str(folder)
+    assert "next start" in page.banner.sentences
+    page.notes["models_folder"].reset.click()
+    assert load_settings(services.paths.settings_file).chosen == {"model_folders": (str(folder),)}
+    assert page._form.controls["model_folders"].toPlainText() == str(folder)
 
 
 def test_the_model_used_last_is_loaded_at_the_start_with_its_profile(services, tmp_path, qtbot):

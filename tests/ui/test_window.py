@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import QCoreApplication, Qt, QTranslator, qWarning
+from PySide6.QtCore import QCoreApplication, Qt, qWarning
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication, QLabel, QPushButton
 
@@ -15,7 +15,7 @@ from localllm.errors import BadModelFile, StoreError
 from localllm.settings import Settings, load_settings
 from localllm.texts import Translator, text
 from localllm.ui.crash import CrashDialog, CrashReporter
-from localllm.ui.translation import chosen_language, install_translation, say
+from localllm.ui.translation import chosen_language, say
 from localllm.ui.window import Window
 from tests.ui.checks import PseudoTranslator, PseudoWords, check_names, cut_labels
 from tests.ui.fakes import STARTER, make_services
@@ -220,21 +220,6 @@ def test_settings_are_saved_at_once(window, services, qtbot):
     assert services.theme.scheme == "dark"
     theme.setCurrentIndex(theme.findData("light"))
     assert services.theme.scheme == "light"
-
-
-@pytest.fixture
-def translated(qapp):
-    """Install catalogues that are taken away again."""
-    installed = []
-
-    def install(words):
-        install_translation(qapp, words)
-        installed.extend(qapp.findChildren(QTranslator))
-
-    yield install
-    for translator in installed:
-        qapp.removeTranslator(translator)
-        translator.setParent(None)
 
 
 def test_tr_and_say_answer_in_spanish(translated):

@@ -147,8 +147,8 @@ def _models(library: Library, progress: Progress) -> CheckResult:
     if broken:
         words = plural(
             len(broken),
-            "One file is no usable model: {names}",
-            "{count} files are no usable models: {names}",
+            "One file is no usable model: {names}.",
+            "{count} files are no usable models: {names}.",
             names=", ".join(broken[:5]),
         )
         return CheckResult("models", title, "trouble", words, text("The Library says why, file by file."))

@@ -132,11 +132,17 @@ class DownloadQueue:
         self._store.move(number, before)
         self._look_again()
 
-    def forget_finished(self) -> None:
-        """Take what is done off the list."""
-        for entry in self._store.all():
-            if entry.state == "done":
-                self._store.remove(entry.id)
+    def forget_finished(self) -> list[Download]:
+        """Take what is done off the list; return it."""
+        finished = [entry for entry in self._store.all() if entry.state == "done"]
+        for entry in finished:
+            self._store.remove(entry.id)
+        self._look_again()
+        return finished
+
+    def put_back(self, finished: Sequence[Download]) -> None:
+        """List again what `forget_finished` took off."""
+        self._store.put_back(finished)
         self._look_again()
 
     def set_limit(self, mib_per_second: float) -> None:

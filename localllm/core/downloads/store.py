@@ -23,7 +23,7 @@ from localllm.files import file_number, held_if_still, move_into_place, set_asid
 from localllm.texts import text
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Sequence
 
     from localllm.core.downloads.records import State, Wish
     from localllm.texts import Text
@@ -86,24 +86,15 @@ class DownloadStore:
         with self._write() as db:
             if (found := self.find(request)) is not None:
                 return found
-            cursor = db.execute(
-                "INSERT INTO downloads"
-                " (key, title, repo, commit_id, folder, replace_files, state, wish, position, added)"
-                " VALUES (?, ?, ?, ?, ?, ?, 'queued', 'run',"
-                " (SELECT coalesce(max(position), 0) + 1 FROM downloads), ?)",
-                (
-                    uuid.uuid4().hex, request.title, request.repo, request.commit, str(request.folder),
-                    request.replace, time.time(),
-                ),
-            )  # fmt: skip
-            number = cast("int", cursor.lastrowid)
-            rows = [
-                (number, place, file.name, file.size, file.sha256, file.xet)
-                for place, file in enumerate(request.files)
-            ]
-            db.executemany("INSERT INTO files VALUES (?, ?, ?, ?, ?, ?)", rows)
-            db.execute("INSERT OR IGNORE INTO folders VALUES (?)", (str(request.folder),))
+            last = db.execute("SELECT coalesce(max(position), 0) FROM downloads").fetchone()[0]
+            number = _insert(db, Download(0, uuid.uuid4().hex, request, "queued", "run", last + 1))
         return cast("Download", self.get(number))
+
+    def put_back(self, removed: Sequence[Download]) -> None:
+        """List entries again that were removed, in their places."""
+        with self._write() as db:
+            for entry in removed:
+                _insert(db, entry)
 
     def find(self, request: Request) -> Download | None:
         """Return the unfinished entry of the same files into the same folder."""
@@ -280,6 +271,28 @@ class DownloadStore:
                 safe=text("Models that are on this disk are not concerned."),
                 hint=text("Make room on the disk, and check that the folder can be written."),
             ) from error
+
+
+def _insert(db: sqlite3.Connection, entry: Download) -> int:
+    """Write an entry into the tables; return its number, which is a new one."""
+    request = entry.request
+    cursor = db.execute(
+        "INSERT INTO downloads"
+        " (key, title, repo, commit_id, folder, replace_files, state, wish, position, done, added)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            entry.key, request.title, request.repo, request.commit, str(request.folder), request.replace,
+            entry.state, entry.wish, entry.position, entry.done, time.time(),
+        ),
+    )  # fmt: skip
+    number = cast("int", cursor.lastrowid)
+    rows = [
+        (number, place, file.name, file.size, file.sha256, file.xet)
+        for place, file in enumerate(request.files)
+    ]
+    db.executemany("INSERT INTO files VALUES (?, ?, ?, ?, ?, ?)", rows)
+    db.execute("INSERT OR IGNORE INTO folders VALUES (?)", (str(request.folder),))
+    return number
 
 
 def _make_tables(db: sqlite3.Connection) -> None:

@@ -14,8 +14,8 @@ from PySide6.QtCore import (
     Qt,
 )
 
-from localllm.core.matching import distance, plain
-from localllm.ui.translation import say
+from localllm.core.matching import LETTERS_ONLY, distance, plain
+from localllm.ui.translation import say, words_of_window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,13 +25,15 @@ if TYPE_CHECKING:
 COMMAND_ROLE = Qt.ItemDataRole.UserRole + 1
 NAMES_ROLE = Qt.ItemDataRole.UserRole + 2
 Index = QModelIndex | QPersistentModelIndex
+_NOT_THE_TITLE = 400  # farther than any word of a title
 
 
 @dataclass(frozen=True)
 class Command:
     """Something that can be done; `keys` does it from anywhere in the window.
 
-    `kind` says what sort of thing it is, `words` what else it is found by.
+    `kind` says what sort of thing it is, `words` what else it is found by; what is only `searched` is not
+    listed before something is typed.
     """
 
     name: str
@@ -40,18 +42,35 @@ class Command:
     keys: str = ""
     icon: str = ""
     kind: Text | None = None
-    words: str = ""
+    words: tuple[Text | str, ...] = ()
+    searched: bool = False
     possible: Callable[[], bool] = lambda: True
 
 
+@dataclass(frozen=True)
+class _Names:
+    """What a command is found by: its titles, or everything that is said of it; the window's tongue first."""
+
+    titles: tuple[str, ...]
+    rest: tuple[str, ...]
+
+    def distance(self, typed: str) -> int | None:
+        """Return how far what was typed is, None if too far: a word of a title is nearer than any other."""
+        far = distance(typed, self.titles)
+        if far is not None and far < LETTERS_ONLY:
+            return far
+        said = distance(typed, self.rest)
+        return far if said is None or said >= LETTERS_ONLY else _NOT_THE_TITLE + said
+
+
 class CommandsItemModel(QAbstractListModel):
-    """One row for each command; it is found by its title in every language of `tongues`."""
+    """One row for each command; it is found by its title and its words in every language of `tongues`."""
 
     def __init__(self, tongues: Sequence[Translator], parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._tongues = tongues
         self._commands: list[Command] = []
-        self._names: list[list[str]] = []
+        self._names: list[_Names] = []
 
     def show_commands(self, commands: Sequence[Command]) -> None:
         """List these."""
@@ -88,14 +107,12 @@ class CommandsItemModel(QAbstractListModel):
         answer = answers.get(role)
         return answer() if answer else None
 
-    def _names_of(self, command: Command) -> list[str]:
-        titles = dict.fromkeys(
-            plain(words)
-            for words in (say(command.title), *(t.translate(command.title) for t in self._tongues))
-        )
-        kind = say(command.kind) if command.kind else ""
-        first = next(iter(titles), "")
-        return [*titles, plain(f"{kind} {first} {command.words}")]
+    def _names_of(self, command: Command) -> _Names:
+        tongues = (words_of_window(), *self._tongues)
+        titles = dict.fromkeys(plain(tongue.translate(command.title)) for tongue in tongues)
+        said = (*((command.kind,) if command.kind else ()), command.title, *command.words)
+        rest = dict.fromkeys(plain(" ".join(tongue.translate(words) for words in said)) for tongue in tongues)
+        return _Names(tuple(titles), tuple(rest))
 
 
 class MatchingCommands(QSortFilterProxyModel):
@@ -104,16 +121,20 @@ class MatchingCommands(QSortFilterProxyModel):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._typed = ""
+        self._far: dict[str, int | None] = {}  # by the commands' names, for what is typed now
         self.sort(0)
 
     def set_typed(self, words: str) -> None:
         """Narrow the list."""
         self._typed = plain(words)
+        self._far.clear()
         self.invalidate()
 
     def filterAcceptsRow(self, source_row: int, source_parent: Index) -> bool:
         """Tell whether a row matches."""
         del source_parent
+        if not self._typed:
+            return not self._command(source_row).searched
         return self._distance(source_row) is not None
 
     def lessThan(self, source_left: Index, source_right: Index) -> bool:
@@ -124,5 +145,11 @@ class MatchingCommands(QSortFilterProxyModel):
     def _distance(self, row: int) -> int | None:
         if not self._typed:
             return 0
-        index = self.sourceModel().index(row, 0)
-        return distance(self._typed, index.data(NAMES_ROLE))
+        name = self._command(row).name
+        if name not in self._far:
+            names: _Names = self.sourceModel().index(row, 0).data(NAMES_ROLE)
+            self._far[name] = names.distance(self._typed)
+        return self._far[name]
+
+    def _command(self, row: int) -> Command:
+        return self.sourceModel().index(row, 0).data(COMMAND_ROLE)

@@ -73,6 +73,13 @@ class _Facts:
     measured: float  # when something was measured last
 
 
+@dataclass
+class _Disk:
+    """The models on this disk, once a job has read them."""
+
+    models: list[LibraryModel] | None = None
+
+
 class Advisor(QObject):
     """One recommendation at a time, the newest wish.
 
@@ -91,14 +98,14 @@ class Advisor(QObject):
         self._services = services
         self._lock = threading.Lock()
         self._facts: _Facts | None = None
-        self._models: list[LibraryModel] | None = None
+        self._disk = _Disk()
         self._advising: Job | None = None
         self._explaining: Job | None = None
         self._newest: Advised | None = None
 
     def read_models_again(self) -> None:
         """Look at this disk again with the next question."""
-        self._models = None
+        self._disk = _Disk()  # a job that still reads keeps what it finds to itself
 
     def ask(self, wish: Wish, what_if: WhatIf | None) -> None:
         """Recommend, for this computer or another one."""
@@ -108,8 +115,13 @@ class Advisor(QObject):
         if self._advising is not None:
             self._advising.cancel()
 
+        disk = self._disk
+
         def work(progress: Progress) -> Advised:
-            return self._advise(machine, wish, what_if, progress)
+            if disk.models is None:
+                disk.models = self._services.library.models()
+            progress.raise_if_cancelled()
+            return self._advise(machine, wish, what_if, disk.models, progress)
 
         self._advising = self._services.jobs.run(
             work, Reactions(succeeded=self._on_advised, failed=self.failed.emit)
@@ -147,15 +159,18 @@ class Advisor(QObject):
                 self._facts = _Facts(catalogue_here(paths), GpuTable.load(), measured)
             return self._facts
 
-    def _advise(self, machine: Machine, wish: Wish, what_if: WhatIf | None, progress: Progress) -> Advised:
+    def _advise(
+        self,
+        machine: Machine,
+        wish: Wish,
+        what_if: WhatIf | None,
+        models: list[LibraryModel],
+        progress: Progress,
+    ) -> Advised:
         from localllm.core.engine_limits import as_used
         from localllm.core.recommend import Situation, hypothetical_machine, recommend
 
         facts = self._read()
-        models = self._models
-        if models is None:
-            models = self._models = self._services.library.models()
-        progress.raise_if_cancelled()
         machine = as_used(self._services.paths.engine_limits_file, machine)
         fits = self._services.speeds.fits(machine)
         if what_if is not None:

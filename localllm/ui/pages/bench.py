@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QTabBar, QVBoxLayout, QWidget
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QStackedWidget, QVBoxLayout, QWidget
 
 from localllm.ui.pages.bench_history import HistoryPanel
 from localllm.ui.pages.bench_measure import MeasurePanel
 from localllm.ui.pages.bench_tune import TunePanel
-from localllm.ui.widgets.basics import make_label
+from localllm.ui.widgets.page_tabs import PageTabs, head_with_tabs
 
 if TYPE_CHECKING:
     from PySide6.QtGui import QDragEnterEvent, QDropEvent
@@ -58,6 +58,12 @@ class BenchPage(QWidget):
         self.measure.open_model(model)
         self.measure.setFocus()
 
+    def open_preset(self, name: str) -> None:
+        """Offer to measure what a preset says."""
+        self.tabs.setCurrentIndex(MEASURE)
+        self.measure.form.choose_preset(name)
+        self.measure.setFocus()
+
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         """Take llama-bench's files."""
         if _dropped(event):
@@ -72,21 +78,7 @@ class BenchPage(QWidget):
             self.history.take_files(files)
 
     def _build(self) -> None:
-        self.tabs = QTabBar()
-        self.tabs.setAccessibleName(self.tr("What the Bench can do"))
-        self.tabs.setDrawBase(False)
-        self.tabs.setExpanding(False)
-        self.tabs.setUsesScrollButtons(False)  # there is room for all of them
-        for words, tip in (
-            (self.tr("Measure"), self.tr("Measure how fast models are on this computer")),
-            (self.tr("History"), self.tr("What was measured before, and how runs compare")),
-            (self.tr("Tune"), self.tr("Search the settings that make a model fastest here")),
-        ):
-            self.tabs.setTabToolTip(self.tabs.addTab(words), tip)
-        head = QHBoxLayout()
-        head.setSpacing(16)
-        head.addWidget(make_label(self.tr("Bench"), "title"))
-        head.addWidget(self.tabs, 1, Qt.AlignmentFlag.AlignBottom)
+        self.tabs = PageTabs("bench", self.tr("What the Bench can do"))
         self._stack = QStackedWidget()
         self._stack.addWidget(self.measure)
         self._stack.addWidget(self.history)
@@ -94,7 +86,7 @@ class BenchPage(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(20, 14, 20, 14)
         column.setSpacing(10)
-        column.addLayout(head)
+        column.addLayout(head_with_tabs(self.tr("Bench"), self.tabs))
         column.addWidget(self._stack, 1)
 
 

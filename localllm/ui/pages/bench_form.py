@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import (
-    QVBoxLayout,
-)
+from PySide6.QtWidgets import QVBoxLayout
 
 from localllm.core.bench.duration import predict_paces
 from localllm.core.bench.presets import PRESETS, preset
@@ -15,6 +13,7 @@ from localllm.core.time_left import duration
 from localllm.texts import plural, text
 from localllm.ui.jobs import Job, Reactions
 from localllm.ui.pages.bench_matrix import BenchMatrix
+from localllm.ui.pages.bench_presets import CHAT, PRESET_MEANINGS, PRESET_TITLES
 from localllm.ui.pages.bench_queries import MOST_TESTS, Wanted, choose_quick, count_tests, foresee_seconds
 from localllm.ui.text_room import keep_height
 from localllm.ui.translation import say
@@ -37,25 +36,6 @@ if TYPE_CHECKING:
 _BESIDE = 620  # pixels from which the list has room beside the choices
 _LIST_ROWS = 5
 _OWN = ""  # the entry for values that are no preset's
-_CHAT = "chat"  # the entry for chats, which have no values
-_TITLES = {
-    "quick": text("Quick, 30 s"),
-    "llama-bench": text("llama-bench's default"),
-    "kv-types": text("KV types"),
-    "threads": text("Threads"),
-    "offload": text("Offload"),
-    "depth": text("Context depth"),
-    _CHAT: text("Chat beside the engine"),
-}
-_MEANINGS = {
-    "quick": text("What to expect: the longest prompt and answer that half a minute here is enough for."),
-    "llama-bench": text("512 tokens read and 128 written, five times each: comparable with everybody's."),
-    "kv-types": text("What smaller types of the cache cost or gain, 2048 tokens deep."),
-    "threads": text("From one thread to all cores: where more threads no longer help."),
-    "offload": text("From no layer on the GPU to all of them."),
-    "depth": text("How it slows down the fuller the context is."),
-    _CHAT: text("What a person waits for in a chat of LocalLLM's, and what the bare engine would take."),
-}
 
 
 class BenchForm(TurningRow):
@@ -92,16 +72,22 @@ class BenchForm(TurningRow):
             self.picker.choose(models[0])
         self._show_plan()
 
+    def choose_preset(self, name: str) -> None:
+        """Choose what a preset measures, if it makes sense here."""
+        place = self.presets.findData(name)
+        if place >= 0:
+            self.presets.setCurrentIndex(place)
+
     @property
     def wanted(self) -> Wanted | None:
         """What is chosen; None while the values make no sense."""
         if self.matrix.problem is not None:
             return None
         chosen = cast("str", self.presets.currentData())
-        title = _TITLES.get(chosen)
+        title = PRESET_TITLES.get(chosen)
         name = title.template if title else ""
         models = tuple(self.picker.checks.chosen)
-        return Wanted(models, self.matrix.parameters, name, chat=chosen == _CHAT)
+        return Wanted(models, self.matrix.parameters, name, chat=chosen == CHAT)
 
     def _build(self) -> None:
         self.parts.addWidget(self.picker, 1)
@@ -141,8 +127,8 @@ class BenchForm(TurningRow):
         self.presets.blockSignals(True)  # noqa: FBT003 - Qt's own signature
         self.presets.clear()
         for name in names:
-            self.presets.addItem(say(_TITLES[name]), name)
-        self.presets.addItem(say(_TITLES[_CHAT]), _CHAT)
+            self.presets.addItem(say(PRESET_TITLES[name]), name)
+        self.presets.addItem(say(PRESET_TITLES[CHAT]), CHAT)
         self.presets.addItem(self.tr("Own values"), _OWN)
         self.presets.setCurrentIndex(max(0, self.presets.findData(before)) if before is not None else 0)
         self.presets.blockSignals(False)  # noqa: FBT003 - Qt's own signature
@@ -170,13 +156,13 @@ class BenchForm(TurningRow):
 
     def _on_preset(self) -> None:
         name = cast("str", self.presets.currentData())
-        self.values.setVisible(name != _CHAT)
+        self.values.setVisible(name != CHAT)
         if name == _OWN:
             self.values.unfold()
-        elif name != _CHAT:
+        elif name != CHAT:
             self.matrix.show_parameters(self._parameters(name))
         own = text("All combinations of the values below, in the spelling of llama-bench.")
-        self._meaning.setText(say(_MEANINGS.get(name, own)))
+        self._meaning.setText(say(PRESET_MEANINGS.get(name, own)))
         self._show_plan()
 
     def _parameters(self, name: str) -> Parameters:

@@ -194,7 +194,7 @@ class ChatPage(QWidget):
         self._empty.example_chosen.connect(self._on_example_chosen)
         self._empty.model_asked.connect(self.model_asked)
         self._transcript.regenerate_asked.connect(self._on_regenerate_asked)
-        self._transcript.edit_asked.connect(self._composer.begin_edit)
+        self._transcript.edit_asked.connect(self._on_edit_asked)
         self._transcript.version_asked.connect(self._on_version_asked)
         self._transcript.copied.connect(self.said)
         self._on_model_changed()
@@ -287,6 +287,12 @@ class ChatPage(QWidget):
         conversation = self._conversation(self.chat_id)
         self._transcript.remove_from(message_id)
         self._answering.start(self.chat_id, lambda progress: conversation.regenerate(message_id, progress))
+
+    def _on_edit_asked(self, message_id: int, words: str) -> None:
+        if self._composer.editing is None:
+            self._draft_timer.stop()
+            self._save_draft()  # the composer puts it aside
+        self._composer.begin_edit(message_id, words)
 
     def _on_version_asked(self, message_id: int, step: int) -> None:
         if self._answering.busy or self.chat_id is None:

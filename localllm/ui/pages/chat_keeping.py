@@ -38,6 +38,7 @@ class ChatKeeping(QObject):
         self._services, self._adapters, self._page = services, panel.adapters, page
         self._chat_id, self._refuse = chat_id, refuse
         panel.prompt_edited.connect(self._on_prompt)
+        panel.promptless_edited.connect(self._on_promptless)
         panel.sampling_edited.connect(self._on_sampling)
         panel.adapters.edited.connect(self._on_adapters)
         panel.adapters.choice_wanted.connect(self._look_for_adapters)
@@ -52,6 +53,10 @@ class ChatKeeping(QObject):
     def _on_prompt(self, prompt: str) -> None:
         with errors_shown(self._refuse):
             self._services.store.set_system_prompt(self._chat_id(), prompt)
+
+    def _on_promptless(self, promptless: bool) -> None:  # noqa: FBT001 - of a signal
+        with errors_shown(self._refuse):
+            self._services.store.set_promptless(self._chat_id(), promptless=promptless)
 
     def _on_sampling(self, chosen: Mapping[str, object]) -> None:
         with errors_shown(self._refuse):

@@ -108,6 +108,7 @@ class ChatListPanel(QWidget):
         chat = self._chosen()
         if chat is not None and not self._in_trash:
             dialog = RenameDialog(chat.title, self)
+            dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
             dialog.named.connect(partial(self._rename, chat.id))
             dialog.open()
 

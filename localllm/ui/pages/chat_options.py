@@ -5,9 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QTimer, Signal
-from PySide6.QtWidgets import QFrame, QPlainTextEdit, QVBoxLayout
+from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtWidgets import QCheckBox, QFrame, QPlainTextEdit, QVBoxLayout
 
+from localllm.core.chat_rows import chosen_prompt
 from localllm.engine.protocol import Sampling
 from localllm.texts import text
 from localllm.ui.forms import Form, Row
@@ -95,10 +96,12 @@ class ChatOptionsPanel(QFrame):
 
     Signals:
         prompt_edited: arg: the system prompt.
+        promptless_edited: arg: whether no system prompt is to apply, not even that of the settings.
         sampling_edited: arg: what the chat chose, by the names of `Sampling`.
     """
 
     prompt_edited = Signal(str)
+    promptless_edited = Signal(bool)
     sampling_edited = Signal(object)
 
     def __init__(self, theme: Theme, usual: Callable[[Mapping[str, object]], Resolution]) -> None:
@@ -113,6 +116,9 @@ class ChatOptionsPanel(QFrame):
         self._prompt.setAccessibleName(self.tr("System prompt"))
         self._prompt.setTabChangesFocus(True)
         explain_setting(self._prompt, "system_prompt")
+        self.promptless = QCheckBox(self.tr("None in this chat"))
+        self.promptless.setAccessibleName(self.tr("No system prompt in this chat"))
+        self.promptless.clicked.connect(self._on_promptless)
         self._saving = QTimer(self)
         self._saving.setSingleShot(True)
         self._saving.setInterval(_SAVE_MS)
@@ -133,17 +139,22 @@ class ChatOptionsPanel(QFrame):
         self._prompt.blockSignals(True)  # noqa: FBT003 - Qt's own signature
         self._prompt.setPlainText(chat.system_prompt if chat is not None else "")
         self._prompt.blockSignals(False)  # noqa: FBT003 - Qt's own signature
+        self.promptless.setChecked(chat is not None and chat.promptless)
         self.show_sources()
 
     def show_sources(self) -> None:
         """Show what applies now, and why; the settings or the model's profile may have changed."""
-        prompt = self._prompt.toPlainText().strip()
-        resolved = self._usual({**self._chosen, **({"system_prompt": prompt} if prompt else {})})
+        promptless = self.promptless.isChecked()
+        prompt = chosen_prompt(self._prompt.toPlainText(), promptless=promptless)
+        resolved = self._usual({**self._chosen, **prompt})
         self._form.set_record(resolved.sampling)
         for name, note in self.notes.items():
             note.show_source(resolved.values[name], resolved.profile)
         below = self._usual({}).system_prompt
-        self._prompt.setPlaceholderText(below or self.tr("How the model should behave in this chat"))
+        usual = below or self.tr("How the model should behave in this chat")
+        self._prompt.setPlaceholderText("" if promptless else usual)
+        self._prompt.setEnabled(not promptless)
+        self.promptless.setVisible(promptless or bool(below.strip()))
 
     def save_now(self) -> None:
         """Hand on what is still being written or chosen."""
@@ -165,7 +176,8 @@ class ChatOptionsPanel(QFrame):
         keep_height(self._prompt, 6, 18, fixed=True)
         column.addWidget(label)
         column.addWidget(self._prompt)
-        column.addWidget(self.notes["system_prompt"])
+        column.addWidget(self.promptless)
+        column.addWidget(self.notes["system_prompt"], 0, Qt.AlignmentFlag.AlignLeft)
         column.addSpacing(8)
         column.addWidget(make_label(self.tr("Adapters"), "heading"))
         column.addWidget(self.adapters)
@@ -182,8 +194,14 @@ class ChatOptionsPanel(QFrame):
     def _on_edited(self, name: str, value: object) -> None:
         self._choose({**self._chosen, name: value})
 
+    def _on_promptless(self, promptless: bool) -> None:  # noqa: FBT001 - of a signal
+        self.show_sources()
+        self.promptless_edited.emit(promptless)
+
     def _on_reset(self, name: str) -> None:
         if name == "system_prompt":
+            if self.promptless.isChecked():
+                self.promptless.click()
             self._prompt.setPlainText("")
             self._prompt.setFocus()
             return

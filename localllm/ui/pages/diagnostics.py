@@ -17,7 +17,15 @@ from localllm.ui.pages.diagnostics_resets import ResetsCard
 from localllm.ui.text_room import keep_width
 from localllm.ui.translation import say, words_of_window
 from localllm.ui.widgets.banner import Banner
-from localllm.ui.widgets.basics import PageBody, ScrollArea, make_button, make_label
+from localllm.ui.widgets.basics import (
+    PageBody,
+    ScrollArea,
+    empty_layout,
+    make_button,
+    make_card,
+    make_label,
+    start_card,
+)
 from localllm.ui.widgets.disclosure import Disclosure
 
 if TYPE_CHECKING:
@@ -101,12 +109,8 @@ class DiagnosticsPage(ScrollArea):
         self.setWidget(body)
 
     def _build_report(self) -> QFrame:
-        card = QFrame()
-        card.setProperty("card", "plain")
-        column = QVBoxLayout(card)
-        column.setContentsMargins(18, 14, 18, 14)
-        column.setSpacing(10)
-        column.addWidget(make_label(self.tr("This installation"), "heading"))
+        card = make_card()
+        column = start_card(card, self.tr("This installation"))
         self._state = make_label(role="muted")
         column.addWidget(self._state)
         self._facts = QGridLayout()
@@ -145,9 +149,7 @@ class DiagnosticsPage(ScrollArea):
     def _show_report(self, report: Report) -> None:
         self._report = report.in_words(words_of_window())
         self.view.setPlainText(self._report)
-        while (item := self._facts.takeAt(0)) is not None:
-            if (old := item.widget()) is not None:
-                old.deleteLater()
+        empty_layout(self._facts)
         line = 0
         for section in report.sections:
             for fact in section.facts if section.name in _SHOWN else ():

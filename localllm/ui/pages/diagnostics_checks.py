@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtWidgets import QCheckBox, QFrame, QGridLayout, QHBoxLayout, QVBoxLayout
+from PySide6.QtWidgets import QCheckBox, QFrame, QGridLayout, QHBoxLayout
 
 from localllm.core.diagnostics.checks import check_everything
 from localllm.ui.errors import sentences_of
 from localllm.ui.jobs import Job, Reactions
 from localllm.ui.translation import say
-from localllm.ui.widgets.basics import make_button, make_label, make_pill
+from localllm.ui.widgets.basics import empty_layout, make_button, make_label, make_pill, start_card
 
 if TYPE_CHECKING:
     from localllm.core.diagnostics.checks import CheckResult
@@ -26,15 +26,11 @@ class ChecksCard(QFrame):
         self._services = services
         self._job: Job | None = None
         self.results: list[CheckResult] = []
-        column = QVBoxLayout(self)
-        column.setContentsMargins(18, 14, 18, 14)
-        column.setSpacing(10)
-        column.addWidget(make_label(self.tr("Check everything"), "heading"))
         about = self.tr(
             "Databases, settings, folders, models, and whether the engine starts and answers. "
             "Nothing is changed."
         )
-        column.addWidget(make_label(about, "muted", wrap=True))
+        column = start_card(self, self.tr("Check everything"), about)
         self.hashes = QCheckBox(self.tr("Compare every model with its SHA-256 too"))
         self.hashes.setAccessibleName(self.hashes.text())
         self.hashes.setToolTip(self.tr("All of them are read, which takes its time."))
@@ -80,9 +76,7 @@ class ChecksCard(QFrame):
 
     def _empty(self) -> None:
         self.results = []
-        while (item := self._table.takeAt(0)) is not None:
-            if (old := item.widget()) is not None:
-                old.deleteLater()
+        empty_layout(self._table)
 
     def _add(self, result: CheckResult) -> None:
         line = len(self.results)

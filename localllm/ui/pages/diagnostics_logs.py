@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QTimer, QUrl
-from PySide6.QtGui import QDesktopServices, QHideEvent, QShowEvent
-from PySide6.QtWidgets import QCheckBox, QFrame, QHBoxLayout, QLineEdit, QPlainTextEdit, QVBoxLayout
+from PySide6.QtCore import QTimer
+from PySide6.QtWidgets import QCheckBox, QFrame, QHBoxLayout, QLineEdit, QPlainTextEdit
 
 from localllm.core.diagnostics.logs import last_lines, list_logs
-from localllm.texts import text
 from localllm.ui.jobs import Job, Reactions
 from localllm.ui.translation import say
-from localllm.ui.widgets.basics import make_button, make_label
+from localllm.ui.widgets.basics import make_button, make_label, start_card
+from localllm.ui.widgets.links import open_folder
 from localllm.ui.widgets.patient import PatientComboBox
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from PySide6.QtGui import QHideEvent, QShowEvent
 
     from localllm.core.diagnostics.logs import LogFile
     from localllm.progress import Progress
@@ -53,7 +54,7 @@ class LogsCard(QFrame):
         self._timer.setInterval(_LOOK_MS)
         self._timer.timeout.connect(self._on_tick)
         self._build()
-        self.choice.currentIndexChanged.connect(self.look)
+        self.choice.currentIndexChanged.connect(self._on_chosen)
         self.filter.textChanged.connect(self.look)
 
     def showEvent(self, event: QShowEvent) -> None:
@@ -86,10 +87,7 @@ class LogsCard(QFrame):
         self._job = self._services.jobs.run(work, Reactions(succeeded=self._show, finished=self._on_looked))
 
     def _build(self) -> None:
-        column = QVBoxLayout(self)
-        column.setContentsMargins(18, 14, 18, 14)
-        column.setSpacing(10)
-        column.addWidget(make_label(self.tr("Logs"), "heading"))
+        column = start_card(self, self.tr("Logs"))
         row = QHBoxLayout()
         row.addWidget(self.choice)
         row.addWidget(self.filter, 1)
@@ -117,10 +115,15 @@ class LogsCard(QFrame):
             self.choice.blockSignals(False)  # noqa: FBT003 - Qt's own signature
         words = "\n".join(lines)
         if words != self.view.toPlainText():
-            self.view.setPlainText(words)
             bar = self.view.verticalScrollBar()
-            bar.setValue(bar.maximum())
+            at_end, place = bar.value() == bar.maximum(), bar.value()
+            self.view.setPlainText(words)
+            bar.setValue(bar.maximum() if at_end else place)  # who has scrolled up reads
         self._state.setText("" if lines else self.tr("Nothing was written, or no line has these words."))
+
+    def _on_chosen(self) -> None:
+        self.view.clear()
+        self.look()
 
     def _on_looked(self) -> None:
         self._job = None
@@ -133,6 +136,5 @@ class LogsCard(QFrame):
             self.look()
 
     def _on_open(self) -> None:
-        folder = self._services.paths.logs
-        if not QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder))):
-            self._state.setText(say(text("The folder could not be opened: {folder}", folder=str(folder))))
+        if problem := open_folder(self._services.paths.logs):
+            self._state.setText(say(problem))

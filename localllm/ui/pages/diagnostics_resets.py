@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QFrame, QGridLayout, QLabel, QVBoxLayout
+from PySide6.QtWidgets import QFrame, QGridLayout, QLabel
 
 from localllm.core.diagnostics.caches import empty_caches, size_of
 from localllm.texts import Bytes, text
 from localllm.ui.errors import sentences_of
 from localllm.ui.jobs import Reactions
 from localllm.ui.translation import say
-from localllm.ui.widgets.basics import make_button, make_label
+from localllm.ui.widgets.basics import make_button, make_label, start_card
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,12 +37,8 @@ class ResetsCard(QFrame):
         super().__init__()
         self.setProperty("card", "plain")
         self._services = services
-        column = QVBoxLayout(self)
-        column.setContentsMargins(18, 14, 18, 14)
-        column.setSpacing(10)
-        column.addWidget(make_label(self.tr("Reset"), "heading"))
         safe = self.tr("Your chats, your models and everything you made stay as they are.")
-        column.addWidget(make_label(safe, "muted", wrap=True))
+        column = start_card(self, self.tr("Reset"), safe)
         self._grid = QGridLayout()
         self._grid.setHorizontalSpacing(16)
         self._grid.setVerticalSpacing(10)

@@ -101,6 +101,7 @@ class DiscoverPage(QWidget):
         head = QHBoxLayout()
         head.setSpacing(12)
         self._summary = make_label(role="muted")
+        self._summary.setContentsMargins(0, 0, 0, 3)  # on the line of the title
         head.addWidget(make_label(self.tr("Discover"), "title"))
         head.addWidget(self._summary, 1, Qt.AlignmentFlag.AlignBottom)
         column = QVBoxLayout(self)
@@ -324,9 +325,7 @@ class DiscoverPage(QWidget):
         self._open_page(TOKENS_PAGE)
 
     def _ask_link(self, address: str) -> None:
-        dialog = LinkDialog(address, self)
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.open()
+        LinkDialog(address, self).open()
 
     # --- the token
 

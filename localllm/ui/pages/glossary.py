@@ -12,7 +12,6 @@ from PySide6.QtWidgets import (
     QListWidget,
     QListWidgetItem,
     QStackedWidget,
-    QTabBar,
     QVBoxLayout,
     QWidget,
 )
@@ -24,6 +23,7 @@ from localllm.ui.terms import glossary
 from localllm.ui.text_room import keep_width
 from localllm.ui.translation import say
 from localllm.ui.widgets.basics import PageBody, ScrollArea, make_card, make_label, make_link
+from localllm.ui.widgets.page_tabs import PageTabs, head_with_tabs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +45,8 @@ class GlossaryPage(QWidget):
         super().__init__()
         self._services, self._commands = services, commands
         self.setAccessibleName(self.tr("Glossary"))
-        self.search, self.list, self.tabs = QLineEdit(), QListWidget(), QTabBar()
+        self.search, self.list = QLineEdit(), QListWidget()
+        self.tabs = PageTabs("glossary", self.tr("What is explained"))
         self._stack = QStackedWidget()
         self._see_also: list[QWidget] = []
         self._build()
@@ -70,33 +71,19 @@ class GlossaryPage(QWidget):
         """Show what each quantization costs."""
         self.tabs.setCurrentIndex(LEVELS)
 
-    def open_keyboard(self) -> None:
-        """Show the keys."""
-        self.tabs.setCurrentIndex(KEYBOARD)
-
     @property
     def shown(self) -> str:
         """What is said of the chosen term."""
         return f"{self._name.text()} {self._short.text()} {self._more.text()}"
 
     def _build(self) -> None:
-        self.tabs.setAccessibleName(self.tr("What is explained"))
-        self.tabs.setDrawBase(False)
-        self.tabs.setExpanding(False)
-        self.tabs.setUsesScrollButtons(False)
-        for words in (self.tr("Terms"), self.tr("Quantization levels"), self.tr("Keyboard")):
-            self.tabs.addTab(words)
         self._stack.addWidget(self._build_terms())
         self._stack.addWidget(ScrollArea(self.tr("Quantization levels"), self._build_levels()))
         self._stack.addWidget(ScrollArea(self.tr("Keyboard"), self._build_keyboard()))
-        head = QHBoxLayout()
-        head.setSpacing(16)
-        head.addWidget(make_label(self.tr("Glossary"), "title"))
-        head.addWidget(self.tabs, 1, Qt.AlignmentFlag.AlignBottom)
         column = QVBoxLayout(self)
         column.setContentsMargins(20, 14, 20, 14)
         column.setSpacing(12)
-        column.addLayout(head)
+        column.addLayout(head_with_tabs(self.tr("Glossary"), self.tabs))
         column.addWidget(self._stack, 1)
 
     def _build_terms(self) -> QWidget:

@@ -61,12 +61,14 @@ class HomePage(ScrollArea):
         downloads_asked: The downloads are to be shown.
         library_asked: Models are to be deleted, to make room.
         discover_asked: A repository is to be looked at. arg: its name.
+        bench_asked: A model's speed is to be measured. arg: `LibraryModel`.
     """
 
     chat_asked = Signal(object, object)
     downloads_asked = Signal()
     library_asked = Signal()
     discover_asked = Signal(str)
+    bench_asked = Signal(object)
 
     def __init__(self, services: Services) -> None:
         super().__init__()
@@ -123,6 +125,7 @@ class HomePage(ScrollArea):
             pick.why_asked.connect(self._advisor.explain)
             pick.download_asked.connect(self._download)
             pick.downloads_asked.connect(self.downloads_asked)
+            pick.bench_asked.connect(self.bench_asked)
         self._ranking.why_asked.connect(self._advisor.explain)
         self._ranking.download_asked.connect(self._download)
         downloads = self._services.downloads
@@ -165,6 +168,7 @@ class HomePage(ScrollArea):
     def _build_head(self) -> QHBoxLayout:
         head = QHBoxLayout()
         self._system = make_label(role="muted")
+        self._system.setContentsMargins(0, 0, 0, 3)  # on the line of the title
         again = IconButton(self._services.theme, "regenerate", self.tr("Look again"))
         again.clicked.connect(self._services.computer.look_again)
         head.setSpacing(12)

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QTabBar, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QStackedWidget, QVBoxLayout, QWidget
 
 from localllm.ui.pages.lab_convert import ConvertPanel
 from localllm.ui.pages.lab_quality import QualityPanel
 from localllm.ui.pages.lab_quantize import QuantizePanel
 from localllm.ui.pages.lab_work import WorkPanel
-from localllm.ui.widgets.basics import make_card, make_label
+from localllm.ui.widgets.basics import make_card
+from localllm.ui.widgets.page_tabs import PageTabs, head_with_tabs
 from localllm.ui.widgets.two_parts import TwoParts
 
 if TYPE_CHECKING:
@@ -112,10 +113,7 @@ class LabPage(QWidget):
             self.quantize.open_model(path)
 
     def _build(self) -> None:
-        head = QHBoxLayout()
-        head.setSpacing(16)
-        head.addWidget(make_label(self.tr("Lab"), "title"))
-        head.addWidget(self._build_tabs(), 1, Qt.AlignmentFlag.AlignBottom)
+        self.tabs = PageTabs("lab", self.tr("What the Lab can do"))
         self._stack = QStackedWidget()
         self._stack.addWidget(self.convert)
         self._stack.addWidget(self.quantize)
@@ -128,7 +126,7 @@ class LabPage(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(20, 14, 20, 14)
         column.setSpacing(10)
-        column.addLayout(head)
+        column.addLayout(head_with_tabs(self.tr("Lab"), self.tabs))
         self._parts = TwoParts(self._stack, card, turn_at=_TURN_AT, share=0.27, share_below=0.24)
         column.addWidget(self._parts, 1)
 
@@ -139,20 +137,6 @@ class LabPage(QWidget):
         if most != self._card.maximumHeight():
             self._card.setMaximumHeight(most)
             self._parts.share_out()
-
-    def _build_tabs(self) -> QTabBar:
-        self.tabs = QTabBar()
-        self.tabs.setAccessibleName(self.tr("What the Lab can do"))
-        self.tabs.setDrawBase(False)
-        self.tabs.setExpanding(False)
-        self.tabs.setUsesScrollButtons(False)  # there is room for all of them
-        for words, tip in (
-            (self.tr("Convert"), self.tr("Make GGUF from a checkpoint in Hugging Face format")),
-            (self.tr("Quantize"), self.tr("Make a model smaller, with fewer bits for each weight")),
-            (self.tr("Quality"), self.tr("Measure what a model lost against the one it was made from")),
-        ):
-            self.tabs.setTabToolTip(self.tabs.addTab(words), tip)
-        return self.tabs
 
     def _on_tab_changed(self, tab: int) -> None:
         panels = {CONVERT: self.convert, QUANTIZE: self.quantize}

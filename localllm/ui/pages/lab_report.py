@@ -18,7 +18,7 @@ from localllm.texts import Bytes, Number, text
 from localllm.ui.itemmodels.quality import MeasuredTable, name_of, speed_of
 from localllm.ui.pages.lab_copies import as_csv, as_markdown, title_of
 from localllm.ui.translation import say
-from localllm.ui.widgets.basics import make_button, make_card, make_label, make_link
+from localllm.ui.widgets.basics import empty_layout, make_button, make_card, make_label, make_link
 from localllm.ui.widgets.patient import PatientComboBox
 from localllm.ui.widgets.quality_chart import Across, QualityChart
 from localllm.ui.widgets.record_view import RecordView
@@ -313,11 +313,7 @@ class QualityReport(QWidget):
     def _show_figures(self, row: Row) -> None:
         from localllm.core.evaluate import explain_figures
 
-        while (item := self._figures.takeAt(0)) is not None:
-            widget = item.widget()
-            if widget is not None:
-                widget.hide()
-                widget.deleteLater()
+        empty_layout(self._figures)
         found = explain_figures(row.result.figures) if row.result else ()
         self.meanings = [(say(one.name), say(one.value), say(one.meaning)) for one in found]
         for line, (name, value, meaning) in enumerate(self.meanings):

@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
+from localllm.texts import plural
+from localllm.ui.translation import say
 from localllm.ui.widgets.basics import PageBody, ScrollArea, make_label, make_link
 from localllm.ui.widgets.lab_rows import LabRow
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from localllm.ui.lab_work import Entry
     from localllm.ui.services import Services
 
@@ -73,7 +77,7 @@ class WorkPanel(QWidget):
         row = LabRow(self._services.theme, entry)
         row.cancel_asked.connect(lambda: self._work.cancel(entry))
         row.again_asked.connect(lambda: self._work.again(entry))
-        row.forget_asked.connect(lambda: self._work.forget(entry))
+        row.forget_asked.connect(lambda: self._forget([entry]))
         row.unload_asked.connect(lambda: self._unload_for(entry))
         for signal, asked in (
             (row.chat_asked, self.chat_asked),
@@ -107,8 +111,19 @@ class WorkPanel(QWidget):
         self._work.again(entry)
 
     def _on_clear(self) -> None:
-        for entry in list(self.rows):
-            self._work.forget(entry)
+        self._forget(list(self.rows))
+
+    def _forget(self, entries: Sequence[Entry]) -> None:
+        ended = self._work.forget(entries)
+        if not ended:
+            return
+        words = plural(
+            len(ended),
+            "“{title}” is off the list; what it made stays.",
+            "{count} pieces of work are off the list; what they made stays.",
+            title=ended[0].task.title,
+        )
+        self._services.undo.offer(say(words), lambda: self._work.put_back(ended))
 
     def _put_in_order(self) -> None:
         entries = self._work.entries

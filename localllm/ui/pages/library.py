@@ -172,6 +172,7 @@ class LibraryPage(QWidget):
 
     def _build_head(self) -> QHBoxLayout:
         self._summary = make_label(role="muted")
+        self._summary.setContentsMargins(0, 0, 0, 3)  # on the line of the title
         row = QHBoxLayout()
         row.setSpacing(8)
         row.addWidget(make_label(self.tr("Library"), "title"))

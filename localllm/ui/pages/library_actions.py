@@ -182,10 +182,13 @@ class LibraryActions(QObject):
         """Forget a profile, with a way back."""
         library = self._library
 
-        def back() -> None:
-            self.save_profile(model, profile)
+        def put_back(_progress: Progress) -> None:
+            library.save_profile(model.path, profile)
             if model.default_profile == profile.name:
-                self.set_default_profile(model, profile.name)
+                library.set_default_profile(model.path, profile.name)
+
+        def back() -> None:
+            self._run(put_back, self._on_done)
 
         def work(_progress: Progress) -> _Profiled:
             library.index.remove_profile(str(model.path), profile.name)

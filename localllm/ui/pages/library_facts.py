@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QSize, Qt, QTimer, Signal
+from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QFocusEvent, QGuiApplication
 from PySide6.QtWidgets import (
     QGridLayout,
@@ -148,8 +148,8 @@ class LibraryFacts(ScrollArea):
             return row
         shown = ElidedLabel(value, middle=True)
         shown.setToolTip(copied)
-        button = IconButton(self._theme, "copy", say(text("Copy: {what}", what=name)))
-        button.setIconSize(QSize(14, 14))
+        button = IconButton(self._theme, "copy", say(text("Copy: {what}", what=name)), size=14)
+        button.setProperty("kind", "inline")
         button.clicked.connect(lambda: self._on_copy(copied))
         row.addWidget(shown, 1)
         row.addWidget(button)

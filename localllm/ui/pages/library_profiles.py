@@ -24,7 +24,6 @@ class LibraryProfiles(QWidget):
     """A list, and what can be done with the chosen profile.
 
     Signals:
-        saved: arg: `LoadProfile`, new or changed.
         renamed: args: `LoadProfile`, its new name.
         removed: arg: `LoadProfile`.
         default_chosen: arg: a name, "" for none.
@@ -34,7 +33,6 @@ class LibraryProfiles(QWidget):
         export_asked: arg: `LoadProfile`, or None for the plain model.
     """
 
-    saved = Signal(object)
     renamed = Signal(object, str)
     removed = Signal(object)
     default_chosen = Signal(str)

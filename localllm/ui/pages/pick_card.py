@@ -62,12 +62,14 @@ class PickCard(QFrame):
         download_asked: It is to be downloaded. arg: `Choice`.
         downloads_asked: How its download stands is to be seen.
         why_asked: It is to be explained. arg: `Choice`.
+        bench_asked: Its speed is to be measured. arg: `LibraryModel`.
     """
 
     chat_asked = Signal(object, object)
     download_asked = Signal(object)
     downloads_asked = Signal()
     why_asked = Signal(object)
+    bench_asked = Signal(object)
 
     def __init__(self, theme: Theme, kind: PickKind) -> None:
         super().__init__()
@@ -88,6 +90,8 @@ class PickCard(QFrame):
         self._button.clicked.connect(self._on_clicked)
         self._why = make_link(self.tr("Why this one?"))
         self._why.clicked.connect(self._on_why)
+        self._bench = make_link(self.tr("Bench this model…"))
+        self._bench.clicked.connect(lambda: self.bench_asked.emit(self._model))
         for label, term in ((self._facts, "quantization"), (self._speed, "tokens-per-second")):
             explain(label, term)
         self._build(theme)
@@ -103,6 +107,7 @@ class PickCard(QFrame):
         self._model = None if choice.settings.embeddings else found
         why = text("Why {model} as {quant}?", model=choice.model.name, quant=choice.quant)
         self._why.setAccessibleName(say(why))
+        self._bench.setAccessibleName(say(text("Bench {model}", model=choice.model.name)))
         set_pill(self._verdict, say(word_of(choice.verdict)), tint_of(choice.verdict))
         self._name.setText(choice.model.name)
         facts = text(
@@ -138,6 +143,7 @@ class PickCard(QFrame):
         speed.addWidget(self._speed)
         speed.addWidget(self._source, 1)
         column.addLayout(speed)
+        column.addWidget(self._bench, 0, Qt.AlignmentFlag.AlignLeft)
         column.addWidget(self._bar)
         column.addSpacing(4)
         column.addWidget(self._where)
@@ -163,6 +169,7 @@ class PickCard(QFrame):
         elif entry is not None:
             where, words = say(state_words(entry)), self.tr("Show the download")
         self._where.setText(where)
+        self._bench.setVisible(self._model is not None)
         self._button.setText(words)
         set_style_property(self._button, "kind", "plain" if entry is not None else "primary")
         self._button.setAccessibleName(say(text("{action}: {model}", action=words, model=choice.model.name)))

@@ -19,7 +19,7 @@ from localllm.ui.pages.settings_data import DataFolderCard
 from localllm.ui.text_room import keep_width
 from localllm.ui.translation import say
 from localllm.ui.widgets.banner import Banner
-from localllm.ui.widgets.basics import PageBody, ScrollArea, make_button, make_card, make_label
+from localllm.ui.widgets.basics import PageBody, ScrollArea, make_button, make_card, make_label, start_card
 from localllm.ui.widgets.source_note import SourceNote
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _WIDTH = 720
 _SAVE_MS = 400
-_NEXT_START = ("language",)
+_NEXT_START = ("language", "models_folder")
 
 
 class SettingsPage(ScrollArea):
@@ -60,6 +60,7 @@ class SettingsPage(ScrollArea):
         self.data = DataFolderCard(services)
         self.data.noticed.connect(self.banner.show_notice)
         self.data.copied.connect(self._offer_restart)
+        self.data.models_folder_chosen.connect(partial(self._change, "models_folder"))
         self._build()
         services.preferences.changed.connect(self._on_changed)
 
@@ -100,15 +101,10 @@ class SettingsPage(ScrollArea):
 
     def _make_card(self, group: str, title: str) -> QWidget:
         card = make_card()
-        inside = QVBoxLayout(card)
-        inside.setContentsMargins(18, 14, 18, 12)
-        inside.setSpacing(10)
-        inside.addWidget(make_label(say(title), "heading"))
-        if group in ("chat", "loading"):
-            explained = self.tr(
-                "A model's load profile goes before these, and what is chosen in a chat before both."
-            )
-            inside.addWidget(make_label(explained, "muted", wrap=True))
+        explained = self.tr(
+            "A model's load profile goes before these, and what is chosen in a chat before both."
+        )
+        inside = start_card(card, say(title), explained if group in ("chat", "loading") else "")
         members = {e.name for e in dataclasses.fields(Settings) if e.metadata["group"] == group}
         inside.addWidget(self._form.lay_out(notes=self.notes, only=members))
         return card
@@ -163,6 +159,7 @@ class SettingsPage(ScrollArea):
             self._services.preferences.change(name, value)
         except (UsageError, OSError) as error:
             self.banner.show_notice(sentences_of(error), "error")
+            self._form.set_value(name, getattr(self._services.preferences.settings, name))
 
     def _on_changed(self, name: str) -> None:
         settings = self._services.preferences.settings

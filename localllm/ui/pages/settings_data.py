@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt, QUrl, Signal
-from PySide6.QtGui import QDesktopServices, QShowEvent
-from PySide6.QtWidgets import QFileDialog, QFrame, QGridLayout, QVBoxLayout
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QFileDialog, QFrame, QGridLayout
 
 from localllm.core.data_folder import list_parts, refuse_where_fixed
 from localllm.core.data_move import copy_data, plan_move
@@ -18,11 +17,14 @@ from localllm.ui.jobs import HowFar, Job, Reactions
 from localllm.ui.text_room import scale_of
 from localllm.ui.translation import say
 from localllm.ui.widgets.backups_dialog import show_backups
-from localllm.ui.widgets.basics import make_button, make_label
+from localllm.ui.widgets.basics import empty_layout, make_button, make_label, start_card
+from localllm.ui.widgets.links import open_folder
 from localllm.ui.widgets.turning_row import TurningRow
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    from PySide6.QtGui import QShowEvent
 
     from localllm.core.data_folder import DataPart
     from localllm.progress import Progress
@@ -37,10 +39,12 @@ class DataFolderCard(QFrame):
     Signals:
         noticed: Something is to be said. args: sentences, the kind of banner.
         copied: The next start uses the other folder. arg: sentences.
+        models_folder_chosen: Downloads are to go there. arg: its path.
     """
 
     noticed = Signal(list, str)
     copied = Signal(list)
+    models_folder_chosen = Signal(str)
 
     def __init__(self, services: Services) -> None:
         super().__init__()
@@ -87,35 +91,39 @@ class DataFolderCard(QFrame):
         self._show_moving()
 
     def _build(self) -> None:
-        column = QVBoxLayout(self)
-        column.setContentsMargins(18, 14, 18, 14)
-        column.setSpacing(10)
-        column.addWidget(make_label(self.tr("Data folder"), "heading"))
+        column = start_card(self, self.tr("Data folder"))
         where = text("Everything is kept in {folder}.", folder=str(self._services.paths.data))
         column.addWidget(make_label(say(where), wrap=True))
+        if self._services.paths.usual_models is not None:
+            models = text("Models are kept in {folder}.", folder=str(self._services.paths.models))
+            column.addWidget(make_label(say(models), wrap=True))
         column.addLayout(self._table)
         column.addWidget(self.state)
+        column.addWidget(self._make_buttons())
+        self._show_moving()
+
+    def _make_buttons(self) -> TurningRow:
         open_folder = make_button(self.tr("Open the folder"))
         open_folder.clicked.connect(self._on_open)
         self.move_button = make_button(self.tr("Move the data folder…"))
         self.move_button.clicked.connect(self._on_move)
+        models_button = make_button(self.tr("Models folder…"), name=self.tr("Choose the models folder"))
+        models_button.clicked.connect(self._on_choose_models)
         self.stop_button = make_button(self.tr("Stop moving"))
         self.stop_button.clicked.connect(self._on_stop)
         backups = make_button(self.tr("Backups…"), name=self.tr("Backups of the chats"))
         backups.clicked.connect(lambda: show_backups(self._services, self))
         row = TurningRow(round(_TURN_AT * scale_of(self.fontMetrics())), 8)
-        for button in (open_folder, self.move_button, self.stop_button, backups):
+        for button in (open_folder, self.move_button, self.stop_button, models_button, backups):
             row.parts.addWidget(button)
         row.parts.addStretch(1)
-        column.addWidget(row)
-        self._show_moving()
+        return row
 
     def _show_parts(self, parts: Sequence[DataPart]) -> None:
-        while (item := self._table.takeAt(0)) is not None:
-            if (old := item.widget()) is not None:
-                old.deleteLater()
+        empty_layout(self._table)
         labels = {
             "models": self.tr("Models"),
+            "usual models": self.tr("Models in the data folder"),
             "chats": self.tr("Chats"),
             "measurements": self.tr("Lists, measurements and results"),
             "settings": self.tr("Settings"),
@@ -139,10 +147,8 @@ class DataFolderCard(QFrame):
         self.noticed.emit(sentences_of(error), "error")
 
     def _on_open(self) -> None:
-        folder = self._services.paths.data
-        if not QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder))):
-            sentence = say(text("The folder could not be opened: {folder}", folder=str(folder)))
-            self.noticed.emit([sentence], "error")
+        if problem := open_folder(self._services.paths.data):
+            self.noticed.emit([say(problem)], "error")
 
     def _on_move(self) -> None:
         try:
@@ -150,10 +156,17 @@ class DataFolderCard(QFrame):
         except LocalLLMError as error:
             self._on_failed(error)
             return
-        dialog = QFileDialog(self, self.tr("Move the data folder to…"), str(Path.home()))
+        self._ask_folder(self.tr("Move the data folder to…"), Path.home(), self.move_to)
+
+    def _on_choose_models(self) -> None:
+        chosen = self.models_folder_chosen.emit
+        self._ask_folder(self.tr("Choose the models folder"), self._services.paths.models, chosen)
+
+    def _ask_folder(self, title: str, begin: Path, then: Callable[[str], object]) -> None:
+        dialog = QFileDialog(self, title, str(begin))
         dialog.setFileMode(QFileDialog.FileMode.Directory)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.fileSelected.connect(self.move_to)
+        dialog.fileSelected.connect(then)
         dialog.open()
 
     def _on_stop(self) -> None:

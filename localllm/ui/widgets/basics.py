@@ -9,6 +9,7 @@ from PySide6.QtGui import QFocusEvent, QFontMetrics, QPainter, QPaintEvent, QRes
 from PySide6.QtWidgets import (
     QFrame,
     QLabel,
+    QLayout,
     QPushButton,
     QScrollArea,
     QSizePolicy,
@@ -67,6 +68,25 @@ def make_card(kind: Literal["plain", "accent", "bubble"] = "plain") -> QFrame:
     return card
 
 
+def start_card(card: QWidget, title: str, explained: str = "") -> QVBoxLayout:
+    """Return the column of a card that begins with a title, and with what it is about."""
+    column = QVBoxLayout(card)
+    column.setContentsMargins(18, 14, 18, 14)
+    column.setSpacing(10)
+    column.addWidget(make_label(title, "heading"))
+    if explained:
+        column.addWidget(make_label(explained, "muted", wrap=True))
+    return column
+
+
+def empty_layout(layout: QLayout) -> None:
+    """Take out of a layout what it holds, and remove it."""
+    while (item := layout.takeAt(0)) is not None:
+        if (old := item.widget()) is not None:
+            old.hide()
+            old.deleteLater()
+
+
 def make_button(words: str, *, primary: bool = False, name: str = "") -> QPushButton:
     """Return a push button; the name is what a screen reader says where the words alone say too little."""
     button = QPushButton(words)
@@ -87,11 +107,11 @@ def make_link(words: str, *, name: str = "") -> QPushButton:
 class IconButton(QToolButton):
     """A button with only an icon; its name is its tool tip and what a screen reader says."""
 
-    def __init__(self, theme: Theme, icon: str, name: str, *, tint: str = "muted") -> None:
+    def __init__(self, theme: Theme, icon: str, name: str, *, tint: str = "muted", size: int = 18) -> None:
         if not name:
             raise ValueError("a button without a name cannot be read aloud")
         super().__init__()
-        self._theme, self._icon, self._token = theme, icon, tint
+        self._theme, self._icon, self._token, self._size = theme, icon, tint, size
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self.set_name(name)
@@ -110,7 +130,7 @@ class IconButton(QToolButton):
 
     def _on_theme_changed(self) -> None:
         self.setIcon(self._theme.icon(self._icon, self._token))
-        self.setIconSize(QSize(1, 1) * self._theme.scaled(18))
+        self.setIconSize(QSize(1, 1) * self._theme.scaled(self._size))
 
 
 class IconLabel(QLabel):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QSize, Qt
 from PySide6.QtWidgets import QSizePolicy, QToolButton, QVBoxLayout, QWidget
+
+_ARROW = QSize(10, 10)
 
 
 class Disclosure(QWidget):
@@ -17,6 +19,7 @@ class Disclosure(QWidget):
         self.button.setAccessibleName(words)
         self.button.setCheckable(True)
         self.button.setProperty("kind", "disclosure")
+        self.button.setIconSize(_ARROW)
         self.button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         self.button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.button.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)

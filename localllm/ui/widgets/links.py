@@ -1,14 +1,21 @@
-"""Opens what a model linked to only after the person has seen where it leads."""
+"""Opens folders, and what a model linked to only after the person has seen where it leads."""
 
 from __future__ import annotations
 
-from PySide6.QtCore import QUrl
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import Qt, QUrl
 from PySide6.QtGui import QDesktopServices, QGuiApplication
 from PySide6.QtWidgets import QDialog, QDialogButtonBox, QVBoxLayout, QWidget
 
 from localllm.texts import text
 from localllm.ui.translation import say
 from localllm.ui.widgets.basics import make_button, make_label
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from localllm.texts import Text
 
 _SCHEMES = ("http", "https", "mailto")
 
@@ -19,12 +26,20 @@ def may_open(address: str) -> bool:
     return url.isValid() and url.scheme().lower() in _SCHEMES and bool(url.host() or url.path())
 
 
+def open_folder(folder: Path) -> Text | None:
+    """Show a folder in the system's file manager; return why it is not shown, None if it is."""
+    if QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder))):
+        return None
+    return text("The folder could not be opened: {folder}", folder=str(folder))
+
+
 class LinkDialog(QDialog):
     """Shows host and address; opens, copies, or does nothing."""
 
     def __init__(self, address: str, parent: QWidget) -> None:
         super().__init__(parent)
         self._address = address
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setWindowTitle(self.tr("Open a link?"))
         self.setMinimumWidth(440)
         layout = QVBoxLayout(self)

@@ -12,6 +12,7 @@ from localllm.ui.translation import say
 from localllm.ui.verdicts import fit_of, tint_of
 from localllm.ui.widgets.basics import (
     ElidedLabel,
+    empty_layout,
     make_button,
     make_label,
     make_pill,
@@ -275,10 +276,7 @@ class OfferList(QWidget):
 
     def _clear(self) -> None:
         self.rows, self.recommended = {}, None
-        while (item := self._column.takeAt(0)) is not None:
-            if widget := item.widget():
-                widget.hide()
-                widget.deleteLater()
+        empty_layout(self._column)
 
     def _on_pressed(self) -> None:
         row = self.sender()

@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QHBoxLayout, QToolButton, QWidget
 
 from localllm.core.resolution import describe_source
 from localllm.texts import text
+from localllm.ui.text_room import keep_height
 from localllm.ui.translation import say
 from localllm.ui.widgets.basics import make_label
 
@@ -42,12 +43,12 @@ class SourceNote(QWidget):
         self.reset.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.reset.setCursor(Qt.CursorShape.PointingHandCursor)
         self.reset.clicked.connect(self.reset_asked)
+        keep_height(self, 1, 4)  # as high with the button as without
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(6)
+        row.setSpacing(8)
         row.addWidget(self._words)
         row.addWidget(self.reset)
-        row.addStretch(1)
 
     def show_source(self, resolved: Resolved, profile: str = "") -> None:
         """Show where a value comes from, and what a reset would bring."""

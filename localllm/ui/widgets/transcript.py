@@ -24,6 +24,7 @@ BATCH = 50  # messages
 _BUDGET = 0.006  # seconds of making widgets at a stretch; the layout after it takes longer
 _NEAR_TOP = 200  # pixels
 _COLUMN_WIDTH = 840
+_MARGINS = (24, 16, 24, 20)  # the scroll bar lies in the right one
 
 
 class Transcript(ScrollArea):
@@ -114,7 +115,7 @@ class Transcript(ScrollArea):
     def _build(self) -> None:
         body, column = self._body, QWidget()
         row = QHBoxLayout(body)
-        row.setContentsMargins(24, 16, 14, 20)
+        row.setContentsMargins(*_MARGINS)
         row.addStretch(1)
         row.addWidget(column, 100)
         row.addStretch(1)
@@ -180,7 +181,12 @@ class Transcript(ScrollArea):
                 return view, top - value
         return None
 
-    def _on_range_changed(self, _low: int, _high: int) -> None:
+    def _on_range_changed(self, low: int, high: int) -> None:
+        layout = self._body.layout()
+        if layout is not None:
+            left, top, right, bottom = _MARGINS
+            bar = self.verticalScrollBar().sizeHint().width() if high > low else 0
+            layout.setContentsMargins(left, top, right - bar, bottom)
         self._keep_place()
 
     def _set_anchor(self, anchor: tuple[MessageView, int] | None) -> None:

@@ -84,8 +84,13 @@ def test_one_after_the_other_in_order(setting, open_queue):
     assert order == [third, first, second]
     assert [path.name for path, _ in setting.placed] == ["c.gguf", "a.gguf", "b.gguf"]
     assert_no_parts(setting)
-    queue.forget_finished()
+    before = queue.downloads()
+    finished = queue.forget_finished()
     assert queue.downloads() == []
+    queue.put_back(finished)
+    again = queue.downloads()
+    assert [(e.request, e.state, e.done) for e in again] == [(e.request, e.state, e.done) for e in before]
+    assert [e.key for e in again] == [e.key for e in before]
 
 
 def test_pause_and_resume(setting, open_queue):

@@ -72,4 +72,4 @@ def test_a_screen_reader_finds_the_window_and_everything_in_it_has_a_name(tmp_pa
     assert answer["found"], (tmp_path / "window.log").read_text()[-2000:]
     assert not answer["nameless"]
     assert {"Home", "Chat", "Discover", "Library", "Lab", "Bench", "Settings"} <= set(answer["names"])
-    assert {"push button", "check box", "label"} <= set(answer["roles"])
+    assert {"frame", "push button", "check box", "label"} <= set(answer["roles"])
