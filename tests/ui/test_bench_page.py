@@ -14,41 +14,28 @@ from PySide6.QtGui import QGuiApplication, QImage
 from PySide6.QtWidgets import QApplication
 from pytestqt.modeltest import ModelTester
 
-from localllm.core.bench import BenchHistory, BenchRow, Parameters, chat
+from localllm.core.bench import BenchHistory, Parameters, chat, tune
 from localllm.core.bench.charts import across_of, lines_of, roof_points
 from localllm.core.bench.chat import ChatSpeed
 from localllm.core.bench.formats import render
 from localllm.core.bench.kv_cost import KvCost
 from localllm.core.bench.tune import Trial, Tuning
+from localllm.core.library import describe
 from localllm.errors import MachineBusy
+from localllm.progress import Progress
 from localllm.texts import text
 from localllm.ui.itemmodels.bench import ResultTable, note_of
 from localllm.ui.pages import bench_measure, bench_tune
 from localllm.ui.pages.bench import HISTORY, TUNE, BenchPage
-from localllm.ui.pages.bench_queries import MOST_TESTS, Tuned, Wanted, count_tests
+from localllm.ui.pages.bench_queries import MOST_TESTS, Tuned, Wanted, count_tests, search_best
 from localllm.ui.translation import InterfaceTranslator
+from tests.ui.bench_rows import DEPTHS, row
 from tests.ui.checks import PseudoTranslator, PseudoWords, check_names, cut_labels
 from tests.ui.fakes import STARTER
 
 OTHER = dataclasses.replace(STARTER, name="Other-1B", path=Path("/models/other.gguf"), starter=False)
 
 
-def row(speed=20.0, *, read=0, written=32, depth=0, threads=4, kv="f16", failure=None, disturbed=None):
-    fields = {
-        "build_commit": "0c1e570", "cpu_info": "A processor", "gpu_info": "", "backends": "CPU",
-        "model_filename": "/models/tiny.gguf", "model_type": "llama 1B Q4_0", "model_size": 600_000_000,
-        "model_n_params": 1_000_000_000, "n_batch": 2048, "n_ubatch": 512, "n_threads": threads,
-        "type_k": kv, "type_v": kv, "n_gpu_layers": -1, "n_cpu_moe": 0, "flash_attn": -1,
-        "load_mode": "auto", "repack": True, "n_prompt": read, "n_gen": written, "n_depth": depth,
-    }  # fmt: skip
-    tokens = read + written
-    samples = tuple(round(1e9 * tokens / (speed * factor)) for factor in (0.99, 1.0, 1.01))
-    if failure is not None:
-        return BenchRow(fields, failure=failure)
-    return BenchRow(fields, samples, disturbed or ((), (), ()), peak_memory=700 << 20, load_ms=812.0)
-
-
-DEPTHS = [row(20.0 / (1 + depth / 4096), depth=depth) for depth in (0, 1024, 4096)]
 USUAL = Trial(Parameters(), {}, 300.0, 20.0, 1 << 30)
 BEST = Trial(Parameters(threads=(4,), ubatches=(256,)), {"threads": 4, "ubatches": 256}, 310.0, 25.0, 1 << 29)
 COST = KvCost(0.0031, 0.985, 1020)
@@ -240,7 +227,8 @@ def test_chats_are_shown_beside_the_bare_engine(page, qtbot, monkeypatch):
     monkeypatch.setattr(chat, "measure_chat", measure_chat)
     form, chats = page.measure.form, page.measure.chats
     form.picker.choose(STARTER)
-    form.presets.setCurrentIndex(form.presets.findData("chat"))
+    form.matrix.edits["depths"].setText("x")  # of no chat
+    form.choose_preset("chat")
     assert not form.values.isVisible()
     form.measure.click()
     qtbot.waitUntil(lambda: chats.model.rowCount() == 1)
@@ -268,6 +256,7 @@ def test_energy_has_a_price_or_a_reason(history, page, services, qtbot):
     assert heads[2:5] == ["J per token", "A million tokens cost", "Memory"]
     assert [results.model.index(0, n).data() for n in (2, 3)] == ["0.100", "0.0100"]
     assert services.preferences.settings.kwh_price == 0.36
+    assert page.measure.results.price.value() == 0.36
 
 
 def test_a_history_that_cannot_be_written_is_said(page, qtbot, monkeypatch):
@@ -293,6 +282,7 @@ def test_a_busy_computer_can_be_measured_anyway(page, qtbot, monkeypatch):
     page.measure.form.picker.choose(STARTER)
     page.measure.form.measure.click()
     qtbot.waitUntil(page.measure.banner.isVisible)
+    assert not page.measure.results.isVisible()
     page.measure.banner.buttons[0].click()
     qtbot.waitUntil(lambda: asked == [False, True] and not page.history._services.lab.active)
     assert not page.measure.banner.isVisible()
@@ -436,6 +426,38 @@ def test_copies_and_files(history, page, qtbot, tmp_path):
     assert len(failed) == 3
 
 
+def test_a_search_knows_the_model_and_the_computer(services, starter, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        tune, "tune", lambda bench, wanted, _progress: asked.append((bench, wanted)) or TUNING
+    )
+    found = search_best(services.paths, describe(starter), Progress(), anyway=True)
+    ((bench, wanted),) = asked
+    assert (bench.anyway, wanted.layers, wanted.experts) == (True, 30, False)
+    assert (wanted.model.path, len(wanted.model.hash)) == (starter, 64)
+    assert (found.tuning, found.cores) == (TUNING, bench.machine.cpu.usable_cores)
+
+
+def test_a_busy_computer_can_be_tuned_anyway(page, qtbot, monkeypatch):
+    asked = []
+
+    def search_best(_paths, model, _progress, *, anyway):
+        asked.append(anyway)
+        if not anyway:
+            raise MachineBusy(text("Other programs are busy."))
+        return Tuned(model, TUNING, 8)
+
+    monkeypatch.setattr(bench_tune, "search_best", search_best)
+    page.tabs.setCurrentIndex(TUNE)
+    settle(page, qtbot)
+    page.tune.start.click()
+    qtbot.waitUntil(page.tune.banner.isVisible)
+    page.tune.banner.buttons[0].click()
+    qtbot.waitUntil(page.tune.save.isVisible)
+    assert asked == [False, True]
+    settle(page, qtbot)
+
+
 def test_the_best_settings_become_the_load_profile(page, services, qtbot, monkeypatch):
     kept = []
     services.library.save_profile = lambda path, profile: kept.append((path, profile))
@@ -445,7 +467,9 @@ def test_the_best_settings_become_the_load_profile(page, services, qtbot, monkey
     services.library.index = SimpleNamespace(
         remove_profile=lambda path, name: kept.append((Path(path), name))
     )
-    monkeypatch.setattr(bench_tune, "search_best", lambda _paths, model, _progress: Tuned(model, TUNING, 8))
+    monkeypatch.setattr(
+        bench_tune, "search_best", lambda _paths, model, _progress, **_how: Tuned(model, TUNING, 8)
+    )
     page.tabs.setCurrentIndex(TUNE)
     settle(page, qtbot)
     panel = page.tune

@@ -6,11 +6,7 @@ import signal
 import pytest
 from PySide6.QtGui import QImage
 
-from localllm.core.chat_store import ChatStore
 from localllm.engine.protocol import LoadSettings
-from localllm.paths import Paths
-from localllm.settings import Settings
-from localllm.ui.app import make_services, make_theme
 from localllm.ui.window import Window
 
 BERLIN = "What is the capital of Germany?"
@@ -18,12 +14,8 @@ SLOW = 60_000  # ms
 
 
 @pytest.fixture
-def services(home):
-    limits = home / "data" / "engine-limits.json"
-    limits.parent.mkdir(parents=True)
-    limits.write_text('{"extra_buffers": false}')  # AMX crashes on some machines
-    paths, settings = Paths.for_user(), Settings(theme="light")
-    return make_services(paths, settings, make_theme(settings), ChatStore(paths.chats_file))
+def services(real_services):
+    return real_services
 
 
 @pytest.fixture

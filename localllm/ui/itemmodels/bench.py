@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from localllm.core.bench.rows import Value
 
 _MOST_NAMED = 3  # models or tests of a run
+_MOST_EACH = 20  # repetitions that are told one by one
 REASONS = {
     "load": text("other programs"),
     "swap": text("memory moved to disk"),
@@ -160,9 +161,14 @@ class RunTable(RecordTable["BenchRun"]):
         columns: tuple[Column[BenchRun], ...] = (
             Column(text("Run"), lambda run: str(run.id), lambda run: run.id, right=True),
             Column(text("When"), when_of, lambda run: run.created),
-            Column(text("What"), name_of_run, lambda run: say(name_of_run(run)).lower()),
+            Column(text("What"), name_of_run, _order_of_run),
         )
         super().__init__(columns, parent)
+
+
+def _order_of_run(run: BenchRun) -> str:
+    """Return what sorts runs by their name and their first model: to read all results takes its time."""
+    return f"{say(run.name)} {model_of(run.first) if run.first else ''}".lower()
 
 
 def when_of(run: BenchRun) -> Text:
@@ -270,7 +276,8 @@ def details_of(row: BenchRow) -> str:
     """Return everything about a row, a line for each fact."""
     lines = [f"{model_of(row)} · {row.test}"]
     if row.samples:
-        each = " · ".join(say(text("{v}", v=Number(one, decimals_of(one)))) for one in row.speeds)
+        speeds = [say(text("{v}", v=Number(one, decimals_of(one)))) for one in row.speeds[:_MOST_EACH]]
+        each = " · ".join([*speeds, *(["…"] if len(row.speeds) > _MOST_EACH else [])])
         lines.append(say(text("{speed} tokens/s", speed=speed_of(row))))
         lines.append(say(text("Each repetition: {values}", values=each)))
     if row.peak_memory:

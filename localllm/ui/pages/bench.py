@@ -53,9 +53,10 @@ class BenchPage(QWidget):
             panel.setFocus()
 
     def open_model(self, model: LibraryModel) -> None:
-        """Let a model be measured."""
+        """Let a model be measured, or tuned on the other tab."""
         self.tabs.setCurrentIndex(MEASURE)
         self.measure.open_model(model)
+        self.tune.open_model(model)
         self.measure.setFocus()
 
     def open_preset(self, name: str) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QVBoxLayout
 
+from localllm.core.bench import Parameters
 from localllm.core.bench.duration import predict_paces
 from localllm.core.bench.presets import PRESETS, preset
 from localllm.core.time_left import duration
@@ -28,7 +29,6 @@ from localllm.ui.widgets.turning_row import TurningRow
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from localllm.core.bench import Parameters
     from localllm.core.bench.duration import Pace
     from localllm.core.library import LibraryModel
     from localllm.ui.services import Services
@@ -81,13 +81,15 @@ class BenchForm(TurningRow):
     @property
     def wanted(self) -> Wanted | None:
         """What is chosen; None while the values make no sense."""
-        if self.matrix.problem is not None:
-            return None
         chosen = cast("str", self.presets.currentData())
+        if chosen != CHAT and self.matrix.problem is not None:
+            return None
         title = PRESET_TITLES.get(chosen)
         name = title.template if title else ""
         models = tuple(self.picker.checks.chosen)
-        return Wanted(models, self.matrix.parameters, name, chat=chosen == CHAT)
+        if chosen == CHAT:
+            return Wanted(models, Parameters(), name, chat=True)
+        return Wanted(models, self.matrix.parameters, name)
 
     def _build(self) -> None:
         self.parts.addWidget(self.picker, 1)

@@ -35,9 +35,11 @@ if TYPE_CHECKING:
     from PySide6.QtGui import QShowEvent
 
     from localllm.core.bench import BenchRun
+    from localllm.ui.lab_work import Entry
     from localllm.ui.services import Services
 
 _LEAST_LINES, _MOST_LINES = 2, 20  # of a comparison
+_MOST_COMPARED = 20  # runs; nobody reads more side by side, and each takes its time
 _TURN_AT = 820  # pixels from which a run has room beside the list
 
 
@@ -75,6 +77,7 @@ class HistoryPanel(QWidget):
     def showEvent(self, event: QShowEvent) -> None:
         """Read the history."""
         super().showEvent(event)
+        self.banner.hide()
         self.refresh()
 
     def setFocus(self) -> None:
@@ -85,14 +88,14 @@ class HistoryPanel(QWidget):
         """Read the history again, and choose a run."""
         self._wanted = wanted
         paths = self._services.paths
-        reactions = Reactions(succeeded=self._on_read, failed=self._on_failed)
+        reactions = Reactions(succeeded=self._on_read, failed=self._on_unread)
         self._reading = self._services.jobs.run(lambda _progress: find_runs(paths), reactions)
 
     def take_files(self, files: Sequence[Path]) -> None:
         """Put llama-bench's files into the history."""
         self.banner.hide()
         paths = self._services.paths
-        reactions = Reactions(succeeded=self.refresh, failed=self._on_failed)
+        reactions = Reactions(succeeded=self.refresh, failed=self._on_half_done)
         self._services.jobs.run(lambda _progress: import_files(paths, files), reactions)
 
     def _build(self) -> None:
@@ -132,6 +135,17 @@ class HistoryPanel(QWidget):
             self.tr("Measure a model"),
         )
         self._empty.step_asked.connect(self.measuring_asked)
+        for page in (self._empty, self.results, self._build_compared()):
+            self._shown.addWidget(page)
+        self._shown.hide()  # until it is known what there is
+        body = PageBody()
+        column = QVBoxLayout(body)
+        column.setContentsMargins(0, 0, 8, 0)
+        column.addWidget(self._shown)
+        column.addStretch(1)
+        return ScrollArea(self.tr("The chosen run"), body)
+
+    def _build_compared(self) -> QWidget:
         compared = QWidget()
         inside = QVBoxLayout(compared)
         inside.setContentsMargins(0, 0, 0, 0)
@@ -146,14 +160,7 @@ class HistoryPanel(QWidget):
         inside.addWidget(self._differences)
         inside.addWidget(self.comparison)
         inside.addStretch(1)
-        for page in (self._empty, self.results, compared):
-            self._shown.addWidget(page)
-        body = PageBody()
-        column = QVBoxLayout(body)
-        column.setContentsMargins(0, 0, 8, 0)
-        column.addWidget(self._shown)
-        column.addStretch(1)
-        return ScrollArea(self.tr("The chosen run"), body)
+        return compared
 
     def _connect(self) -> None:
         self.table.selectionModel().selectionChanged.connect(self._show_chosen)
@@ -162,6 +169,7 @@ class HistoryPanel(QWidget):
         self.copy.clicked.connect(self._on_copy)
         self.results.said.connect(self.said)
         self.results.failed.connect(self._on_failed)
+        self._services.lab.changed.connect(self._on_work_changed)
 
     def _on_read(self, runs: list[BenchRun]) -> None:
         if self.sender() is not self._reading:
@@ -169,10 +177,29 @@ class HistoryPanel(QWidget):
         before = {run.id for run in self.chosen}
         wanted = {self._wanted} if self._wanted else before
         self.model.show_records(runs)
+        header = self.table.horizontalHeader()
+        self.model.sort(header.sortIndicatorSection(), header.sortIndicatorOrder())
         for column in range(self.model.columnCount() - 1):  # the last one has what is left
             self.table.resizeColumnToContents(column)
-        self._select([n for n, run in enumerate(runs) if run.id in wanted] or ([0] if runs else []))
+        rows = [row for row, run in enumerate(self.model.records) if run.id in wanted]
+        self._select(rows or ([0] if runs else []))
+        self._shown.show()
         self._show_chosen()
+
+    def _on_unread(self, error: Exception) -> None:
+        """Say why, and do not say that nothing was measured."""
+        self._shown.setVisible(bool(self.model.records))
+        self.banner.show_notice(sentences_of(error), "error", [(self.tr("Try again"), self.refresh)])
+
+    def _on_half_done(self, error: Exception) -> None:
+        """Show why, and what was done until then."""
+        self._on_failed(error)
+        self.refresh()
+
+    def _on_work_changed(self, entry: Entry) -> None:
+        """Show what a bench has just added."""
+        if self.isVisible() and not entry.active:
+            self.refresh()
 
     def _select(self, rows: Sequence[int]) -> None:
         selection = self.table.selectionModel()
@@ -183,6 +210,7 @@ class HistoryPanel(QWidget):
             index = self.model.index(row, 0)
             selection.setCurrentIndex(index, flags.Select | flags.Rows)
         selection.blockSignals(False)  # noqa: FBT003 - Qt's own signature
+        self.table.scrollTo(self.table.currentIndex())
         self.table.viewport().update()
 
     def _on_failed(self, error: Exception) -> None:
@@ -202,12 +230,17 @@ class HistoryPanel(QWidget):
             self._show_comparison(chosen)
             self._shown.setCurrentIndex(2)
 
-    def _show_comparison(self, runs: Sequence[BenchRun]) -> None:
+    def _show_comparison(self, chosen: Sequence[BenchRun]) -> None:
+        runs = chosen[:_MOST_COMPARED]
         self.comparison.show_table(ComparisonTable(runs, self))
         self.comparison.resizeColumnsToContents()
         self.comparison.horizontalHeader().setStretchLastSection(True)
         self.comparison.show_lines(_LEAST_LINES, _MOST_LINES)
-        self._differences.setText("\n".join(say(one) for one in differences_of(runs)))
+        lines = differences_of(runs)
+        if len(chosen) > len(runs):
+            count, total = len(runs), len(chosen)
+            lines.insert(0, text("{count} of {total} are shown side by side.", count=count, total=total))
+        self._differences.setText("\n".join(say(one) for one in lines))
 
     def _on_copy(self) -> None:
         words = f"{self._differences.text()}\n\n{self.comparison.markdown()}"
@@ -228,7 +261,7 @@ class HistoryPanel(QWidget):
 
     def _on_remove(self) -> None:
         runs, paths = tuple(self.chosen), self._services.paths
-        reactions = Reactions(succeeded=lambda _: self._on_removed(runs), failed=self._on_failed)
+        reactions = Reactions(succeeded=lambda _: self._on_removed(runs), failed=self._on_half_done)
         self._services.jobs.run(lambda _progress: remove_runs(paths, runs), reactions)
         self.table.setFocus()
 
@@ -241,5 +274,5 @@ class HistoryPanel(QWidget):
 
     def _put_back(self, runs: Sequence[BenchRun]) -> None:
         paths = self._services.paths
-        reactions = Reactions(succeeded=lambda _: self.refresh(runs[0].id), failed=self._on_failed)
+        reactions = Reactions(succeeded=lambda _: self.refresh(runs[0].id), failed=self._on_half_done)
         self._services.jobs.run(lambda _progress: put_back(paths, runs), reactions)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
-from localllm.errors import LocalLLMError, MachineBusy
+from localllm.errors import MachineBusy, NotEnoughMemory
 from localllm.texts import plural, text
 from localllm.ui.errors import sentences_of
 from localllm.ui.lab_work import Outcome, Task
@@ -38,10 +38,12 @@ class _Feed(QObject):
     """Carries results from the thread that measures to the window's.
 
     Signals:
-        arrived: arg: `BenchRow`, or `ChatResult`.
+        row: arg: `BenchRow`.
+        chat: arg: `ChatResult`.
     """
 
-    arrived = Signal(object)
+    row = Signal(object)
+    chat = Signal(object)
 
 
 class MeasurePanel(QWidget):
@@ -63,6 +65,7 @@ class MeasurePanel(QWidget):
         self.chats = ChatResults()
         self._listing = ModelListing(services, self)
         self._own = OwnWork(services.lab, self.form.running, self.form.measure)
+        self._feed = _Feed(self)
         self._build()
         self._connect()
 
@@ -100,6 +103,8 @@ class MeasurePanel(QWidget):
 
     def _connect(self) -> None:
         self.form.measure_asked.connect(self._on_measure_asked)
+        self._feed.row.connect(self.results.add)
+        self._feed.chat.connect(self.chats.add)
         for part in (self.results, self.chats):
             part.said.connect(self.said)
         for part in (self.results, self._listing):
@@ -122,14 +127,11 @@ class MeasurePanel(QWidget):
 
     def _on_measure_asked(self, wanted: Wanted) -> None:
         self.banner.hide()
-        feed = _Feed(self)
-        feed.arrived.connect(self.chats.add if wanted.chat else self.results.add)
-        task = self._chat_task(wanted, feed) if wanted.chat else self._bench_task(wanted, feed)
-        self._own.start(task, wanted)
+        self._own.start(self._chat_task(wanted) if wanted.chat else self._bench_task(wanted), wanted)
 
-    def _bench_task(self, wanted: Wanted, feed: _Feed) -> Task:
+    def _bench_task(self, wanted: Wanted) -> Task:
         paths, threads = self._services.paths, self._services.preferences.settings.threads
-        arrived = feed.arrived
+        arrived = self._feed.row
 
         def work(progress: Progress) -> Outcome:
             rows: list[BenchRow] = []
@@ -143,9 +145,9 @@ class MeasurePanel(QWidget):
 
         return Task(text("Bench of {models}", models=wanted.names), work)
 
-    def _chat_task(self, wanted: Wanted, feed: _Feed) -> Task:
+    def _chat_task(self, wanted: Wanted) -> Task:
         paths, threads = self._services.paths, self._services.preferences.settings.threads
-        arrived = feed.arrived
+        arrived = self._feed.chat
 
         def work(progress: Progress) -> Outcome:
             def keep(model: LibraryModel, speed: ChatSpeed) -> None:
@@ -172,18 +174,26 @@ class MeasurePanel(QWidget):
             self.banner.show_notice([say(sentence) for sentence in entry.outcome.sentences], "warning")
 
     def _on_changed(self) -> None:
-        if not self._own.active:
-            self.results.end()
+        if self._own.active:
+            return
+        self.results.end()
+        for part in (self.results, self.chats):
+            part.setVisible(part.isVisibleTo(self) and bool(part.model.records))
+        self._hint.setVisible(self.results.isHidden() and self.chats.isHidden())
 
-    def _on_cancelled(self) -> None:
-        self.said.emit(self.tr("Cancelled. What was finished is in the history."))
+    def _on_cancelled(self, _entry: Entry, wanted: Wanted) -> None:
+        if wanted.chat:
+            self.said.emit(self.tr("Cancelled. What was finished is shown below."))
+        else:
+            self.said.emit(self.tr("Cancelled. What was finished is in the history."))
 
     def _on_refused(self, entry: Entry, wanted: Wanted) -> None:
         actions: list[Action] = []
         if isinstance(entry.error, MachineBusy):
             again = replace(wanted, anyway=True)
             actions.append((self.tr("Measure anyway"), lambda: self._on_measure_asked(again)))
-        if isinstance(entry.error, LocalLLMError) and self._services.model.loaded is not None:
+        helps = isinstance(entry.error, (MachineBusy, NotEnoughMemory))
+        if helps and self._services.model.loaded is not None:
             words = self.tr("Unload the chat's model and measure")
             actions.append((words, lambda: self._unload_for(wanted)))
         if entry.error is not None:

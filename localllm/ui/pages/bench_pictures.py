@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from localllm.core.machine import Machine
 
 _UP = text("Tokens/s")
+_ROOF_NAMES = ("model_filename", "n_gpu_layers", "n_threads")
 
 
 def bars(rows: Sequence[BenchRow]) -> Picture:
@@ -72,9 +73,6 @@ def roofline(rows: Sequence[BenchRow], machine: Machine, active: Mapping[str, fl
     across, up = text("Operations for each byte of weights"), text("Operations/s")
     shown = tuple(series) if len(series) > 1 else ("",)
     return Picture("roof", tuple(marks), shown, say(across), say(up), roofs_of(machine))
-
-
-_ROOF_NAMES = ("model_filename", "n_gpu_layers", "n_threads")
 
 
 def roofs_of(machine: Machine) -> tuple[tuple[str, float], ...]:

@@ -13,7 +13,7 @@ from localllm.core.bench.energy import why_no_energy
 from localllm.core.bench.formats import render
 from localllm.texts import text
 from localllm.ui.itemmodels.bench import TITLES, ResultTable
-from localllm.ui.jobs import Job, Reactions
+from localllm.ui.jobs import Reactions
 from localllm.ui.pages.bench_pictures import bars, lines, roofline, roofs_of
 from localllm.ui.pages.bench_queries import active_shares
 from localllm.ui.translation import say
@@ -59,7 +59,6 @@ class BenchResults(QWidget):
         super().__init__()
         self._services = services
         self._shares: dict[str, float] = {}
-        self._asking: Job | None = None
         self._here, self._expected = True, 0
         self._kind_chosen = False
         self._widths: list[int] = []
@@ -181,6 +180,7 @@ class BenchResults(QWidget):
         self.menus.said.connect(self.said)
         self.table.row_chosen.connect(self.chart.mark_row)
         self._services.computer.changed.connect(self._show_choices)
+        self._services.preferences.changed.connect(self._on_preference_changed)
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.setInterval(_MS_BETWEEN)
@@ -224,8 +224,16 @@ class BenchResults(QWidget):
     def _on_price(self, price: float) -> None:
         with contextlib.suppress(OSError):  # a full disk: it counts until the end all the same
             self._services.preferences.change("kwh_price", price)
-        self.model.show_results(self.rows, price)
-        self._fit_columns(self.model.records, anew=True)
+
+    def _on_preference_changed(self, name: str) -> None:
+        """Count with the price that was written here, on another panel or in the settings."""
+        if name == "kwh_price":
+            price = self._services.preferences.settings.kwh_price
+            if price != self.price.value():  # else what is being typed would be written anew
+                with QSignalBlocker(self.price):
+                    self.price.setValue(price)
+            self.model.show_results(self.rows, price)
+            self._fit_columns(self.model.records, anew=True)
 
     def _on_kind_chosen(self) -> None:
         self._kind_chosen = True
@@ -291,7 +299,7 @@ class BenchResults(QWidget):
         if missing and self._here:
             self._shares.update(dict.fromkeys(missing, 1.0))
             reactions = Reactions(succeeded=self._on_shares)
-            self._asking = self._services.jobs.run(lambda _progress: active_shares(missing), reactions)
+            self._services.jobs.run(lambda _progress: active_shares(missing), reactions)
 
     def _on_shares(self, shares: dict[str, float]) -> None:
         self._shares.update(shares)

@@ -33,19 +33,25 @@ class BenchChart(Chart[Mark]):
         self.setAccessibleName(self.tr("Chart of the speeds"))
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self.picture = Picture("bars")
+        theme.changed.connect(self._show_height)
 
     def show_picture(self, picture: Picture) -> None:
         """Draw another picture; what was chosen stays so."""
         row = self.current.row if self.current else None
         self.picture = picture
-        bars = len(picture.marks) if picture.view == "bars" else 0
-        self.setMinimumHeight(max(HEIGHT, min(bars, _MOST_BARS) * _BAR_HEIGHT + _AXIS_HEIGHT))
+        self._show_height()
         summary = "\n".join(f"{mark.row.test}: {say(speed_of(mark.row))}" for mark in picture.marks)
         self.show_marks(picture.marks, self._mark_of(row), summary)
 
     def mark_row(self, row: BenchRow | None) -> None:
         """Choose a row's mark."""
         self.mark(self._mark_of(row))
+
+    def _show_height(self) -> None:
+        """Be as high as the bars need, in any size of text."""
+        bars = len(self.picture.marks) if self.picture.view == "bars" else 0
+        height = max(HEIGHT, min(bars, _MOST_BARS) * _BAR_HEIGHT + _AXIS_HEIGHT)
+        self.setMinimumHeight(self._theme.scaled(height))
 
     def _mark_of(self, row: BenchRow | None) -> Mark | None:
         return next((mark for mark in self.picture.marks if mark.row is row), None)

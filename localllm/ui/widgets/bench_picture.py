@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from localllm.core.bench import BenchRow
-    from localllm.ui.widgets.chart_canvas import Canvas, Place
+    from localllm.ui.widgets.chart_canvas import Canvas, Place, Words
 
 View = Literal["bars", "lines", "roof"]
 _COLORS = ("accent", "part_kv", "part_compute", "syntax_keyword", "danger", "success", "muted")
@@ -83,30 +83,32 @@ def draw(canvas: Canvas, picture: Picture) -> None:
 
 def put_words(canvas: Canvas, picture: Picture) -> None:
     """Put what is written beside bars and lines where there is room, none over another."""
-    if picture.view == "bars":
-        _put_speeds(canvas)
-        return
-    names = canvas.words[: len(canvas.words) - len(picture.roofs)]
-    for one in canvas.words[len(names) :]:
+    count = len(canvas.words) - len(picture.roofs)
+    names, roofs = canvas.words[:count], canvas.words[count:]
+    canvas.make_room(names, _APART)
+    for one in roofs:
         one.put(canvas.spot_of(one.place), (1.04, 0.9))
+    spots = [canvas.spot_of(one.place) for one in names]
+    heights = [spot.y() for spot in spots]
+    if picture.view != "bars":  # those are apart already
+        heights = _spread(heights, names, canvas.inside.height())
+    for one, spot, height in zip(names, spots, heights, strict=True):
+        most = canvas.inside.right() - spot.x() - _APART
+        one.put(QPointF(spot.x() + _APART, height), (0, 0.5), most)
+
+
+def _spread(heights: Sequence[float], names: Sequence[Words], bottom: float) -> list[float]:
+    """Return heights at which no words are over others, from the top down, and then up from the bottom."""
+    found = list(heights)
+    order = sorted(range(len(found)), key=found.__getitem__)
     before = -math.inf
-    for one in sorted(names, key=lambda one: canvas.spot_of(one.place).y()):
-        spot = canvas.spot_of(one.place)
-        before = max(spot.y(), before + one.size[1] * _CLOSE)
-        one.put(QPointF(spot.x() + _APART, before), (0, 0.5))
-
-
-def _put_speeds(canvas: Canvas) -> None:
-    """Write each speed behind its bar, and leave room for it."""
-    width = canvas.inside.width()
-    if not canvas.words or width <= 0:
-        return
-    room = max(one.size[0] for one in canvas.words) + 2 * _APART
-    longest = max(one.place[0] for one in canvas.words) or 1.0
-    canvas.reach(longest * width / max(width - room, width / 4))
-    for one in canvas.words:
-        spot = canvas.spot_of(one.place)
-        one.put(QPointF(spot.x() + _APART, spot.y()), (0, 0.5))
+    for place in order:
+        before = found[place] = max(found[place], before + names[place].size[1] * _CLOSE)
+    below = math.inf
+    for place in reversed(order):
+        high = names[place].size[1]
+        below = found[place] = min(found[place], bottom - high / 2, below - high * _CLOSE)
+    return found
 
 
 def _draw_bars(canvas: Canvas, picture: Picture) -> None:
@@ -143,9 +145,8 @@ def _draw_lines(canvas: Canvas, picture: Picture) -> None:
     canvas.dots("dots", [_dot(picture, mark, 9) for mark in marks])
     xs, top = [mark.x for mark in marks], 1.1 * (max(mark.y + mark.error for mark in marks) or 1.0)
     width = (max(xs) - min(xs)) or 1.0
-    room = 0.4 if any(picture.names) else 0.08
     canvas.axes(
-        Axis(picture.across, min(xs) - 0.05 * width, max(xs) + room * width, _value_ticks(xs)),
+        Axis(picture.across, min(xs) - 0.05 * width, max(xs) + 0.05 * width, _value_ticks(xs)),
         Axis(picture.up, 0.0, top, round_ticks(0.0, top)),
         grid="beside",
     )
@@ -156,7 +157,7 @@ def _draw_roof(canvas: Canvas, picture: Picture) -> None:
     left, right = min(x for x, _ in places) - 0.5, max(x for x, _ in places) + 0.7
     tops = [math.log10(bandwidth) for _, bandwidth in picture.roofs]
     top = max(y for _, y in places)
-    high = max(top + 0.6, *(left + height + _ROOF_SHOWN for height in tops), -math.inf)
+    high = max([top + 0.6, *(left + height + _ROOF_SHOWN for height in tops)])
     canvas.curve("most", [(left, top), (right, top)], "muted", 1.2, dashed=True)
     canvas.dots("dots", [_dot(picture, mark, 10) for mark in picture.marks])
     for series, name in enumerate(picture.names):
@@ -167,7 +168,7 @@ def _draw_roof(canvas: Canvas, picture: Picture) -> None:
         slope = [(left, left + height), (end, end + height)]
         canvas.curve(f"roof {number}", slope, "danger", 1.6, dashed=False)
         canvas.write(name, "danger", slope[-1])
-    low = min(*(y for _, y in places), *(left + height for height in tops)) - 0.25
+    low = min([*(y for _, y in places), *(left + height for height in tops)]) - 0.25
     canvas.axes(
         Axis(picture.across, left, right, _power_ticks(left, right)),
         Axis(picture.up, low, high, _power_ticks(low, high)),
@@ -193,7 +194,7 @@ def _value_ticks(values: Sequence[float]) -> tuple[tuple[float, str], ...]:
     """Return a mark for each value where they are few."""
     every = sorted(set(values))
     if len(every) <= _MOST_TICKS:
-        return tuple((value, f"{value:.0f}") for value in every)
+        return tuple((value, written(value, 0)) for value in every)
     return round_ticks(every[0], every[-1])
 
 

@@ -10,6 +10,7 @@ from PySide6.QtCore import QBuffer, QEvent, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QFocusEvent, QHelpEvent, QImage, QKeyEvent, QMouseEvent, QPainter
 from PySide6.QtWidgets import QFrame, QToolTip, QVBoxLayout
 
+from localllm.ui.announce import announce
 from localllm.ui.jobs import Reactions
 from localllm.ui.widgets.basics import make_label
 from localllm.ui.widgets.chart_canvas import Canvas
@@ -179,13 +180,17 @@ class Chart(QFrame, Generic[Mark]):
             self._choose(mark)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Go to the next mark."""
+        """Go to the next mark, and say what it is."""
         step = _KEYS.get(Qt.Key(event.key()))
         if step is None or not self.marks:
             super().keyPressEvent(event)
             return
         at = self.marks.index(self.current) + step if self.current in self.marks else 0
-        self._choose(self.marks[max(0, min(len(self.marks) - 1, at))])
+        mark = self.marks[max(0, min(len(self.marks) - 1, at))]
+        self._choose(mark)
+        if self._plot is not None:
+            QToolTip.showText(self.mapToGlobal(self.place_of(mark).toPoint()), self._tip(mark), self)
+        announce(self, self._tip(mark))
 
     def focusInEvent(self, event: QFocusEvent) -> None:
         """Draw the frame of what has the focus."""
@@ -218,7 +223,7 @@ class Chart(QFrame, Generic[Mark]):
         canvas = self._canvas
         if canvas is None:
             return
-        canvas.begin()
+        canvas.begin(self.font())
         if self.marks:
             self._draw_marks(canvas)
             self._draw_current(canvas)

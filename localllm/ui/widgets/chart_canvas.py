@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 Place = tuple[float, float]  # in the plot's own numbers
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 _TICKS = 6
+_MOST_ROOM = 0.75  # of the width, for words behind what they name
 
 
 @dataclass(frozen=True)
@@ -62,9 +63,12 @@ class Words:
     size: tuple[float, float]
     area: QRectF = field(default_factory=QRectF)
 
-    def put(self, spot: QPointF, anchor: Place) -> None:
-        """Put the words so that `anchor`, parts of their width and height, is at a spot."""
-        width, height = self.size
+    def put(self, spot: QPointF, anchor: Place, most: float = math.inf) -> None:
+        """Put the words so that `anchor`, parts of their width and height, is at a spot.
+
+        Words wider than `most` pixels are cut in their middle.
+        """
+        width, height = min(self.size[0], most), self.size[1]
         self.area = QRectF(spot.x() - anchor[0] * width, spot.y() - anchor[1] * height, width, height)
 
 
@@ -85,9 +89,14 @@ class _AllWords(QGraphicsObject):
     ) -> None:
         """Write the words."""
         painter.setFont(self.font)
+        metrics = QFontMetricsF(self.font)
         for one in self.words:
+            room = one.area.width()
+            words = one.words
+            if room < one.size[0]:
+                words = metrics.elidedText(words, Qt.TextElideMode.ElideMiddle, room)
             painter.setPen(one.color)
-            painter.drawText(one.area, int(Qt.TextFlag.TextDontClip), one.words)
+            painter.drawText(one.area, int(Qt.TextFlag.TextDontClip), words)
 
     def arranged(self) -> None:
         """Draw them where they are now."""
@@ -103,8 +112,9 @@ class Canvas:
         self._items: dict[str, Any] = {}
         self._used: set[str] = set()
         self._axes: tuple[object, ...] = ()
+        self._across = (0.0, 1.0)
         self._words = _AllWords(plot.plotItem.vb, font)
-        self._metrics = QFontMetricsF(font)
+        plot.plotItem.vb.disableAutoRange()  # ranges are always set here
 
     @property
     def words(self) -> list[Words]:
@@ -116,10 +126,10 @@ class Canvas:
         """What is between the axes, in the pixels of `spot_of`."""
         return self._words.boundingRect()
 
-    def begin(self) -> None:
-        """Draw everything from here on."""
+    def begin(self, font: QFont) -> None:
+        """Draw everything from here on, words in this font."""
         self._used = set()
-        self._words.words = []
+        self._words.words, self._words.font = [], font
         self._plot.setBackground(self._theme.token("surface"))
 
     def end(self) -> None:
@@ -136,13 +146,20 @@ class Canvas:
         """Return where a place is, in pixels from the corner between the axes."""
         return QPointF(self._plot.plotItem.vb.mapFromView(QPointF(*place)))
 
-    def reach(self, right: float) -> None:
-        """Let the axis below go from 0 to another number."""
-        self._plot.plotItem.setXRange(0.0, right, padding=0)
+    def make_room(self, names: Sequence[Words], apart: float) -> None:
+        """Let the axis below go so far that words have room behind their places, within limits."""
+        width = self.inside.width()
+        if width <= 0:
+            return
+        low, high = self._across
+        for one in names:
+            room = min((one.size[0] + 2 * apart) / width, _MOST_ROOM)
+            high = max(high, low + (one.place[0] - low) / (1 - room))
+        self._plot.plotItem.vb.setRange(xRange=(low, high), padding=0, disableAutoRange=False)
 
     def write(self, words: str, token: str, place: Place) -> Words:
         """Write words; `Words.put` says where."""
-        size = self._metrics.size(0, words)
+        size = QFontMetricsF(self._words.font).size(0, words)
         made = Words(words, self.color(token), place, (size.width(), size.height()))
         self._words.words.append(made)
         return made
@@ -195,7 +212,8 @@ class Canvas:
     def axes(self, below: Axis, beside: Axis, *, grid: str) -> None:
         """Show the axes; `grid` says at the ticks of which there are lines: "below" or "beside"."""
         item = self._plot.plotItem
-        look = (below.title, beside.title, beside.names, grid, self.color("muted"))
+        font = self._words.font
+        look = (below.title, beside.title, beside.names, grid, self.color("muted"), font.toString())
         if look != self._axes:
             self._axes = look
             for side, axis in (("bottom", below), ("left", beside)):
@@ -204,8 +222,9 @@ class Canvas:
             item.showGrid(x=grid == "below", y=grid == "beside", alpha=0.12)
         item.getAxis("bottom").setTicks([list(below.ticks)])
         item.getAxis("left").setTicks([list(beside.ticks)])
-        xs, ys = (below.low, below.high), (beside.low, beside.high)
-        item.setRange(xRange=xs, yRange=ys, padding=0, disableAutoRange=True)
+        self._across = below.low, below.high
+        across, up = self._across, (beside.low, beside.high)
+        item.vb.setRange(xRange=across, yRange=up, padding=0, disableAutoRange=False)
 
     def _style(self, shown: Any, axis: Axis) -> None:
         pen, font = self._pg.mkPen, self._words.font

@@ -1,0 +1,58 @@
+"""Words in the charts of benches: whole, beside each other, and as large as all other text."""
+
+import pytest
+
+from localllm.ui.pages.bench_pictures import bars, lines
+from localllm.ui.widgets.bench_chart import BenchChart
+from tests.ui.bench_rows import row
+
+MODELS = ("SmolLM2-135M-Instruct.Q4_K_M", "SmolLM2-135M-Instruct.Q8_0", "Another-Model-1B.Q4_0")
+ROWS = [
+    row(speed, depth=depth, model=model)
+    for model, speed in zip(MODELS, (20.0, 20.1, 5.0), strict=True)
+    for depth in (0, 1024)
+]
+
+
+@pytest.fixture
+def chart(services, show, qtbot):
+    made = show(BenchChart(services.theme, services.jobs), 700, 300)
+    made.prepare()
+    qtbot.waitUntil(lambda: made.ready)
+    return made
+
+
+def test_names_behind_lines_are_whole_and_apart(chart, qtbot):
+    chart.show_picture(lines(ROWS, "n_depth"))
+    for width in (1000, 700, 460):
+        chart.resize(width, 300)
+        qtbot.waitUntil(lambda width=width: chart.width() == width)
+        qtbot.wait(0)
+        first, *others = sorted((words.area for words in chart.canvas.words), key=lambda area: area.top())
+        for words in chart.canvas.words:
+            assert words.area.right() <= chart.canvas.inside.right() + 1
+            assert words.area.width() >= words.size[0]
+            assert words.area.bottom() <= chart.canvas.inside.bottom() + 1
+        for area in others:
+            assert area.top() > first.top() + 0.8 * first.height()
+            first = area
+
+
+def test_words_too_long_for_the_chart_are_cut_by_us_and_not_by_its_edge(chart):
+    chart.show_picture(lines([row(model="m" * 60), row(model="m" * 60, depth=1), row(model="n")], "n_depth"))
+    chart.resize(300, 300)
+    for words in chart.canvas.words:
+        assert words.area.right() <= chart.canvas.inside.right() + 1
+
+
+def test_words_grow_with_all_text(chart, services):
+    chart.show_picture(bars(ROWS))
+    before, high = chart.canvas.words[0].size, chart.minimumHeight()
+    services.theme.set_text_size(150)
+    try:
+        after = chart.canvas.words[0].size
+        assert chart.minimumHeight() > 1.4 * high
+    finally:
+        services.theme.set_text_size(100)
+    assert after[0] > 1.4 * before[0]
+    assert chart.canvas.words[0].size == before
