@@ -6,6 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from localllm.cli.output import Column
+from localllm.errors import LocalLLMError
 from localllm.texts import Bytes, Number, Text, text
 
 if TYPE_CHECKING:
@@ -38,12 +39,19 @@ def run_tune(
     output.status("")
     usual = resolve(context.settings).load
     best = found.best.settings(usual, bench.machine.cpu.usable_cores) if found.best else None
+    unkept: LocalLLMError | None = None
     if best is not None and arguments.save:
-        keep_best(Library(context.paths, context.settings), model.path, best)
+        try:
+            keep_best(Library(context.paths, context.settings), model.path, best)
+        except LocalLLMError as error:
+            unkept = error
+    saved = arguments.save and unkept is None
     if arguments.json:
-        output.json(_to_json(found, best, saved=arguments.save))
+        output.json(_to_json(found, best, saved=saved))
     else:
-        _show(found, output, model.name, saved=arguments.save)
+        _show(found, output, model.name, asked=arguments.save, saved=saved)
+    if unkept is not None:  # said when what took minutes to find is on the screen
+        raise unkept
     return 0 if found.best else 1
 
 
@@ -70,7 +78,7 @@ def _to_json(found: Tuning, best: LoadSettings | None, *, saved: bool) -> dict[s
     }
 
 
-def _show(found: Tuning, output: Output, name: str, *, saved: bool) -> None:
+def _show(found: Tuning, output: Output, name: str, *, asked: bool, saved: bool) -> None:
     from localllm.core.bench.tuned_profile import PROFILE
 
     columns = [
@@ -86,7 +94,7 @@ def _show(found: Tuning, output: Output, name: str, *, saved: bool) -> None:
         output.note(text("None of these settings works for “{name}”.", name=name))
     elif saved:
         output.say(text("Kept as the load profile “{profile}” of “{name}”.", profile=PROFILE, name=name))
-    else:
+    elif not asked:
         output.note(text("With --save the best becomes the load profile of “{name}”.", name=name))
 
 

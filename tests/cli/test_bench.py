@@ -10,6 +10,7 @@ from localllm.cli.bench_flags import chosen_values
 from localllm.cli.main import make_parser, run
 from localllm.core import engine_build, mended_database, write_ahead
 from localllm.core.bench import BenchHistory, Parameters, chat
+from localllm.core.bench import tune as bench_tune
 from localllm.core.calibration.subjects import llama
 from localllm.core.calibration.synthetic import SyntheticModel, write_synthetic
 from localllm.core.engine_limits import remember_crash
@@ -111,6 +112,18 @@ def test_tunes_and_keeps_the_best_as_a_profile(tmp_path, capsys):
     assert profile.name == result["profile"] == "tuned"
     assert profile.load.kv_type_k == "q8_0"  # what the settings say still applies
     assert profile.load.threads == result["best"]["threads"]
+
+
+def test_what_was_found_is_shown_though_it_cannot_be_kept(starter, monkeypatch, capsys):
+    best = bench_tune.Trial(Parameters(), {}, 100.0, 10.0, 1 << 20)
+    monkeypatch.setattr(bench_tune, "tune", lambda *_asked: bench_tune.Tuning((best,), best))
+    Paths.for_user().library_file.mkdir(parents=True)
+    assert run(["bench", "-m", str(starter), "--tune", "--save"]) == 1
+    shown = capsys.readouterr()
+    assert "100.0" in shown.out
+    assert "Kept as" not in shown.out
+    assert "With --save" not in shown.err
+    assert "cannot" in shown.err or "could not" in shown.err
 
 
 @pytest.mark.usefixtures("plain_weights")

@@ -52,6 +52,14 @@ def test_what_was_measured_is_shown_though_it_cannot_be_kept(disk, model):
     assert [run.name for run in history.runs()] == ["from before"]
 
 
+def test_a_history_that_could_not_even_be_begun_is_empty(disk):
+    Paths.for_user().benches_file.parent.mkdir(parents=True, exist_ok=True)
+    fill(disk)
+    history = BenchHistory(Paths.for_user().benches_file)
+    assert history.begin({}) == 0
+    assert history.runs() == []
+
+
 def test_an_import_that_has_no_room_is_a_sentence(disk, tmp_path, model):
     theirs = tmp_path / "theirs.jsonl"
     with theirs.open("w") as file:

@@ -47,6 +47,7 @@ _TABLES = """
     CREATE INDEX IF NOT EXISTS rows_of_run ON rows (run);
 """
 
+_HAS_RUNS = "SELECT 1 FROM sqlite_master WHERE name = 'runs'"
 _TIDY = """
     INSERT INTO runs (id, created, source, name, facts)
     SELECT DISTINCT run, 0, 'here', '', '{}' FROM rows WHERE run NOT IN (SELECT id FROM runs)
@@ -180,7 +181,7 @@ class BenchHistory:
                 if _is_held(error):
                     raise
                 with closing(open_to_read(self._file)) as db:  # a full or read-only disk
-                    return work(db)
+                    return work(db) if db.execute(_HAS_RUNS).fetchone() else []
 
     def _do(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         with _in_sentences():

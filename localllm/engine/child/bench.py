@@ -27,6 +27,7 @@ from localllm.engine.child.resident import forget_peak, read_peak
 from localllm.engine.child.thread_pool import MOST_THREADS, ThreadPool
 from localllm.engine.protocol import BenchReport, error_to_record, to_record
 from localllm.errors import Cancelled, EngineError
+from localllm.gguf import read_header
 from localllm.texts import text
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 _SEED = 1  # the same tokens each time
 _ABORTED = 2
+_POSITIONS = "position_embd.weight"
 _REST_STEP = 0.1  # seconds after which a stop is looked for
 
 
@@ -68,6 +70,7 @@ class Bench:
         on_progress: Callable[[float], None],
     ) -> None:
         self.settings, self._log, self._stop = settings, log, stop
+        self._positions = _learned_positions(path)
         self._parameters = BenchParameters(settings)
         self._parameters.set_process()
         started = time.perf_counter()
@@ -118,6 +121,8 @@ class Bench:
         tokens = (test.depth + test.prompt_tokens + test.generated_tokens) * test.sequences
         if tokens > MOST_TOKENS:
             raise EngineError(text("The engine holds {most} tokens at most.", most=MOST_TOKENS))
+        if self._positions and tokens // test.sequences > self._positions:
+            raise EngineError(text("This model reads {most} tokens at most.", most=self._positions))
         if self.settings.threads > MOST_THREADS:
             raise EngineError(text("At most so many threads are possible: {most}.", most=MOST_THREADS))
         settings = dataclasses.replace(self.settings, context_length=tokens)
@@ -166,6 +171,12 @@ class Bench:
     def close(self) -> None:
         """Give the model's memory back."""
         llama.llama_model_free(self._model)
+
+
+def _learned_positions(path: Path) -> int:
+    """Return how many tokens a model has learned places for; one more ends the process. 0 = any number."""
+    table = next((one for one in read_header(path).tensors if one.name == _POSITIONS), None)
+    return table.shape[-1] if table else 0
 
 
 class _Run:
