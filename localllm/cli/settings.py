@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
         settings = _change(arguments, context)
     except OSError as error:
         raise StoreError(
-            text("The settings could not be saved: {reason}", reason=str(error)),
+            text("The settings could not be saved: {reason}.", reason=error.strerror or str(error)),
             safe=text("They are as they were."),
         ) from error
     shown = dataclasses.fields(Settings) if arguments.name is None else [_field(arguments.name)]

@@ -22,10 +22,11 @@ def sentences_of(error: Exception) -> list[str]:
     """Return what happened, what is safe and what to do, in the language of the window."""
     if isinstance(error, LocalLLMError):
         return [say(sentence) for sentence in error.sentences()]
-    _log.error("Unexpected error", exc_info=error)
     if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
+        _log.warning("Not done: %s", error)
         what = text("The system refused it: {reason}.", reason=error.strerror)
         return [say(what), say(text("Make room on the disk, and check that the folder can be written."))]
+    _log.error("Unexpected error", exc_info=error)
     what = text("Something unexpected went wrong: {error}.", error=f"{type(error).__name__}: {error}"[:300])
     return [say(what), say(text("The log has the details."))]
 

@@ -131,3 +131,12 @@ def test_chats_that_live_in_memory_are_said_and_saved_when_the_disk_is_back(them
     assert [message.text for message in again.messages(chat.id)] == ["kept now"]
     again.close()
     qtbot.waitUntil(lambda: jobs.running == 0)
+
+
+def test_a_backup_that_could_not_be_made_is_said_until_one_is(services, chats, show, qtbot):
+    banner = show(ChatsNotice(services.backups, services.theme), 900, 80).banner
+    services.backups.failed.emit(StoreError("no room"))
+    assert banner.isVisible()
+    with qtbot.waitSignal(services.backups.made):
+        services.backups.make()
+    assert banner.isHidden()

@@ -142,7 +142,8 @@ class Results:
 
     def of_model(self, model_hash: str) -> list[Evaluation]:
         """Return the results of one model, the newest first."""
-        query = "SELECT facts, figures FROM evaluations WHERE model_hash = ? ORDER BY rowid DESC"
+        # +: no index is asked, for a damaged one leads to the results of other models; there are few rows
+        query = "SELECT facts, figures FROM evaluations WHERE +model_hash = ? ORDER BY rowid DESC"
         return self._read(query, model_hash)
 
     def _read(self, query: str, *values: object) -> list[Evaluation]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import sqlite3
 import threading
 import time
@@ -192,15 +193,14 @@ class SpeedHistory:
         )  # fmt: skip
         if not rows:
             return None
+        writing, reading = table_rates(machine, threads)
+        rates: dict[str, Sequence[float]] = {"writing": writing, "reading": reading}
         seen: dict[str, list[Observation]] = {"writing": [], "reading": []}
-        for phase, model, quantities, seconds, source in rows:
+        for phase, *row in rows:
             try:
-                numbers = tuple(float(number) for number in json.loads(str(quantities)))
-                observation = Observation(str(model), numbers, float(str(seconds)), source == "calibration")
-                seen[str(phase)].append(observation)
+                seen[str(phase)].append(_observation(row, len(rates[str(phase)])))
             except (ValueError, TypeError, KeyError):
                 _log.warning("A measured speed makes no sense and is passed over")
-        writing, reading = table_rates(machine, threads)
         devices = cast("dict[str, str]", calibration.get("devices", {})) if calibration else {}
         return SpeedFits(
             threads,
@@ -238,6 +238,20 @@ class SpeedHistory:
         except (OSError, sqlite3.Error):
             _log.warning("The measured speeds could not be read", exc_info=True)
             return []
+
+
+def _observation(row: Sequence[object], quantities: int) -> Observation:
+    """Read model, quantities, seconds and source.
+
+    Raises:
+        ValueError, TypeError: They are none, or not so many quantities.
+    """
+    model, packed, seconds, source = row
+    numbers = tuple(float(number) for number in json.loads(str(packed)))
+    took = float(str(seconds))
+    if len(numbers) != quantities or not all(map(math.isfinite, numbers)) or not 0 < took < math.inf:
+        raise ValueError("it is no work that took time")
+    return Observation(str(model), numbers, took, source == "calibration")
 
 
 _Row = tuple[str, int, tuple[float, ...], float]

@@ -26,6 +26,9 @@ class ChatsNotice(NoticeBar):
         backups.damaged.connect(self._on_damaged)
         backups.mending_found.connect(self._on_mending_found)
         backups.replaced.connect(self.banner.hide)
+        backups.made.connect(
+            self.banner.hide
+        )  # what was not possible for a while is, and the chats are sound
         backups.saved_after_all.connect(self.banner.hide)
         backups.failed.connect(self._on_failed)
         self._show_unsaved()

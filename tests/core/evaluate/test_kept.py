@@ -151,3 +151,16 @@ def test_what_is_missing_is_known_once_the_text_was_cut(tmp_path):
     write_tokens(place, np.zeros((3, 4), np.int32))
     write_chunk(place, 0, random_chunk())
     assert [references.missing(place, chunks, 4) for chunks in (1, 2, 0, 9)] == [0, 1, 2, 2]
+
+
+def test_an_index_that_is_damaged_leads_to_no_other_models_results(tmp_path):
+    results = Results(tmp_path / "results.db")
+    kept = results.add(result())
+    content = bytearray((tmp_path / "results.db").read_bytes())
+    for page in range(0, len(content), 4096):
+        if content[page] == 0x0A:  # a leaf of an index
+            place = content.find(b"a" * 64, page, page + 4096)
+            content[place : place + 64] = b"b" * 64
+    (tmp_path / "results.db").write_bytes(content)
+    again = Results(tmp_path / "results.db")
+    assert (again.of_model("a" * 64), again.of_model("b" * 64)) == ([kept], [])

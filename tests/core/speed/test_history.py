@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -162,3 +163,13 @@ def test_settings_that_change_the_speed_have_keys_of_their_own():
     assert plain == key_of("m", CPU, replace(SETTINGS, context_length=100))
     assert plain != key_of("m", CPU, replace(SETTINGS, kv_type_k="q8_0"))
     assert plain != key_of("m", Placement("gpu", 33, 0, 0), SETTINGS)
+
+
+@pytest.mark.parametrize("column", ["quantities = '[1.0]'", "quantities = '[1e999]'", "seconds = 0"])
+def test_what_a_damaged_row_says_is_passed_over(history, catalogue, tmp_path, column):
+    asked = subject(catalogue)
+    for _ in range(2):
+        history.add_answer(asked, stats(per_second=2.5, prompt=0))
+    with closing(sqlite3.connect(tmp_path / "data" / "speeds.db")) as db, db:
+        db.execute(f"UPDATE speeds SET {column} WHERE id = 1")
+    assert history.fits(machines.REFERENCE).writing.used == 1
