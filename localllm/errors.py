@@ -102,6 +102,10 @@ class EngineDied(EngineError):
     crashed: bool = False
 
 
+class DriverFailed(EngineError):
+    """A graphics driver gave up while the engine used it."""
+
+
 class HubError(LocalLLMError):
     """The Hub, or the network on the way to it, did not do what was asked.
 

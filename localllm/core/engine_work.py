@@ -15,10 +15,10 @@ from localllm.core.engine_limits import remember_crash, weight_layout_works
 from localllm.core.estimate import Estimator, Question, subject_of_file
 from localllm.core.fit import FitSettings, Placing
 from localllm.core.hardware import probe, with_engine
+from localllm.core.memory_refusals import refuse_work
 from localllm.engine.client import Engine
 from localllm.engine.protocol import LoadSettings
-from localllm.errors import BadModelFile, EngineDied, EngineError, NeedsHeader, NotEnoughMemory
-from localllm.texts import Bytes, text
+from localllm.errors import BadModelFile, EngineDied, EngineError, NeedsHeader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,7 +87,7 @@ class EngineWork:
         """
         answer = self._estimate(path, fit)
         if answer and not anyway and answer.verdict in ("does_not_fit", "needs_closing_apps"):
-            raise _not_enough(answer)
+            raise refuse_work(answer)
         wished = self._settings
         layers, experts = wished.gpu_layers, wished.experts_on_cpu
         if layers < 0 and answer:
@@ -162,20 +162,3 @@ def _in_engine(
         return work(engine, settings)
     finally:
         engine.kill()
-
-
-def _not_enough(answer: Estimate) -> NotEnoughMemory:
-    need, have = answer.memory.total, answer.available
-    if answer.short_of_gpu:
-        need, have = answer.placement.gpu_bytes, answer.budgets.gpu.now
-    return NotEnoughMemory(
-        text(
-            "“{name}” needs about {need}, and {have} are free now.",
-            name=answer.subject.name,
-            need=Bytes(need),
-            have=Bytes(have),
-        ),
-        need=need,
-        have=have,
-        hint=text("Close other programs, or take a smaller model."),
-    )

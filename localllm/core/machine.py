@@ -109,6 +109,11 @@ class EngineBuild:
     unused: tuple[str, ...] = ()
     commit: str = ""  # of llama.cpp
 
+    @property
+    def drivers(self) -> tuple[str, ...]:
+        """The parts that compute through a graphics driver."""
+        return tuple(part for part in self.parts if not part.startswith(("cpu", "blas")))
+
 
 @dataclass(frozen=True)
 class Machine:

@@ -9,20 +9,20 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from localllm.core.engine_build import read_engine_build
-from localllm.core.engine_limits import remember_crash, weight_layout_works
+from localllm.core.engine_limits import is_its_own_fault, remember_crash, ways_around, weight_layout_works
 from localllm.core.estimate import Question, subject_of_file
 from localllm.core.estimate.advice import advise
 from localllm.core.estimate.comparison import compare, given_back
 from localllm.core.fit import FitSettings, Placing
 from localllm.core.hardware import with_engine
 from localllm.core.library.adapters import bytes_of, check_layable_all
+from localllm.core.memory_refusals import refuse_load
 from localllm.core.speed import TimedModel
 from localllm.core.speed import history as speed_history
 from localllm.engine.client import Engine
 from localllm.errors import (
     BadModelFile,
     Cancelled,
-    EngineDied,
     EngineError,
     LocalLLMError,
     NeedsHeader,
@@ -32,7 +32,7 @@ from localllm.gguf import check_header, read_header
 from localllm.texts import Bytes, text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
     from pathlib import Path
 
     from localllm.core.estimate import Estimate, Estimator, Subject
@@ -280,20 +280,44 @@ class ModelSession:
             self._engine = Engine()
             try:
                 yield from self._load_into(self._engine, model, chosen, progress)
-            except EngineDied as error:
-                if not chosen.extra_buffers or not error.crashed:
+            except EngineError as error:
+                if not is_its_own_fault(error):
                     raise
-                _log.warning("Loading with this processor's own weight layout failed: %s", error)
-                self._engine = Engine()
-                plain = replace(chosen, extra_buffers=False)
-                yield from self._load_into(self._engine, model, plain, progress)
-                remember_crash(self._estimator.limits_file, machine)
-                answer = self.estimate(model, plain, machine)
-                _add_notice(self._engine)
+                chosen = yield from self._load_otherwise(error, model, chosen, machine, progress)
+                answer = self.estimate(model, chosen, machine)
             self._last = (model, settings)
             self._used_at = time.monotonic()
             self._timed = _timed(answer, chosen, machine) if answer else None
             self._compare(None if settings.adapters else answer, machine)
+
+    def _load_otherwise(
+        self,
+        failure: EngineError,
+        model: LibraryModel,
+        chosen: LoadSettings,
+        machine: Machine,
+        progress: Progress,
+    ) -> Generator[float, None, LoadSettings]:
+        """Load after a fault of the engine: without the weight layout, then without drivers; returns how."""
+        self._build = self._build or read_engine_build()
+        drivers = self._build.drivers if self._build else ()
+        for settings, without in ways_around(failure, chosen, drivers):
+            _log.warning("Loading failed: %s", failure)
+            if self._engine is not None:
+                self._engine.kill()  # a driver that failed leaves it alive
+            self._engine = Engine(without)
+            try:
+                yield from self._load_into(self._engine, model, settings, progress)
+            except EngineError as error:
+                if not is_its_own_fault(error):
+                    raise
+                failure = error
+                continue
+            if not without:
+                remember_crash(self._estimator.limits_file, machine)
+                _add_notice(self._engine)
+            return settings
+        raise failure
 
     def _compare(self, predicted: Estimate | None, before: Machine) -> None:
         """Learn from what the load took, for the next prediction."""
@@ -313,7 +337,7 @@ class ModelSession:
             machine = replace(machine, memory=replace(memory, available=available))
         answer = self.estimate(model, settings, machine)
         if answer and answer.verdict in ("does_not_fit", "needs_closing_apps"):
-            raise _not_enough(model, answer)
+            raise refuse_load(model.name, answer)
 
     def _refuse_large(self, wanted: tuple[Adapter, ...], present: tuple[Adapter, ...]) -> None:
         there = {adapter.path for adapter in present}
@@ -340,7 +364,7 @@ class ModelSession:
         """Fill in what was left to us, and check the memory."""
         answer = self.estimate(model, settings, machine)
         if answer and answer.verdict in ("does_not_fit", "needs_closing_apps") and not anyway:
-            raise _not_enough(model, answer)
+            raise refuse_load(model.name, answer)
         layers = settings.gpu_layers
         if layers < 0 and answer:
             layers = answer.placement.gpu_layers
@@ -408,33 +432,3 @@ def _placing(settings: LoadSettings, layers: int) -> Placing | None:
     if settings.gpu_layers >= 0:
         return Placing(settings.gpu_layers, settings.experts_on_cpu)
     return Placing(layers + 1, experts_on_cpu=True) if settings.experts_on_cpu else None
-
-
-def _not_enough(model: LibraryModel, answer: Estimate) -> NotEnoughMemory:
-    hint = text(
-        "Close other programs, take a smaller context length or a smaller quantization, or load it anyway."
-    )
-    if answer.short_of_gpu:
-        need, have = answer.placement.gpu_bytes, answer.budgets.gpu.now
-        return NotEnoughMemory(
-            text(
-                "“{name}” needs about {need} of the GPU's memory with so many layers, and {have} are free.",
-                name=model.name,
-                need=Bytes(need),
-                have=Bytes(have),
-            ),
-            need=need,
-            have=have,
-            hint=text("Put fewer layers on the GPU, close other programs, or load it anyway."),
-        )
-    return NotEnoughMemory(
-        text(
-            "“{name}” needs about {need}, and {have} are free now.",
-            name=model.name,
-            need=Bytes(answer.memory.total),
-            have=Bytes(answer.available),
-        ),
-        need=answer.memory.total,
-        have=answer.available,
-        hint=hint,
-    )

@@ -50,6 +50,7 @@ def smoke_test(path: Path, progress: Progress) -> SmokeTest:
         template = try_template(path, _PROMPT)
         engine = Engine()
         try:
+            engine.wait_until_ready(progress)
             engine.load(path, settings, progress)
             events = list(engine.generate(_PROMPT, sampling, progress))
         finally:

@@ -1,4 +1,4 @@
-"""What a child says on standard error before it loads a driver's code, so that a crash in it has a name."""
+"""What a child says on standard error before it loads a driver's code, which may crash or hang in it."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def _say(line: str) -> None:
     sys.stderr.flush()
 
 
-def crashed_backend(last_lines: Sequence[str]) -> str:
-    """Return the part in which a child ended, "" if it ended elsewhere."""
+def blamed_backend(last_lines: Sequence[str]) -> str:
+    """Return the part that a child was loading when it ended, "" if it ended elsewhere."""
     for line in reversed(last_lines):
         if line == _LOADED:
             return ""

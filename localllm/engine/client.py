@@ -8,7 +8,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from localllm.engine.backends import WITHOUT, crashed_backend
+from localllm.engine.backends import WITHOUT, blamed_backend
 from localllm.engine.benches import read_bench_event
 from localllm.engine.passes import ChunkDone, ChunkScore, OwnText, PassStart
 from localllm.engine.protocol import (
@@ -53,37 +53,41 @@ _CHILD_MODULE = "localllm.engine.child"
 class Engine:
     """One child process with at most one loaded model; may be used from any thread, one request at a time.
 
+    `without` names parts of the engine that it is to do without, because they crash on this computer.
+
     Raises, from every request:
         EngineDied: The process ended; make a new engine.
         LocalLLMError: What the engine refused.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, without: Sequence[str] = ()) -> None:
         self._numbers = itertools.count(1)
         self._waiting: dict[int, queue.SimpleQueue[Message | Death]] = {}
         self._lock = threading.Lock()
         self._ready: queue.SimpleQueue[Message | Death] = queue.SimpleQueue()
         self.loaded: LoadedModel | None = None
         self.adapters: tuple[Adapter, ...] = ()  # that are laid over it now
-        self.left_out: tuple[str, ...] = ()  # parts of the engine that crash on this computer
+        self.left_out = tuple(without)
         self._child = self._start()
 
     def wait_until_ready(self, progress: Progress | None = None) -> None:
-        """Return when the child has loaded its libraries; without a part that crashes when it is loaded.
+        """Return when the child has loaded its libraries, without those in which it crashed or hung.
 
         Raises:
             EngineDied: It did not come up.
             Cancelled: Through `progress`.
         """
-        first = self._first_event(progress)
-        while isinstance(first, Death) and first.crashed:
-            part = crashed_backend(first.last_lines)
+        first, in_time = self._first_event(progress)
+        while isinstance(first, Death) and (first.crashed or not in_time):
+            part = blamed_backend(first.last_lines)
             if not part or part in self.left_out:
                 break
             self.left_out += (part,)
             self._child = self._start()
-            first = self._first_event(progress)
+            first, in_time = self._first_event(progress)
         self._ready.put(first)  # for the next one who asks
+        if not in_time:
+            raise EngineDied(text("The engine did not start within {seconds} s.", seconds=int(START_SECONDS)))
         if isinstance(first, Death):
             raise died(first, text("The engine could not start: {cause}.", cause=first.cause))
 
@@ -92,20 +96,21 @@ class Engine:
         arguments = python_arguments(_CHILD_MODULE, *flags)
         return Child(arguments, on_message=self._on_message, on_death=self._on_death)
 
-    def _first_event(self, progress: Progress | None) -> Message | Death:
+    def _first_event(self, progress: Progress | None) -> tuple[Message | Death, bool]:
+        """Return what the child said first or how it ended, and whether in time: one that hangs is ended."""
         deadline = time.monotonic() + START_SECONDS
         while True:
             if progress is not None:
                 progress.raise_if_cancelled()
             try:
-                return self._ready.get(timeout=_POLL_SECONDS)
+                return self._ready.get(timeout=_POLL_SECONDS), True
             except queue.Empty:
-                if time.monotonic() < deadline:
-                    continue
-            self._child.kill()
-            raise EngineDied(
-                text("The engine did not start within {seconds} s.", seconds=int(START_SECONDS))
-            ) from None
+                if time.monotonic() >= deadline:
+                    break
+        self._child.kill()
+        while not isinstance(first := self._ready.get(), Death):
+            continue  # it became ready too late
+        return first, False
 
     @property
     def alive(self) -> bool:

@@ -11,7 +11,7 @@ from localllm.core.machine import EngineBuild, EngineDevice, Gpu
 from localllm.core.session import ModelSession
 from localllm.engine.client import Engine
 from localllm.engine.protocol import LoadSettings, Stats
-from localllm.errors import BadModelFile, EngineDied, EngineError, NotEnoughMemory
+from localllm.errors import BadModelFile, DriverFailed, EngineDied, EngineError, NotEnoughMemory
 from localllm.progress import Progress
 from tests import gguf_files
 from tests.core.estimators import estimator_in
@@ -122,6 +122,41 @@ def test_an_engine_that_was_killed_is_no_reason_to_do_without_the_weight_layout(
     with pytest.raises(EngineDied):
         session.load(describe(starter), replace(SMALL, extra_buffers=True), Progress())
     assert not (tmp_path / "limits.json").exists()
+
+
+class FailsInADriver(Engine):
+    """An engine whose graphics driver is no good for computing."""
+
+    crashes = True
+
+    def loading(self, path, settings, progress):
+        if not self.left_out and self.crashes:
+            os.kill(self.pid, signal.SIGABRT)
+        elif not self.left_out:
+            raise DriverFailed("ErrorDeviceLost")
+        yield from super().loading(path, settings, progress)
+
+
+@pytest.mark.parametrize("crashes", [True, False])
+def test_a_driver_that_fails_as_a_model_is_loaded_is_done_without(
+    session, starter, tmp_path, monkeypatch, crashes
+):
+    devices = (EngineDevice("Vulkan0", "Card", "gpu"),)
+    build = EngineBuild("1", "", devices, ("vulkan", "cpu-haswell"))
+    monkeypatch.setattr("localllm.core.session.read_engine_build", lambda: build)
+    monkeypatch.setattr("localllm.core.session.Engine", FailsInADriver)
+    monkeypatch.setattr(FailsInADriver, "crashes", crashes)
+    loaded = session.load(describe(starter), replace(SMALL, gpu_layers=99), Progress())
+    assert "graphics driver" in str(loaded.notices[0])
+    assert not loaded.gpu_layers
+    assert not (tmp_path / "limits.json").exists(), "the weight layout is not to blame"
+
+
+def test_without_a_driver_that_could_be_to_blame_its_failure_is_told(session, starter, monkeypatch):
+    monkeypatch.setattr("localllm.core.session.Engine", FailsInADriver)
+    monkeypatch.setattr(FailsInADriver, "crashes", False)
+    with pytest.raises(DriverFailed):
+        session.load(describe(starter), SMALL, Progress())
 
 
 GPU = Gpu("RTX 4090", "NVIDIA", "discrete", memory_total=24 << 30, memory_free=23 << 30)

@@ -7,11 +7,15 @@ import pytest
 
 from localllm.core.hardware.engine_match import find_remedy, with_engine
 from localllm.core.machine import Cpu, EngineBuild, EngineDevice, Gpu, Machine, Memory
-from localllm.engine.backends import crashed_backend
+from localllm.core.smoke_test import smoke_test
+from localllm.engine.backends import blamed_backend
 from localllm.engine.child import backends
 from localllm.engine.child.backends import Backends, load_backends
+from localllm.engine.child.model import context_error, load_error
 from localllm.engine.client import Engine
-from localllm.errors import EngineDied
+from localllm.engine.protocol import error_from_record, error_to_record
+from localllm.errors import DriverFailed, EngineDied
+from localllm.progress import Progress
 
 CRASHES_IN_A_DRIVER = """
 import os, sys
@@ -27,6 +31,27 @@ link = ParentLink()
 link.send({"event": "ready"})
 sys.stdin.read()
 """
+
+REAL_ENGINE_BEHIND_A_BAD_DRIVER = """
+import os, runpy, sys
+from localllm.engine.backends import announce
+if "vulkan" not in sys.argv:
+    announce("vulkan")
+    os.abort()
+runpy.run_module("localllm.engine.child", run_name="__main__", alter_sys=True)
+"""
+
+
+class PassesWhileADriverIsBusy:
+    """A clock that takes long steps once the engine's child has reached its driver."""
+
+    def __init__(self, engine):
+        self.engine, self.now = engine, 0.0
+
+    def monotonic(self):
+        if "the driver says something" in self.engine._child._last_lines.copy():
+            self.now += 1000
+        return self.now
 
 
 class Ggml:
@@ -92,7 +117,14 @@ def test_a_library_that_cannot_be_loaded_has_no_score(tmp_path):
     assert backends._score(tmp_path / "libggml-cpu-x64.so") == 0
 
 
-def crash_with(monkeypatch, program):
+def test_a_part_for_the_processor_that_does_not_load_gives_way_to_the_next(folder):
+    assert load_backends(folder, Ggml(devices={"cpu-x64": 1, "cpu-zen4": 1}).find).parts == ("cpu-x64",)
+    ggml = Ggml(devices={"cpu-zen4": 1, "cpu": 1})
+    (folder / "libggml-cpu.so").touch()
+    assert load_backends(folder, ggml.find).parts == ("cpu",), "what this processor cannot run is not tried"
+
+
+def start_with(monkeypatch, program):
     monkeypatch.setattr(
         "localllm.engine.client.python_arguments",
         lambda _module, *flags: [sys.executable, "-c", program, *flags],
@@ -100,7 +132,7 @@ def crash_with(monkeypatch, program):
 
 
 def test_an_engine_that_crashes_in_drivers_starts_without_them(monkeypatch):
-    crash_with(monkeypatch, CRASHES_IN_A_DRIVER)
+    start_with(monkeypatch, CRASHES_IN_A_DRIVER)
     engine = Engine()
     try:
         engine.wait_until_ready()
@@ -112,18 +144,47 @@ def test_an_engine_that_crashes_in_drivers_starts_without_them(monkeypatch):
 
 
 def test_an_engine_that_crashes_all_the_same_is_given_up(monkeypatch):
-    crash_with(monkeypatch, CRASHES_IN_A_DRIVER.replace('("vulkan", "hip")', '("vulkan", sys.argv)'))
-    monkeypatch.setattr("localllm.engine.client.crashed_backend", lambda lines: "vulkan" if lines else "")
+    start_with(monkeypatch, CRASHES_IN_A_DRIVER.replace('("vulkan", "hip")', '("vulkan", sys.argv)'))
+    monkeypatch.setattr("localllm.engine.client.blamed_backend", lambda lines: "vulkan" if lines else "")
     engine = Engine()
     with pytest.raises(EngineDied, match="could not start"):
         engine.wait_until_ready()
     assert engine.left_out == ("vulkan",)
 
 
+def test_an_engine_that_hangs_in_drivers_starts_without_them(monkeypatch):
+    start_with(monkeypatch, CRASHES_IN_A_DRIVER.replace("os.abort()", "sys.stdin.read()"))
+    engine = Engine()
+    monkeypatch.setattr("localllm.engine.client.time", PassesWhileADriverIsBusy(engine))
+    try:
+        engine.wait_until_ready()
+        assert engine.left_out == ("vulkan", "hip")
+        assert engine.alive
+    finally:
+        engine.stop()
+
+
+def test_an_engine_that_hangs_elsewhere_is_ended(monkeypatch):
+    start_with(
+        monkeypatch, "import sys; print('the driver says something', file=sys.stderr); sys.stdin.read()"
+    )
+    engine = Engine()
+    monkeypatch.setattr("localllm.engine.client.time", PassesWhileADriverIsBusy(engine))
+    with pytest.raises(EngineDied, match="did not start within"):
+        engine.wait_until_ready()
+    assert not engine.alive
+    assert not engine.left_out
+
+
+def test_a_result_is_tried_on_a_computer_whose_driver_crashes(monkeypatch, starter):
+    start_with(monkeypatch, REAL_ENGINE_BEHIND_A_BAD_DRIVER)
+    assert smoke_test(starter, Progress()).answer
+
+
 def test_only_what_was_being_loaded_is_blamed():
-    assert crashed_backend(["loading backend hip", "loading backend vulkan", "x"]) == "vulkan"
-    assert not crashed_backend(["loading backend vulkan", "backends loaded", "GGML_ASSERT"])
-    assert not crashed_backend([])
+    assert blamed_backend(["loading backend hip", "loading backend vulkan", "x"]) == "vulkan"
+    assert not blamed_backend(["loading backend vulkan", "backends loaded", "GGML_ASSERT"])
+    assert not blamed_backend([])
 
 
 def test_the_ordinary_build_says_that_it_has_no_parts(engine):
@@ -143,3 +204,12 @@ def test_a_card_whose_driver_is_missing_says_what_to_do():
     machine = Machine("", Cpu("", "x86_64", 1, 1, 1), Memory(1, 1), (Gpu("Card", "AMD", "discrete"),))
     assert with_engine(machine, build).gpus[0].usable is False
     assert Machine.from_json(json.dumps(with_engine(machine, build).to_json())).engine == build
+
+
+def test_a_driver_that_gives_up_is_not_taken_for_a_bad_file(tmp_path):
+    said = "llama_model_load: error loading model: vk::PhysicalDevice::createDevice: ErrorDeviceLost"
+    for error in (load_error(tmp_path / "m.gguf", [said]), context_error([said])):
+        assert isinstance(error_from_record(error_to_record(error)), DriverFailed)
+        assert "vk::PhysicalDevice::createDevice: ErrorDeviceLost" in str(error)
+    full = "vk::Device::allocateMemory: ErrorOutOfDeviceMemory"
+    assert "not enough memory" in str(load_error(tmp_path / "m.gguf", [full]))

@@ -12,6 +12,7 @@ import sqlite3
 import threading
 from typing import TYPE_CHECKING
 
+from localllm.core.estimate.records import HOST
 from localllm.core.mended_database import in_database
 from localllm.engine.client import Engine
 from localllm.engine.protocol import DeviceBuffers, DryRun, buffers_from_records, to_record
@@ -64,9 +65,14 @@ class DryRuns:
                 return None
             answer = self._known.get(question) or self._recall(question)
             if answer is None:
-                answer = self._ask(question, subject.file, settings, progress)
-            if answer is not None:
-                self._known[question] = answer
+                answer = self._ask(subject.file, settings, progress)
+                if answer is None or {entry.device for entry in answer} != {HOST, *devices}:
+                    self._refused.add(
+                        question
+                    )  # or the engine sees other devices than the machine is said to have
+                    return None
+                self._keep(question, answer)
+            self._known[question] = answer
             return answer
 
     def rest(self) -> None:
@@ -77,23 +83,19 @@ class DryRuns:
             engine.stop()
 
     def _ask(
-        self, question: str, path: Path, settings: DryRun, progress: Progress | None
+        self, path: Path, settings: DryRun, progress: Progress | None
     ) -> tuple[DeviceBuffers, ...] | None:
         for _ in range(_TRIES):
             if self._engine is None or not self._engine.alive:
                 self._engine = Engine()
             try:
                 self._engine.wait_until_ready(progress)
-                answer = self._engine.dry_run(path, settings, progress)
+                return self._engine.dry_run(path, settings, progress)
             except EngineDied as error:
                 _log.warning("The dry run of “%s” ended: %s %s", path.name, error, error.detail)
                 self._engine = None
                 if error.crashed:  # llama.cpp asserts on some files and layouts: then there is the formula
                     break
-            else:
-                self._keep(question, answer)
-                return answer
-        self._refused.add(question)
         return None
 
     def _recall(self, question: str) -> tuple[DeviceBuffers, ...] | None:

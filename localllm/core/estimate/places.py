@@ -113,9 +113,7 @@ class ExactPlaces:
         buffers = self._ask(settings)
         if buffers is None and settings.extra_buffers:  # the loader too goes on without that weight layout
             buffers = self._ask(replace(settings, extra_buffers=False))
-        if buffers is None or not set(self._gpus) <= {entry.device for entry in buffers}:
-            return None  # the engine sees another set of devices than when it was asked for them
-        return self._estimate(placing, buffers)
+        return self._estimate(placing, buffers) if buffers else None
 
     def _ask(self, settings: DryRun) -> tuple[DeviceBuffers, ...] | None:
         return self._dry_runs.measure(self._question.subject, settings, self._gpus, self._progress)

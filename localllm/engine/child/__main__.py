@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 _BATCH_SECONDS = 0.03  # one repaint of a screen
 _LEFT_OUT = (
-    "The graphics driver crashes when the engine starts with it ({name}), so the processor is used."
+    "The graphics driver crashes or hangs when the engine starts with it ({name}), so the processor is used."
     " Update the driver, then load the model again."
 )
 
@@ -149,8 +149,8 @@ class EngineChild:
         except (LocalLLMError, Cancelled):
             self._close()
             raise
-        devices = tuple(device["name"] for device in native.list_devices())
-        on_device = settings.gpu_layers != 0 and any(name != "CPU" for name in devices)
+        devices = native.list_devices()
+        on_device = settings.gpu_layers != 0 and any(device["kind"] in ("gpu", "igpu") for device in devices)
         self._generator = Generator(model, settings.ubatch, on_device=on_device)
         facts = model.describe()
         loaded = LoadedModel(
@@ -162,7 +162,7 @@ class EngineChild:
             gpu_layers=settings.gpu_layers if on_device else 0,
             template=template.name,
             load_ms=(time.perf_counter() - started) * 1000,
-            devices=devices,
+            devices=tuple(device["name"] for device in devices),
             notices=(*self._notices, *template.notices),
             buffers=model.buffers,
             overhead=model.overhead,

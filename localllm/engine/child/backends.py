@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from localllm.engine.backends import announce, announce_end
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Mapping
     from pathlib import Path
 
 _NAME = re.compile(r"(?:lib)?ggml-(?!base\b)([\w.-]+)\.(?:so|dll)")
@@ -53,11 +53,17 @@ def load_backends(folder: Path, find: Callable[..., Any], without: Collection[st
             registry = load(str(found[name]).encode())
         (parts if registry and count(registry) else unused).append(name)
     announce_end()
-    variants = {name: _score(path) for name, path in found.items() if name.startswith("cpu-")}
-    best = max(variants, key=lambda name: variants[name], default="cpu")
-    if best in found and load(str(found[best]).encode()):
+    best = next((name for name in _processor_parts(found) if load(str(found[name]).encode())), None)
+    if best:
         parts.append(best)
     return Backends(tuple(parts), tuple(unused))
+
+
+def _processor_parts(found: Mapping[str, Path]) -> list[str]:
+    """Return the parts that run on this processor, the best first."""
+    scores = {name: _score(path) for name, path in found.items() if name.startswith("cpu-")}
+    usable = sorted((name for name in scores if scores[name]), key=scores.__getitem__, reverse=True)
+    return usable + [name for name in found if name == "cpu"]
 
 
 def _score(path: Path) -> int:

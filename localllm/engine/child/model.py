@@ -12,7 +12,7 @@ from localllm.engine.child.buffers import own_weights, read_buffers
 from localllm.engine.child.native import llama
 from localllm.engine.child.resident import read_resident
 from localllm.engine.child.tensor_places import experts_in_memory, placement_table
-from localllm.errors import BadModelFile, Cancelled, EngineError
+from localllm.errors import BadModelFile, Cancelled, DriverFailed, EngineError
 from localllm.texts import text
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ KV_TYPE_NUMBERS = {
 }  # fmt: skip
 MOST_TOKENS = 1 << 24  # of a context
 _WARM_UP_TOKENS = 8
+_VULKAN = "vk::"  # begins the name of the function in what Vulkan's C++ binding throws
 _NO_VOCABULARY = 0  # LLAMA_VOCAB_TYPE_NONE
 
 
@@ -366,6 +367,8 @@ def load_error(path: Path, lines: list[str]) -> EngineError | BadModelFile:
         )
     if _is_about_memory(said):
         return memory_error(detail)
+    if _VULKAN in said:
+        return driver_error(said, detail)
     reason = lines[0].split(": ", 1)[-1] if lines else text("it gave no reason")
     return BadModelFile(
         text("The engine cannot load “{name}”: {reason}", name=path.name, reason=reason),
@@ -379,6 +382,8 @@ def context_error(lines: list[str]) -> EngineError:
     said = " ".join(lines)
     if _is_about_memory(said) or not lines:
         return memory_error("\n".join(lines))
+    if _VULKAN in said:
+        return driver_error(said, "\n".join(lines))
     return EngineError(
         text("The engine refuses these settings: {reason}", reason=lines[0].split(": ", 1)[-1]),
         hint=text("Load the model with the standard settings."),
@@ -395,7 +400,22 @@ def memory_error(detail: str) -> EngineError:
     )
 
 
-def _is_about_memory(said: str) -> bool:
-    return any(
-        word in said.lower() for word in ("alloc", "out of memory", "unable to mmap", "cannot reserve")
+def driver_error(said: str, detail: str) -> DriverFailed:
+    """Return the error for a graphics driver that gave up: "vk::Device::createFence: ErrorDeviceLost"."""
+    return DriverFailed(
+        text("The graphics driver failed: {reason}", reason=said[said.index(_VULKAN) :][:200]),
+        hint=text("Update the driver, or restart the computer."),
+        detail=detail,
     )
+
+
+def _is_about_memory(said: str) -> bool:
+    words = (
+        "alloc",
+        "out of memory",
+        "outofdevicememory",
+        "outofhostmemory",
+        "unable to mmap",
+        "cannot reserve",
+    )
+    return any(word in said.lower() for word in words)

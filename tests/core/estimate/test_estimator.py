@@ -183,6 +183,23 @@ def test_an_inspector_that_was_killed_at_its_start_is_replaced(estimator, here, 
     assert answer.memory.certainty == "exact"
 
 
+class SeesAnotherCard(Engine):
+    def dry_run(self, path, settings, progress=None):
+        return (*super().dry_run(path, settings, progress), DeviceBuffers("Vulkan0", 1, 1, 1, 1))
+
+
+def test_devices_that_the_computer_is_not_said_to_have_leave_the_formula(
+    estimator, here, starter, tmp_path, monkeypatch
+):
+    question = Question(subject_of_file(starter), FitSettings(2048), here)
+    monkeypatch.setattr("localllm.core.estimate.dry_runs.Engine", SeesAnotherCard)
+    assert estimator.estimate(question).memory.certainty == "formula"
+    monkeypatch.undo()
+    later = estimator_in(tmp_path)
+    assert later.estimate(question).memory.certainty == "exact", "the other card's figures were not kept"
+    later.rest()
+
+
 def test_a_file_that_llama_cpp_cannot_size_is_not_asked_to_be_downloaded(
     estimator, here, starter, monkeypatch
 ):
