@@ -49,6 +49,7 @@ _SECONDS = 10.0
 _SMI_PLACES = ("/usr/lib/wsl/lib/nvidia-smi", "/usr/bin/nvidia-smi")
 _NVCC_PLACES = ("/usr/local/cuda/bin/nvcc", "/opt/cuda/bin/nvcc")
 _ICD_FOLDERS = ("/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d", "/usr/local/share/vulkan/icd.d")
+_INCLUDE_FOLDERS = ("/usr/include", "/usr/local/include")
 _LIBRARY_FOLDERS = (
     "/usr/lib/x86_64-linux-gnu",
     "/usr/lib/aarch64-linux-gnu",
@@ -155,8 +156,7 @@ def cmake_options(accelerator: Accelerator, here: Surroundings) -> list[str] | N
         case "rocm":
             return ["-DGGML_HIP=on"] if here.find("hipcc") else None
         case "vulkan":
-            headers = here.exists("/usr/include/vulkan/vulkan.h") or "VULKAN_SDK" in os.environ
-            return ["-DGGML_VULKAN=on"] if headers and here.find("glslc") else None
+            return ["-DGGML_VULKAN=on"] if _has_vulkan_headers(here) and here.find("glslc") else None
         case "metal":
             return []
         case "cpu":
@@ -174,6 +174,14 @@ def _cuda_version(here: Surroundings) -> tuple[int, int] | None:
     )
     branch = int(found[1]) if found else 0
     return next((cuda for oldest, cuda in _CUDA_OF_DRIVER if branch >= oldest), None)
+
+
+def _has_vulkan_headers(here: Surroundings) -> bool:
+    """Return whether there are headers that llama.cpp takes; older ones fail after minutes of compiling."""
+    sdk = os.environ.get("VULKAN_SDK")
+    folders = [*([f"{sdk}/include"] if sdk else []), *_INCLUDE_FOLDERS]
+    headers = (here.read(f"{folder}/vulkan/vulkan_core.h") or "" for folder in folders)
+    return any("VkLayerSettingEXT" in header for header in headers)
 
 
 def _has_vulkan(here: Surroundings) -> bool:

@@ -46,7 +46,8 @@ _ENGINE_ENVIRONMENT = (  # what the application lets the engine know; this code 
     *("VIRTUAL_ENV", "LOCALLLM_HOME", "LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_LIBRARY_PATH"),
     *("LLAMA_CPP_LIB_PATH", "MTMD_CPP_LIB", "CUDA_PATH", "CUDA_VISIBLE_DEVICES", "HIP_PATH"),
     *("HIP_VISIBLE_DEVICES", "HSA_OVERRIDE_GFX_VERSION", "ROCR_VISIBLE_DEVICES"),
-    *("GGML_VK_VISIBLE_DEVICES", "VK_ICD_FILENAMES", "VK_DRIVER_FILES"),
+    *("GGML_VK_VISIBLE_DEVICES", "VK_ICD_FILENAMES", "VK_DRIVER_FILES", "VK_ADD_DRIVER_FILES"),
+    *("XDG_DATA_DIRS", "XDG_CONFIG_DIRS"),
 )
 # One token and no more: on CPUs with AMX, engines crash at several at once (ggml-org/llama.cpp#20824), which
 # is seen to when a model is loaded; such an engine is usable and must pass here.

@@ -34,8 +34,8 @@ def start(checkout: str, arguments: list[str]) -> int:
 
 def opens_window(arguments: list[str]) -> bool:
     """Return whether this start is for the window, which needs more of the system than the terminal does."""
-    if arguments:
-        return False
+    if any(name.startswith("-") or not name.lower().endswith(".gguf") for name in arguments):
+        return False  # a command; files of models are opened in the window
     return sys.platform in {"win32", "darwin"} or any(
         map(os.environ.get, ("QT_QPA_PLATFORM", "DISPLAY", "WAYLAND_DISPLAY"))
     )

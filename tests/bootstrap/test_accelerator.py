@@ -21,7 +21,9 @@ PROC_OPEN_570 = (
     "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  570.86.15  Release Build  (dvs-builder@U22)\n"
 )
 PROC_390 = "NVRM version: NVIDIA UNIX x86_64 Kernel Module  390.157  Wed Oct 12 09:19:07 UTC 2022\n"
-VULKAN = {"/usr/lib/x86_64-linux-gnu/libvulkan.so.1": "", "/usr/include/vulkan/vulkan.h": ""}
+VULKAN_CORE = "/usr/include/vulkan/vulkan_core.h"
+VULKAN = {"/usr/lib/x86_64-linux-gnu/libvulkan.so.1": "", VULKAN_CORE: "struct VkLayerSettingEXT {"}
+OLD_VULKAN = VULKAN | {VULKAN_CORE: "#define VK_HEADER_VERSION 239"}
 
 
 @dataclass
@@ -121,6 +123,8 @@ def test_driver_older_than_every_wheel_has_no_folder() -> None:
         (Accelerator("rocm"), Recorded(programs={"hipcc": ""}), ["-DGGML_HIP=on"]),
         (Accelerator("vulkan"), Recorded(programs={"glslc": ""}), None),
         (Accelerator("vulkan"), Recorded(programs={"glslc": ""}, files=VULKAN), ["-DGGML_VULKAN=on"]),
+        (Accelerator("vulkan"), Recorded(programs={"glslc": ""}, files=OLD_VULKAN), None),
+        (Accelerator("vulkan"), Recorded(files=VULKAN), None),
         (Accelerator("metal"), Recorded(system="darwin"), []),
         (Accelerator("cpu"), Recorded(), []),
         (Accelerator("cpu"), Recorded(system="darwin"), ["-DGGML_METAL=off"]),

@@ -133,6 +133,10 @@ def test_old_python_is_told_in_one_sentence(language: str, words: str) -> None:
         ([], {"QT_QPA_PLATFORM": "", "DISPLAY": ""}, False),
         ([], {}, False),
         (["hardware", "--json"], {"DISPLAY": ":0"}, False),
+        (["a.gguf", "b.GGUF"], {"DISPLAY": ":0"}, True),
+        (["a.gguf"], {}, False),
+        (["chat", "a.gguf"], {"DISPLAY": ":0"}, False),
+        (["--lora=a.gguf"], {"DISPLAY": ":0"}, False),
         (["hardware", "--json"], {"QT_QPA_PLATFORM": "xcb"}, False),
     ],
 )
