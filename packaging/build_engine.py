@@ -4,8 +4,10 @@
 
 llama.cpp's computing parts become libraries of their own ("dynamic backends"), the CPU's once for each
 generation of processors; the engine's process loads those that fit when it starts. `--vulkan` adds the
-backend for graphics processors, and needs a current Vulkan SDK. The version, with its hash, is that of
-`lock/engine.txt`; what builds it that of `lock/build.txt`. A compiler is needed.
+backend for graphics processors, and needs Vulkan's and SPIR-V's headers and a glslc that knows cooperative
+matrices: a current Vulkan SDK, or Debian 13's libvulkan-dev, spirv-headers and glslc (those of Debian 12 are
+too old). The version, with its hash, is that of `lock/engine.txt`; what builds it that of `lock/build.txt`. A
+compiler is needed.
 """
 
 from __future__ import annotations

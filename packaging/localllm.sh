@@ -1,9 +1,9 @@
 #!/bin/sh
 # Linux: starts LocalLLM; in a terminal of its own it stays open when something fails, so that the message can be read.
-cd "$(dirname "$(readlink -f "$0")")/.." || exit 1
+checkout="$(dirname "$(readlink -f "$0")")/.."
 for python in python3 python3.14 python3.13 python3.12 python3.11; do
     if "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
-        "$python" main.py "$@" && exit 0
+        "$python" "$checkout/main.py" "$@" && exit 0
         failed=1
         break
     fi

@@ -25,6 +25,7 @@ from localllm import __version__
 ROOT = Path(__file__).resolve().parent.parent
 HERE = ROOT / "packaging"
 SIZES = (16, 24, 32, 48, 64, 128, 256, 512)
+OPTIONAL = "libggml-vulkan.so"  # runs where the recommended packages are
 LOADED_LATER = ("libegl1", "libgl1", "libfontconfig1", "libdbus-1-3", "xkb-data")  # no library names them
 MAINTAINER = "{DEBFULLNAME} <{DEBEMAIL}>".format_map(
     {"DEBFULLNAME": "The LocalLLM authors", "DEBEMAIL": "localllm@localhost", **os.environ}
@@ -74,7 +75,9 @@ def find_dependencies(bundle: Path, work: Path) -> str:
     """Return the packages that the bundle's programs and libraries need of the system, not what it brings."""
     (work / "debian").mkdir(parents=True)
     (work / "debian" / "control").write_text("Source: localllm\n\nPackage: localllm\nArchitecture: any\n")
-    binaries = [path for path in bundle.rglob("*") if path.is_file() and _is_elf(path)]
+    binaries = [
+        path for path in bundle.rglob("*") if path.name != OPTIONAL and path.is_file() and _is_elf(path)
+    ]
     folders = {path.parent for path in binaries}
     command = ["dpkg-shlibdeps", "-O", "--ignore-missing-info", "--warnings=0"]
     command += [f"-l{folder}" for folder in sorted(folders)] + [f"-e{path}" for path in sorted(binaries)]

@@ -13,15 +13,22 @@ pictures="$clean.pictures"
 suite=${SUITE:-$(. /etc/os-release && echo "$VERSION_CODENAME")}
 mirror=${MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' "Codename: $suite" | head -n 1)}
 started=""
+display=""
 tools="xvfb xauth xdotool imagemagick shared-mime-info desktop-file-utils man-db"
 
-enter() { chroot "$clean" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive "$@"; }
-as_person() { enter HOME=/home/ana DISPLAY=:77 setpriv --reuid 1000 --regid 1000 --clear-groups "$@"; }
+become() { exec chroot "$clean" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive "$@"; }
+become_person() { become HOME=/home/ana DISPLAY="$display" setpriv --reuid 1000 --regid 1000 --clear-groups "$@"; }
+enter() { (become "$@"); }
+as_person() { (become_person "$@"); }
 finish() {
-    for number in $started; do kill "$number" 2>/dev/null || true; done
+    for number in $started; do
+        kill "$number" 2>/dev/null || true
+        wait "$number" || true
+    done
     for folder in dev/pts dev proc; do umount "$clean/$folder" 2>/dev/null || true; done
 }
 trap finish EXIT
+trap 'exit 130' HUP INT TERM
 
 if [ ! -x "$clean/usr/bin/apt-get" ]; then
     debootstrap --variant=minbase --include=ca-certificates "$suite" "$clean" "$mirror"
@@ -52,10 +59,14 @@ enter sh -c 'grep -h gguf /usr/share/mime/globs2 /usr/share/applications/mimeinf
 echo "== window"
 as_person localllm data remove --yes # so that only the window's answer is found below
 as_person sh -c 'mkdir -p /home/ana/.config/LocalLLM && echo "{\"temperature\": 0.0}" > /home/ana/.config/LocalLLM/settings.json'
-enter Xvfb :77 -screen 0 1280x800x24 -nolisten tcp -noreset &
+become Xvfb -displayfd 3 -screen 0 1280x800x24 -nolisten tcp -noreset 3>"$clean/tmp/display" & # a free number
 started="$started $!"
-sleep 3
-as_person localllm &
+for _ in $(seq 100); do
+    [ -s "$clean/tmp/display" ] && break
+    sleep 0.1
+done
+display=:$(cat "$clean/tmp/display")
+become_person localllm &
 window_process=$!
 started="$started $window_process"
 find_window() { as_person xdotool search --onlyvisible --name LocalLLM 2>/dev/null | tail -n 1; }

@@ -132,6 +132,9 @@ def test_the_release_builds_for_three_systems_and_attaches_checksums():
         assert "build_engine.py build/engine" in commands[name]
     assert "--vulkan" in commands["linux"]
     assert "--vulkan" in commands["windows"]
+    (engine,) = [step["env"] for step in jobs["windows"]["steps"] if step.get("name") == "Engine"]
+    assert engine["CMAKE_GENERATOR"] == "Ninja"
+    assert len(engine["TEMP"]) < 8, "Windows' compiler takes no path of more than 260 characters"
 
 
 def test_everything_that_a_bundle_installs_is_locked():

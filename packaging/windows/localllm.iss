@@ -86,7 +86,7 @@ begin
   if not RegQueryStringValue(HKCU, 'Environment', 'Path', Path) then
     exit;
   Own := ';' + ExpandConstant('{app}');
-  Place := Pos(Uppercase(Own), Uppercase(Path));
+  Place := Pos(Uppercase(Own) + ';', Uppercase(Path) + ';');
   if Place > 0 then
   begin
     Delete(Path, Place, Length(Own));
