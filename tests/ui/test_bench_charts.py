@@ -22,12 +22,15 @@ def chart(services, show, qtbot):
     return made
 
 
+def resize(chart, width, qtbot):
+    chart.resize(width, 300)
+    qtbot.waitUntil(lambda: width - 150 < chart.canvas.inside.width() < width)
+
+
 def test_names_behind_lines_are_whole_and_apart(chart, qtbot):
     chart.show_picture(lines(ROWS, "n_depth"))
     for width in (1000, 700, 460):
-        chart.resize(width, 300)
-        qtbot.waitUntil(lambda width=width: chart.width() == width)
-        qtbot.wait(0)
+        resize(chart, width, qtbot)
         first, *others = sorted((words.area for words in chart.canvas.words), key=lambda area: area.top())
         for words in chart.canvas.words:
             assert words.area.right() <= chart.canvas.inside.right() + 1
@@ -38,11 +41,24 @@ def test_names_behind_lines_are_whole_and_apart(chart, qtbot):
             first = area
 
 
-def test_words_too_long_for_the_chart_are_cut_by_us_and_not_by_its_edge(chart):
+def test_words_too_long_for_the_chart_are_cut_by_us_and_not_by_its_edge(chart, qtbot):
     chart.show_picture(lines([row(model="m" * 60), row(model="m" * 60, depth=1), row(model="n")], "n_depth"))
-    chart.resize(300, 300)
+    resize(chart, 300, qtbot)
     for words in chart.canvas.words:
         assert words.area.right() <= chart.canvas.inside.right() + 1
+
+
+def test_numbers_below_are_apart(chart, qtbot):
+    depths = (0, 512, 1024, 2048, 16384)
+    chart.show_picture(lines([row(depth=depth) for depth in depths], "n_depth"))
+    shown = {}
+    for width in (1600, 460):
+        resize(chart, width, qtbot)
+        (ticks,) = chart._plot.plotItem.getAxis("bottom")._tickLevels
+        shown[width] = sorted(place for place, _ in ticks)
+    assert shown[1600] == list(depths)
+    assert set(shown[460]) < set(depths)
+    assert shown[460][-2:] == [2048, 16384]
 
 
 def test_words_grow_with_all_text(chart, services):

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from localllm.core.machine import Machine
 
 _UP = text("Tokens/s")
+_MOST_NAMES = 6  # that have room beside dots which often lie close together
 _ROOF_NAMES = ("model_filename", "n_gpu_layers", "n_threads")
 
 
@@ -71,7 +72,7 @@ def roofline(rows: Sequence[BenchRow], machine: Machine, active: Mapping[str, fl
         )
         marks.append(Mark(point.row, point.intensity, point.rate, 0.0, series.index(key), say(more)))
     across, up = text("Operations for each byte of weights"), text("Operations/s")
-    shown = tuple(series) if len(series) > 1 else ("",)
+    shown = tuple(series) if 1 < len(series) <= _MOST_NAMES else ("",)
     return Picture("roof", tuple(marks), shown, say(across), say(up), roofs_of(machine))
 
 

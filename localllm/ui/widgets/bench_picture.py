@@ -154,11 +154,12 @@ def _draw_lines(canvas: Canvas, picture: Picture) -> None:
 
 def _draw_roof(canvas: Canvas, picture: Picture) -> None:
     places = [picture.place_of(mark) for mark in picture.marks]
-    left, right = min(x for x, _ in places) - 0.5, max(x for x, _ in places) + 0.7
+    farthest = max(x for x, _ in places)
+    left, right = min(x for x, _ in places) - 0.5, farthest + 0.7
     tops = [math.log10(bandwidth) for _, bandwidth in picture.roofs]
     top = max(y for _, y in places)
     high = max([top + 0.6, *(left + height + _ROOF_SHOWN for height in tops)])
-    canvas.curve("most", [(left, top), (right, top)], "muted", 1.2, dashed=True)
+    canvas.curve("most", [(left, top), (farthest, top)], "muted", 1.2, dashed=True)
     canvas.dots("dots", [_dot(picture, mark, 10) for mark in picture.marks])
     for series, name in enumerate(picture.names):
         mine = [picture.place_of(mark) for mark in picture.marks if mark.series == series]

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 Place = tuple[float, float]  # in the plot's own numbers
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 _TICKS = 6
+_BETWEEN = 6  # pixels between two numbers at an axis
 _MOST_ROOM = 0.75  # of the width, for words behind what they name
 
 
@@ -113,6 +114,7 @@ class Canvas:
         self._used: set[str] = set()
         self._axes: tuple[object, ...] = ()
         self._across = (0.0, 1.0)
+        self._below: tuple[tuple[float, str], ...] = ()
         self._words = _AllWords(plot.plotItem.vb, font)
         plot.plotItem.vb.disableAutoRange()  # ranges are always set here
 
@@ -156,6 +158,18 @@ class Canvas:
             room = min((one.size[0] + 2 * apart) / width, _MOST_ROOM)
             high = max(high, low + (one.place[0] - low) / (1 - room))
         self._plot.plotItem.vb.setRange(xRange=(low, high), padding=0, disableAutoRange=False)
+        self._thin_out(width / (high - low))
+
+    def _thin_out(self, pixels: float) -> None:
+        """Leave out numbers below that would lie over others, the smaller ones; `pixels` are those of 1."""
+        metrics, kept = QFontMetricsF(self._words.font), list[tuple[float, str]]()
+        left = math.inf
+        for place, words in reversed(self._below):
+            half = metrics.horizontalAdvance(words) / 2
+            if place * pixels + half < left - _BETWEEN:
+                kept.append((place, words))
+                left = place * pixels - half
+        self._plot.plotItem.getAxis("bottom").setTicks([kept])
 
     def write(self, words: str, token: str, place: Place) -> Words:
         """Write words; `Words.put` says where."""
@@ -222,7 +236,7 @@ class Canvas:
             item.showGrid(x=grid == "below", y=grid == "beside", alpha=0.12)
         item.getAxis("bottom").setTicks([list(below.ticks)])
         item.getAxis("left").setTicks([list(beside.ticks)])
-        self._across = below.low, below.high
+        self._across, self._below = (below.low, below.high), below.ticks
         across, up = self._across, (beside.low, beside.high)
         item.vb.setRange(xRange=across, yRange=up, padding=0, disableAutoRange=False)
 
