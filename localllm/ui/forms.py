@@ -74,7 +74,8 @@ class Form(QObject):
         self.controls: dict[str, QWidget] = {}
         for name, row in rows.items():
             control = self._make_control(name, row)
-            keep_height(control)
+            if not isinstance(control, QPlainTextEdit):  # which has a height of its own
+                keep_height(control)
             control.setAccessibleName(say(row.label))
             control.setAccessibleDescription(say(row.help))
             control.setToolTip(say(row.help))

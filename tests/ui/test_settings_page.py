@@ -207,3 +207,9 @@ def test_the_model_used_last_is_loaded_at_the_start_with_its_profile(services, t
     qtbot.waitUntil(lambda: services.model.loaded is not None)
     model, settings, _ = services.session.loads[0]
     assert (model.name, settings) == ("last", PROFILE.load)
+
+
+def test_every_card_is_as_high_as_it_needs_where_the_window_is_wider_than_the_column(page, qtbot):
+    page.resize(940, 560)
+    for card in page._cards.values():
+        qtbot.waitUntil(lambda card=card: card.height() >= card.layout().totalHeightForWidth(card.width()))

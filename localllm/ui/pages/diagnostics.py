@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QPlainTextEdit, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QPlainTextEdit
 
 from localllm.core.diagnostics.report import make_report
 from localllm.ui.crash import copy_report, save_report
@@ -14,13 +14,13 @@ from localllm.ui.jobs import Job, Reactions
 from localllm.ui.pages.diagnostics_checks import ChecksCard
 from localllm.ui.pages.diagnostics_logs import LogsCard
 from localllm.ui.pages.diagnostics_resets import ResetsCard
-from localllm.ui.text_room import keep_width
 from localllm.ui.translation import say, words_of_window
 from localllm.ui.widgets.banner import Banner
 from localllm.ui.widgets.basics import (
     PageBody,
     ScrollArea,
     empty_layout,
+    left_column,
     make_button,
     make_card,
     make_label,
@@ -87,25 +87,18 @@ class DiagnosticsPage(ScrollArea):
 
     def _build(self) -> None:
         body = PageBody()
-        column = QVBoxLayout(body)
-        column.setContentsMargins(28, 24, 28, 24)
-        column.setSpacing(14)
-        top = QWidget()
-        keep_width(top, most=_WIDTH)
-        head = QHBoxLayout(top)
-        head.setContentsMargins(0, 0, 0, 0)
+        column = left_column(body, _WIDTH)
+        head = QHBoxLayout()
         back = make_button(self.tr("Settings"))
         back.clicked.connect(self.settings_asked)
         head.addWidget(make_label(self.tr("Diagnostics"), "title"))
         head.addStretch(1)
         head.addWidget(back)
-        column.addWidget(top)
+        column.addLayout(head)
         column.addWidget(self.banner)
         for card in (self._build_report(), self.checks, self.logs, self.resets):
-            keep_width(card, most=_WIDTH)
             column.addWidget(card)
         column.addStretch(1)
-        column.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.setWidget(body)
 
     def _build_report(self) -> QFrame:

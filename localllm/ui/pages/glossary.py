@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from localllm.ui.services import Services
 
 TERMS, LEVELS, KEYBOARD = range(3)
-_LIST_WIDTH = 280
+_LIST_WIDTH, _KEYS_WIDTH = 280, 150
 _LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop
 _RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignTop
 
@@ -132,7 +132,7 @@ class GlossaryPage(QWidget):
         grid = _grid([say(title) for title in LEVEL_TITLES], rows, right=range(1, len(LEVEL_TITLES) - 1))
         body = PageBody()
         column = QVBoxLayout(body)
-        column.setContentsMargins(2, 4, 10, 4)
+        column.setContentsMargins(0, 4, 8, 4)
         column.setSpacing(12)
         column.addWidget(grid)
         column.addWidget(make_label(say(LEVELS_NOTE), "small", wrap=True))
@@ -144,11 +144,11 @@ class GlossaryPage(QWidget):
     def _build_keyboard(self) -> QWidget:
         body = PageBody()
         column = QVBoxLayout(body)
-        column.setContentsMargins(2, 4, 10, 4)
+        column.setContentsMargins(0, 4, 8, 4)
         column.setSpacing(12)
         for title, keys in keyboard_groups(self._commands):
             rows = [[shown_keys(key), say(words)] for key, words in keys]
-            column.addWidget(_grid([say(title), ""], rows, right=range(0), strong=range(1)))
+            column.addWidget(_grid([say(title), ""], rows, right=range(0), least=_KEYS_WIDTH))
         column.addStretch(1)
         return body
 
@@ -184,8 +184,8 @@ class GlossaryPage(QWidget):
         return link
 
 
-def _grid(titles: list[str], rows: list[list[str]], *, right: range, strong: range = range(1)) -> QWidget:
-    """Return a table of words; the last column takes the width that is left."""
+def _grid(titles: list[str], rows: list[list[str]], *, right: range, least: int = 0) -> QWidget:
+    """Return a table of words; the first column has a `least` width, the last takes what is left."""
     card = make_card()
     grid = QGridLayout(card)
     grid.setContentsMargins(18, 12, 18, 14)
@@ -194,9 +194,12 @@ def _grid(titles: list[str], rows: list[list[str]], *, right: range, strong: ran
     grid.setColumnStretch(len(titles) - 1, 1)
     for place, title in enumerate(titles):
         side = _RIGHT if place in right else _LEFT
-        grid.addWidget(make_label(title, "caption"), 0, place, side)
+        head = make_label(title, "caption")
+        if place == 0:
+            keep_width(head, least=least)
+        grid.addWidget(head, 0, place, side)
         for line, row in enumerate(rows, start=1):
             last = place == len(titles) - 1
-            cell = make_label(row[place], "strong" if place in strong else "body", wrap=last)
+            cell = make_label(row[place], "strong" if place == 0 else "body", wrap=last)
             grid.addWidget(cell, line, place) if last else grid.addWidget(cell, line, place, side)
     return card

@@ -51,7 +51,7 @@ class ImportDialog(QDialog):
             self._group.addButton(choice, number)
             column.addWidget(choice)
             help_line = make_label(explained, "small", wrap=True)
-            help_line.setContentsMargins(26, 0, 0, 6)
+            help_line.setContentsMargins(22, 0, 0, 6)
             column.addWidget(help_line)
         self._group.button(0).setChecked(True)
         column.addWidget(
@@ -61,6 +61,7 @@ class ImportDialog(QDialog):
                 wrap=True,
             )
         )
+        column.addStretch(1)
         column.addWidget(_buttons(self, self.tr("Import"), self._on_agreed))
 
     def choose(self, manner: str) -> None:
@@ -111,6 +112,7 @@ class RemoveDialog(QDialog):
             column.addWidget(make_label(sentence, wrap=True))
         column.addWidget(make_label(self.tr("It can be undone."), "muted"))
         self._buttons = _buttons(self, self.tr("Remove"), self._on_agreed)
+        column.addStretch(1)
         column.addWidget(self._buttons)
 
     def showEvent(self, event: QShowEvent) -> None:

@@ -102,7 +102,7 @@ class LibraryTensors(QWidget):
             header.resizeSection(section, metrics.horizontalAdvance(words) + 26)
         row = QHBoxLayout()
         row.addWidget(self._words, 1)
-        row.addWidget(self._search)
+        row.addWidget(self._search, 1)
         column = QVBoxLayout(self)
         column.setContentsMargins(2, 10, 2, 4)
         column.setSpacing(8)

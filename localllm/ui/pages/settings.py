@@ -6,8 +6,8 @@ import dataclasses
 from functools import partial
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt, QTimer, Signal
-from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtCore import QTimer, Signal
+from PySide6.QtWidgets import QHBoxLayout, QWidget
 
 from localllm.core.resolution import setting_of, variable_of
 from localllm.errors import UsageError
@@ -16,10 +16,17 @@ from localllm.texts import LANGUAGES, text
 from localllm.ui.errors import sentences_of
 from localllm.ui.forms import Form, Row, rows_of
 from localllm.ui.pages.settings_data import DataFolderCard
-from localllm.ui.text_room import keep_width
 from localllm.ui.translation import say
 from localllm.ui.widgets.banner import Banner
-from localllm.ui.widgets.basics import PageBody, ScrollArea, make_button, make_card, make_label, start_card
+from localllm.ui.widgets.basics import (
+    PageBody,
+    ScrollArea,
+    left_column,
+    make_button,
+    make_card,
+    make_label,
+    start_card,
+)
 from localllm.ui.widgets.source_note import SourceNote
 
 if TYPE_CHECKING:
@@ -77,18 +84,14 @@ class SettingsPage(ScrollArea):
 
     def _build(self) -> None:
         body = PageBody()
-        column = QVBoxLayout(body)
-        column.setContentsMargins(28, 24, 28, 24)
-        column.setSpacing(14)
+        column = left_column(body, _WIDTH)
         column.addWidget(make_label(self.tr("Settings"), "title"))
         column.addWidget(self.banner)
         self._cards = {group: self._make_card(group, title) for group, title in GROUPS.items()}
         for card in (*self._cards.values(), self.data):
-            keep_width(card, most=_WIDTH)
             column.addWidget(card)
         column.addLayout(self._build_foot())
         column.addStretch(1)
-        column.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.setWidget(body)
 
     def _build_foot(self) -> QHBoxLayout:

@@ -94,7 +94,7 @@ class WhyDialog(QDialog):
         close = make_button(self.tr("Close"))
         close.clicked.connect(self.reject)
         foot = QHBoxLayout()
-        foot.setContentsMargins(20, 0, 20, 0)
+        foot.setContentsMargins(22, 0, 22, 0)
         foot.addWidget(explain)
         foot.addStretch(1)
         foot.addWidget(close)

@@ -7,7 +7,7 @@ from PySide6.QtWidgets import QHBoxLayout, QWidget
 from localllm.texts import text
 from localllm.ui.motion import WorkBar
 from localllm.ui.translation import say
-from localllm.ui.widgets.basics import make_label
+from localllm.ui.widgets.basics import ElidedLabel
 
 
 class ActivityLine(QWidget):
@@ -15,18 +15,18 @@ class ActivityLine(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._words = make_label(role="small")
+        self._words = ElidedLabel(role="small")
         self._bar = WorkBar()
         row = QHBoxLayout(self)
         row.setContentsMargins(4, 0, 4, 0)
         row.setSpacing(10)
-        row.addWidget(self._words)
-        row.addWidget(self._bar, 1)
+        row.addWidget(self._words, 3)
+        row.addWidget(self._bar, 2)
         self.hide()
 
     def show_activity(self, words: str, fraction: float) -> None:
         """Show how far something is, 0 to 1."""
-        self._words.setText(words)
+        self._words.set_words(words)
         self._bar.show_fraction(fraction)
         self._bar.setAccessibleName(words)
         self.show()

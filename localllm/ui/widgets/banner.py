@@ -74,7 +74,7 @@ class Banner(QFrame):
         words.addWidget(self._head)
         words.addWidget(self._rest)
         self._dismiss.clicked.connect(self.hide)
-        row.addWidget(self._icon, 0, Qt.AlignmentFlag.AlignTop)
+        row.addWidget(self._icon)
         row.addLayout(words, 1)
         row.addLayout(self._actions)
         row.addWidget(self._dismiss, 0, Qt.AlignmentFlag.AlignTop)

@@ -8,6 +8,7 @@ from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QFocusEvent, QFontMetrics, QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import (
     QFrame,
+    QHBoxLayout,
     QLabel,
     QLayout,
     QPushButton,
@@ -17,6 +18,8 @@ from PySide6.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+
+from localllm.ui.text_room import keep_width
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -76,6 +79,20 @@ def start_card(card: QWidget, title: str, explained: str = "") -> QVBoxLayout:
     column.addWidget(make_label(title, "heading"))
     if explained:
         column.addWidget(make_label(explained, "muted", wrap=True))
+    return column
+
+
+def left_column(body: QWidget, most: int) -> QVBoxLayout:
+    """Return the column of a page that is no wider than `most` pixels at the usual size of text."""
+    inner = QWidget()
+    keep_width(inner, most=most)
+    row = QHBoxLayout(body)  # a limit of the cards' own would count only after their heights are known
+    row.setContentsMargins(28, 24, 28, 24)
+    row.addWidget(inner, 1000)
+    row.addStretch(1)
+    column = QVBoxLayout(inner)
+    column.setContentsMargins(0, 0, 0, 0)
+    column.setSpacing(14)
     return column
 
 

@@ -39,7 +39,7 @@ class ModelPicker(QWidget):
         self.nothing.hide()
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(6)
+        column.setSpacing(8)
         column.addWidget(make_label(title, "heading"))
         column.addWidget(self.search)
         column.addWidget(self.nothing)

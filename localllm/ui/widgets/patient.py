@@ -9,9 +9,15 @@ from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QSlider, QSpinBox
 if TYPE_CHECKING:
     from PySide6.QtGui import QWheelEvent
 
+_MARGINS = (6, 0, 0, 0)  # pixels around a number, which a style sheet cannot say
+
 
 class PatientSpinBox(QSpinBox):
     """A spin box that the wheel changes only when it has the focus."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lineEdit().setTextMargins(*_MARGINS)
 
     def wheelEvent(self, event: QWheelEvent) -> None:
         """Leave the wheel to the page unless focused."""
@@ -23,6 +29,10 @@ class PatientSpinBox(QSpinBox):
 
 class PatientDoubleSpinBox(QDoubleSpinBox):
     """The same for fractions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lineEdit().setTextMargins(*_MARGINS)
 
     def wheelEvent(self, event: QWheelEvent) -> None:
         """Leave the wheel to the page unless focused."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from PySide6.QtCore import QCoreApplication, Qt, Signal
-from PySide6.QtWidgets import QHBoxLayout, QToolButton, QWidget
+from PySide6.QtCore import QCoreApplication, Signal
+from PySide6.QtWidgets import QHBoxLayout, QWidget
 
 from localllm.core.resolution import describe_source
 from localllm.texts import text
 from localllm.ui.text_room import keep_height
 from localllm.ui.translation import say
-from localllm.ui.widgets.basics import make_label
+from localllm.ui.widgets.basics import make_label, make_link
 
 if TYPE_CHECKING:
     from localllm.core.resolution import Resolved, Source
@@ -37,11 +37,8 @@ class SourceNote(QWidget):
         super().__init__()
         self._place, self._label = place, label
         self._words = make_label(role="small")
-        self.reset = QToolButton()
-        self.reset.setText(QCoreApplication.translate("SourceNote", "Reset"))
-        self.reset.setProperty("kind", "link")
-        self.reset.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.reset.setCursor(Qt.CursorShape.PointingHandCursor)
+        self.reset = make_link(QCoreApplication.translate("SourceNote", "Reset"))
+        self.reset.setProperty("small", True)  # noqa: FBT003 - Qt's own signature
         self.reset.clicked.connect(self.reset_asked)
         keep_height(self, 1, 4)  # as high with the button as without
         row = QHBoxLayout(self)
