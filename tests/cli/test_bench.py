@@ -142,22 +142,14 @@ def test_a_chat_is_measured_beside_the_bare_engine(starter, monkeypatch, capsys)
     assert "one model at a time" in capsys.readouterr().err
 
 
-def test_a_preset_can_be_changed(starter, capsys):
+def test_a_preset_can_be_changed_and_a_second_form_goes_to_standard_error(starter, capsys):
     flags = ["--preset", "quick", "-n", "0", "-p", "4", *QUICK, "-r", "1", "-o", "jsonl"]
-    assert run(["bench", "-m", str(starter), *flags]) == 0
-    assert [json.loads(line)["n_prompt"] for line in capsys.readouterr().out.splitlines()] == [4]
-
-
-def test_a_second_form_and_the_steps_go_to_standard_error(starter, capsys):
-    flags = ["-p", "4", "-n", "0", *QUICK, "-r", "1", "-o", "jsonl", "-oe", "csv", "--progress"]
-    assert run(["bench", "-m", str(starter), *flags]) == 0
+    assert run(["bench", "-m", str(starter), *flags, "-oe", "csv", "--progress"]) == 0
     shown = capsys.readouterr()
-    assert json.loads(shown.out)["n_prompt"] == 4
+    assert [json.loads(line)["n_prompt"] for line in shown.out.splitlines()] == [4]
     lines = shown.err.splitlines()
     assert any(line.startswith("localllm bench: ") and "pp4, repetition 1 of 1" in line for line in lines)
     assert any(line.startswith("build_commit,build_number,") for line in lines)
-    assert run(["bench", "--history", "1", "--json"]) == 0
-    capsys.readouterr()
 
 
 def test_a_rest_is_asked_for_in_seconds():

@@ -1,4 +1,4 @@
-"""What a bench concludes from an engine's end, and what it lets an engine try; the engine is made up."""
+"""What a bench concludes from what an engine does, and what it lets it try; the engine is made up."""
 
 import dataclasses
 from types import SimpleNamespace
@@ -93,3 +93,16 @@ def test_experts_in_main_memory_are_not_counted_as_graphics_memory(engines, cata
     (tried,) = measured(here, plan(tmp_path / "experts.gguf", expert_layers=(99,), **wanted))
     assert tried.failure is None
     assert (engines.settings[0].gpu_layers, engines.settings[0].experts_layers_on_cpu) == (99, 99)
+
+
+@pytest.mark.usefixtures("engines")
+def test_a_run_of_which_a_row_is_not_kept_is_told_from_a_whole_one(model, monkeypatch):  # noqa: F811
+    here, rows = bench(), []
+
+    def on_row(row):
+        rows.append(row)
+        monkeypatch.setattr(here.history, "add", lambda _run, _row: False)
+
+    assert run_bench(here, plan(model), on_row, Progress()) == 0
+    assert [row.test for row in rows] == ["pp8", "tg2"]
+    assert run_bench(bench(), plan(model), lambda _row: None, Progress()) == 2

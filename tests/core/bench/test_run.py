@@ -168,17 +168,6 @@ def test_a_history_that_cannot_be_kept_costs_only_the_history(model):
         here.history.runs()
 
 
-def test_a_run_of_which_a_row_is_not_kept_is_told_from_a_whole_one(model, monkeypatch):
-    here, rows = bench(), []
-
-    def on_row(row):
-        rows.append(row)
-        monkeypatch.setattr(here.history, "add", lambda _run, _row: False)
-
-    assert run_bench(here, plan(model, repetitions=1), on_row, Progress()) == 0
-    assert [row.test for row in rows] == ["pp8", "tg2"]
-
-
 def test_stopped_it_keeps_what_is_finished(model):
     here, progress, rows = bench(), Progress(), []
 
