@@ -24,7 +24,7 @@ def chart(services, show, qtbot):
 
 def resize(chart, width, qtbot):
     chart.resize(width, 300)
-    qtbot.waitUntil(lambda: width - 150 < chart.canvas.inside.width() < width)
+    qtbot.waitUntil(lambda: 0 < width - chart._plot.width() < 30 and chart.canvas.inside.width() < width)
 
 
 def test_names_behind_lines_are_whole_and_apart(chart, qtbot):
@@ -46,6 +46,16 @@ def test_words_too_long_for_the_chart_are_cut_by_us_and_not_by_its_edge(chart, q
     resize(chart, 300, qtbot)
     for words in chart.canvas.words:
         assert words.area.right() <= chart.canvas.inside.right() + 1
+
+
+def test_names_at_the_left_leave_room_for_bars_and_whole_speeds(chart, qtbot):
+    chart.show_picture(bars(ROWS))
+    for width in (1000, 300):
+        resize(chart, width, qtbot)
+        qtbot.waitUntil(lambda width=width: chart.canvas.inside.width() > 0.4 * width)
+        for words in chart.canvas.words:
+            assert words.area.width() >= words.size[0]
+            assert words.area.right() <= chart.canvas.inside.right() + 1
 
 
 def test_numbers_below_are_apart(chart, qtbot):

@@ -28,6 +28,7 @@ Place = tuple[float, float]  # in the plot's own numbers
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 _TICKS = 6
 _BETWEEN = 6  # pixels between two numbers at an axis
+_MOST_NAMES = 0.45  # of the width, for names at the left
 _MOST_ROOM = 0.75  # of the width, for words behind what they name
 
 
@@ -115,6 +116,7 @@ class Canvas:
         self._axes: tuple[object, ...] = ()
         self._across = (0.0, 1.0)
         self._below: tuple[tuple[float, str], ...] = ()
+        self._names: tuple[tuple[float, str], ...] = ()
         self._words = _AllWords(plot.plotItem.vb, font)
         plot.plotItem.vb.disableAutoRange()  # ranges are always set here
 
@@ -159,6 +161,7 @@ class Canvas:
             high = max(high, low + (one.place[0] - low) / (1 - room))
         self._plot.plotItem.vb.setRange(xRange=(low, high), padding=0, disableAutoRange=False)
         self._thin_out(width / (high - low))
+        self._fit_names()
 
     def _thin_out(self, pixels: float) -> None:
         """Leave out numbers below that would lie over others, the smaller ones; `pixels` are those of 1."""
@@ -170,6 +173,16 @@ class Canvas:
                 kept.append((place, words))
                 left = place * pixels - half
         self._plot.plotItem.getAxis("bottom").setTicks([kept])
+
+    def _fit_names(self) -> None:
+        """Cut names at the left of which too little would be left for the rest."""
+        metrics, most = QFontMetricsF(self._words.font), _MOST_NAMES * self._plot.width()
+        names = [
+            (place, metrics.elidedText(words, Qt.TextElideMode.ElideMiddle, most))
+            for place, words in self._names
+        ]
+        if names:
+            self._plot.plotItem.getAxis("left").setTicks([names])
 
     def write(self, words: str, token: str, place: Place) -> Words:
         """Write words; `Words.put` says where."""
@@ -237,6 +250,7 @@ class Canvas:
         item.getAxis("bottom").setTicks([list(below.ticks)])
         item.getAxis("left").setTicks([list(beside.ticks)])
         self._across, self._below = (below.low, below.high), below.ticks
+        self._names = beside.ticks if beside.names else ()
         across, up = self._across, (beside.low, beside.high)
         item.vb.setRange(xRange=across, yRange=up, padding=0, disableAutoRange=False)
 
