@@ -10,6 +10,7 @@ from localllm.cli.convert_adapter import convert_adapter
 from localllm.core.downloads.words import progress_words
 from localllm.core.hub.tokens import Tokens
 from localllm.core.library import Library
+from localllm.core.models_folder import require_models_folder
 from localllm.engine.protocol import to_record
 from localllm.errors import UsageError
 from localllm.progress import Progress
@@ -65,6 +66,8 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
 
     kinds = [find_type(name) for name in filter(None, arguments.quant.split(","))]
     _refuse_in_vain(kinds, arguments.outtype)
+    if arguments.out is None:
+        require_models_folder(context.paths)
     hub = Hub(token=Tokens().get, offline=context.settings.network == "off")
     shown = Shown(context, as_json=arguments.json)
     models = context.paths.models

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from localllm.cli.model_flags import read_adapter
+from localllm.core.models_folder import require_models_folder
 
 if TYPE_CHECKING:
     import argparse
@@ -41,6 +42,8 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     model = library.find(arguments.model)
     adapters = find_adapters(library, arguments.adapters)
     shown = Shown(context, as_json=arguments.json)
+    if arguments.out is None:
+        require_models_folder(context.paths)
     target = merged_target(model.path, adapters, context.paths.models, arguments.out)
     report = merge_adapters(model.path, adapters, target, shown.progress, check=smoke_test)
     library.add(report.path, shown.progress)

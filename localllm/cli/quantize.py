@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from localllm.cli.quantize_output import QuantizeOutput
+from localllm.core.models_folder import require_models_folder
 from localllm.errors import UsageError
 from localllm.paths import expand_home
 from localllm.texts import GIB, MIB, text
@@ -146,6 +147,7 @@ class _Work:
 
         name = result_name(plan.source, plan.wish.type, len(plan.wish.prune_layers))
         if self.arguments.out is None:
+            require_models_folder(self.context.paths)
             return self.context.paths.models / name
         out = expand_home(self.arguments.out).absolute()
         return out if out.suffix.lower() == ".gguf" else out / name

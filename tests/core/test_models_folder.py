@@ -1,6 +1,7 @@
 """A folder for models apart from the data folder: chosen, used by everything that writes models, missed, left."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,10 +15,14 @@ from localllm.core.hub.client import Hub
 from localllm.core.library import Library
 from localllm.core.library.trash import empty_trash, list_trash, removal, remove, restore
 from localllm.core.models_folder import prepare_models_folder, require_models_folder
+from localllm.core.quantize.order import Order
+from localllm.core.quantize.plan import Wish
+from localllm.core.quantize.types import find_type
 from localllm.errors import StoreError, UsageError
 from localllm.paths import Paths
 from localllm.progress import Progress
 from localllm.settings import Settings, load_settings, save_settings
+from localllm.ui.pages.lab_quantize_jobs import quantize_task
 from tests.core.downloads.conftest import COMMIT, remote
 from tests.core.library.conftest import around, make_model  # noqa: F401
 
@@ -156,3 +161,14 @@ def test_the_command_line_chooses_it_and_says_where_it_comes_from(home, tmp_path
     assert load_settings(Paths.for_user().settings_file).models_folder == str(folder)
     assert run(["data", "remove", "--with-models", "--yes"]) == 0
     assert (folder / "one.gguf").exists()
+
+
+def test_what_is_made_here_waits_for_its_disk(chosen, tmp_path, capsys):
+    (tmp_path / "disk").rename(tmp_path / "unplugged")
+    (tmp_path / "checkpoint").mkdir()
+    assert run(["convert", str(tmp_path / "checkpoint")]) == 1
+    assert "models folder" in capsys.readouterr().err
+    order = Order(tmp_path / "m.gguf", Wish(find_type("Q4_0")))
+    with pytest.raises(StoreError, match="is not there"):
+        quantize_task(SimpleNamespace(paths=chosen), "m", order).work(Progress())
+    assert not (tmp_path / "disk").exists()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from localllm.core.downloads.space import free_bytes
+from localllm.core.models_folder import require_models_folder
 from localllm.core.time_left import TimedProgress, duration
 from localllm.errors import CheckpointRefused
 from localllm.texts import Bytes, Text, text
@@ -122,6 +123,8 @@ def _convert(
     from localllm.ui.pages.lab_quantize_jobs import quantize_task
 
     models = services.paths.models
+    if found.out is None:
+        require_models_folder(services.paths)
     source = open_source(found.words, services.hub.hub(), models, progress)
     try:
         report = convert(
@@ -155,6 +158,8 @@ def _convert_adapter(
     from localllm.core.lora.job import convert_adapter
     from localllm.core.lora.place import Places
 
+    if out is None:
+        require_models_folder(services.paths)
     places = Places(services.hub.hub(), services.paths.models)
     folder = places.find_adapter(found.words, progress)
     if folder is None:

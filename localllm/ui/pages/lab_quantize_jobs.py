@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from localllm.core.downloads.space import free_bytes
+from localllm.core.models_folder import require_models_folder
 from localllm.core.quantize.fit_to_size import FittedPlan
 from localllm.core.quantize.naming import free_name, result_name
 from localllm.core.quantize.order import carry_out, foresee
@@ -139,6 +140,7 @@ def _budget_here(services: Services, quantizer: Quantizer, context: int) -> int:
 def _quantize(services: Services, order: Order, progress: Progress) -> Outcome:
     from localllm.core.engine_work import EngineWork
 
+    require_models_folder(services.paths)
     work = EngineWork.here(services.paths)
     made = carry_out(order, services.paths.models, work, services.library, progress)
     sentences = [
