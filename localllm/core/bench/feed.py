@@ -38,7 +38,7 @@ class SpeedFeed:
         if not nanoseconds or test.sequences > 1 or not _is_usual(settings):
             return
         subject = subject_of_file(self._path)
-        if subject.shape is None:
+        if subject.shape is None or subject.shape.is_encoder:  # which writes nothing, and caches nothing
             return
         model = TimedModel(subject.shape, subject.weights, subject.quant)
         placement = self._placement(settings, layers)

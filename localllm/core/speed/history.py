@@ -249,7 +249,8 @@ def _observation(row: Sequence[object], quantities: int) -> Observation:
     model, packed, seconds, source = row
     numbers = tuple(float(number) for number in json.loads(str(packed)))
     took = float(str(seconds))
-    if len(numbers) != quantities or not all(map(math.isfinite, numbers)) or not 0 < took < math.inf:
+    sound = all(0 <= number < math.inf for number in numbers) and any(numbers)
+    if len(numbers) != quantities or not sound or not 0 < took < math.inf:
         raise ValueError("it is no work that took time")
     return Observation(str(model), numbers, took, source == "calibration")
 

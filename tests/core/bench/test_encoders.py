@@ -6,6 +6,7 @@ import pytest
 
 from localllm.core.bench import run_bench
 from localllm.progress import Progress
+from tests.core import machines
 from tests.core.bench.test_run import bench, plan
 from tests.core.fit.synthetic import write_header
 
@@ -23,9 +24,11 @@ def test_a_test_is_a_row_or_a_sentence(encoder):
     rows = []
     wanted = plan(encoder, pairs=((4, 2),), depths=(0, 16), sequences=(1, 2))
     wanted += plan(encoder, prompts=(32, 64, 10_000), generated=(0,), ubatches=(32,), repetitions=1)
-    run_bench(bench(), wanted, rows.append, Progress())
+    here = bench()
+    run_bench(here, wanted, rows.append, Progress())
     *measured, no_room, too_long = rows
     assert len(measured) == 2 * 2 * 3 + 1
     assert [str(row.failure) for row in measured if row.failure] == []
     assert "needs a physical batch of 64 tokens" in str(no_room.failure)
     assert "This model reads" in str(too_long.failure)
+    assert here.estimator.speeds.fits(machines.REFERENCE, 1) is None, "nothing is said of models that write"

@@ -165,7 +165,16 @@ def test_settings_that_change_the_speed_have_keys_of_their_own():
     assert plain != key_of("m", Placement("gpu", 33, 0, 0), SETTINGS)
 
 
-@pytest.mark.parametrize("column", ["quantities = '[1.0]'", "quantities = '[1e999]'", "seconds = 0"])
+@pytest.mark.parametrize(
+    "column",
+    [
+        "quantities = '[1.0]'",
+        "quantities = '[1e999]'",
+        f"quantities = '{[0.0] * 10}'",
+        f"quantities = '{[-1.0] * 10}'",
+        "seconds = 0",
+    ],
+)
 def test_what_a_damaged_row_says_is_passed_over(history, catalogue, tmp_path, column):
     asked = subject(catalogue)
     for _ in range(2):
