@@ -167,6 +167,7 @@ class DownloadsPanel(QFrame):
         self._close = IconButton(self._services.theme, "close", self.tr("Close the downloads"))
         self._close.clicked.connect(self.hide)
         head = QHBoxLayout()
+        head.setContentsMargins(0, 0, 6, 0)
         head.addWidget(make_label(self.tr("Downloads"), "heading"), 1)
         head.addWidget(self._close)
         words = self.tr(
@@ -204,6 +205,7 @@ class DownloadsPanel(QFrame):
         self.forget = make_link(self.tr("Clear finished"))
         self.forget.clicked.connect(self._downloads.forget_finished)
         foot = QHBoxLayout()
+        foot.setContentsMargins(0, 0, 6, 0)
         foot.setSpacing(8)
         foot.addWidget(label)
         foot.addWidget(self.limit)

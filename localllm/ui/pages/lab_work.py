@@ -48,6 +48,7 @@ class WorkPanel(QWidget):
 
     def _build(self) -> None:
         head = QHBoxLayout()
+        head.setContentsMargins(0, 0, 6, 0)
         head.addWidget(make_label(self.tr("Work"), "heading"))
         head.addStretch(1)
         self.clear = make_link(self.tr("Clear what has ended"))

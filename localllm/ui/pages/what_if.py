@@ -12,7 +12,7 @@ from localllm.core.recommend.what_if import MOST_GPUS, MOST_MEMORY, NO_GPU
 from localllm.texts import Bytes, Text, text
 from localllm.ui.text_room import keep_height
 from localllm.ui.translation import say
-from localllm.ui.widgets.basics import IconLabel, make_button, make_label, make_pill
+from localllm.ui.widgets.basics import IconLabel, make_button, make_label
 from localllm.ui.widgets.patient import PatientComboBox, PatientSpinBox
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class WhatIfPanel(QFrame):
         head = QHBoxLayout()
         head.setSpacing(10)
         head.addWidget(IconLabel(theme, "computer", "accent", 22))
-        head.addWidget(make_pill(self.tr("Another computer"), "accent"))
+        head.addWidget(make_label(self.tr("Another computer"), "heading"))
         head.addStretch(1)
         head.addWidget(self._back)
         column.addLayout(head)
@@ -182,9 +182,9 @@ class WhatIfPanel(QFrame):
 
     def _sentence(self) -> Text:
         what = self.what_if or WhatIf()
-        gpus: Text | str = text("graphics as here")
+        gpus: Text | str = text("Graphics as here")
         if what.gpu == NO_GPU:
-            gpus = text("no graphics processor")
+            gpus = text("No graphics processor")
         elif what.gpu is not None:
             gpus = text("{count} × {gpu}", count=what.gpus, gpu=what.gpu) if what.gpus > 1 else what.gpu
         memory = (

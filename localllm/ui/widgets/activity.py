@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from PySide6.QtWidgets import QHBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QWidget
 
 from localllm.texts import text
 from localllm.ui.motion import WorkBar
 from localllm.ui.translation import say
 from localllm.ui.widgets.basics import ElidedLabel
+
+_LEAST = 60  # pixels of the bar
 
 
 class ActivityLine(QWidget):
@@ -20,8 +22,10 @@ class ActivityLine(QWidget):
         row = QHBoxLayout(self)
         row.setContentsMargins(4, 0, 4, 0)
         row.setSpacing(10)
-        row.addWidget(self._words, 3)
-        row.addWidget(self._bar, 2)
+        self._words.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Preferred)
+        self._bar.setMinimumWidth(_LEAST)
+        row.addWidget(self._words)
+        row.addWidget(self._bar, 1)
         self.hide()
 
     def show_activity(self, words: str, fraction: float) -> None:
