@@ -47,7 +47,7 @@ _GREYED = (
     QPalette.ColorRole.HighlightedText,
 )
 _FONT_SCALES = {"small": 0.88, "heading": 1.16, "title": 1.55}
-_PICTURES = {"tick": "check", "down": "down", "up": "up"}
+_PICTURES = {"tick": "check", "down": "down", "up": "up", "clear": "close"}
 _ICON_SIZES = (16, 20, 24, 32, 48, 64, 96)
 
 
