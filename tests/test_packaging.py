@@ -131,6 +131,9 @@ def test_the_release_builds_for_three_systems_and_attaches_checksums():
             assert (ROOT / script.replace("\\", "/")).exists(), script
         assert "build_engine.py build/engine" in commands[name]
     assert "--vulkan" in commands["linux"]
+    assert "Vulkan0" in commands["linux"], (
+        "that the part for graphics cards loads is seen on a software device"
+    )
     assert "--vulkan" in commands["windows"]
     (engine,) = [step["env"] for step in jobs["windows"]["steps"] if step.get("name") == "Engine"]
     assert engine["CMAKE_GENERATOR"] == "Ninja"
