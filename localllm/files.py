@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 import tempfile
@@ -42,8 +43,10 @@ def move_into_place(source: Path, target: Path) -> None:
     """Give a finished file its name, in place of what has it; both lie on one disk.
 
     Raises:
-        OSError: The folder cannot be written, or Windows has the old file open.
+        OSError: The folder cannot be written, the finished file is gone, or Windows has the old one open.
     """
+    if not os.path.lexists(source):  # its disk may be away: no folder is made in the place of it
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(source))
     target.parent.mkdir(parents=True, exist_ok=True)
     _replace(source, target)
     _sync_folder(target.parent)

@@ -64,6 +64,13 @@ def disk_error(error: OSError, folder: Path, need: int, removable: Iterable[Remo
             hint=text("Allow it, or choose another folder for models in the settings."),
             detail=str(error),
         )
+    if error.errno == errno.ENOENT:
+        return DownloadError(
+            text("The folder “{folder}” is not there any more.", folder=str(folder)),
+            safe=text("What has arrived is kept."),
+            hint=text("Connect the disk again, then try again."),
+            detail=str(error),
+        )
     return DownloadError(
         text(
             "The file cannot be written into “{folder}”: {reason}.", folder=str(folder), reason=error.strerror

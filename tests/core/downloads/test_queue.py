@@ -240,6 +240,27 @@ def test_a_full_disk_pauses_and_it_goes_on_by_itself(setting, open_queue, monkey
     wait_for(queue, number, is_in("done"))
 
 
+def test_a_disk_that_goes_in_the_middle_is_said_and_gone_on_with_when_it_is_back(
+    setting, open_queue, tmp_path
+):
+    setting.server.rate = 2**20
+    queue = open_queue()
+    entry = queue.add(setting.request())
+    queue.start()
+    wait_for(queue, entry.id, lambda found: found is not None and found.done > 0)
+    setting.folder.rename(tmp_path / "unplugged")
+    setting.server.rate = None
+    failed = wait_for(queue, entry.id, is_in("failed"))
+    assert "is not there any more" in str(failed.note)
+    assert not setting.folder.exists(), "nothing is made in the place of the disk"
+    (tmp_path / "unplugged").rename(setting.folder)
+    setting.server.log.clear()
+    queue.resume(entry.id)
+    wait_for(queue, entry.id, is_in("done"))
+    assert setting.target.read_bytes() == setting.content
+    assert setting.bytes_asked() < len(setting.content)
+
+
 def test_orphans_are_swept_and_others_parts_are_not(setting, open_queue, tmp_path):
     queue = open_queue()
     entry = queue.add(setting.request())
