@@ -13,7 +13,7 @@ from localllm.settings import Settings
 from localllm.ui.window import Window
 from tests.ui.fakes import STARTER, make_services
 
-PAGES = ("home", "discover", "library", "lab", "bench", "settings", "diagnostics", "glossary", "chat")
+PAGES = ("home", "library", "settings", "chat")
 
 
 class Disk:
@@ -37,7 +37,7 @@ class Disk:
         self.place.symlink_to(self.disk)
 
 
-@pytest.fixture(params=["nothing", "empty"])
+@pytest.fixture(params=["nothing", pytest.param("empty", marks=pytest.mark.torture)])
 def disk(home, tmp_path, request):
     """The disk of the data folder; what is left in its place is nothing, or an empty folder of another disk."""
     shared = Path("/dev/shm")
