@@ -1,7 +1,7 @@
 """A piece of work in an engine of its own, with settings for this computer.
 
 Where the engine crashes with this processor's weight layout, it is done once more without it, and that is
-remembered.
+remembered; where a graphics driver fails, without drivers.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from localllm.core.engine_build import read_engine_build
-from localllm.core.engine_limits import remember_crash, weight_layout_works
+from localllm.core.engine_limits import is_its_own_fault, remember_crash, ways_around, weight_layout_works
 from localllm.core.estimate import Estimator, Question, subject_of_file
 from localllm.core.fit import FitSettings, Placing
 from localllm.core.hardware import probe, with_engine
 from localllm.core.memory_refusals import refuse_work
 from localllm.engine.client import Engine
 from localllm.engine.protocol import LoadSettings
-from localllm.errors import BadModelFile, EngineDied, EngineError, NeedsHeader
+from localllm.errors import BadModelFile, EngineError, NeedsHeader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,7 +109,7 @@ class EngineWork:
         return Load(path, settings, speed.tokens_per_second, measured=speed.basis == "measured")
 
     def run(self, load: Load, work: Callable[[Engine, LoadSettings], Result], progress: Progress) -> Result:
-        """Do a piece of work in an engine of its own; it may be begun twice.
+        """Do a piece of work in an engine of its own; it may be begun three times.
 
         Raises:
             EngineError: The engine refused the model, or ended.
@@ -122,13 +122,33 @@ class EngineWork:
         )
         try:
             return _in_engine(work, settings, progress)
-        except EngineDied as error:
-            if not settings.extra_buffers or not error.crashed:
+        except EngineError as error:
+            if not is_its_own_fault(error):
                 raise
-            _log.warning("Working with this processor's own weight layout failed: %s", error)
-        result = _in_engine(work, replace(settings, extra_buffers=False), progress)
-        remember_crash(limits, self.machine)
-        return result
+            return self._run_otherwise(error, settings, work, progress)
+
+    def _run_otherwise(
+        self,
+        failure: EngineError,
+        settings: LoadSettings,
+        work: Callable[[Engine, LoadSettings], Result],
+        progress: Progress,
+    ) -> Result:
+        """Do it after a fault of the engine: without the weight layout, then without drivers."""
+        build = self.machine.engine or read_engine_build()
+        for way, without in ways_around(failure, settings, build.drivers if build else ()):
+            _log.warning("Working failed: %s", failure)
+            try:
+                result = _in_engine(work, way, progress, without)
+            except EngineError as error:
+                if not is_its_own_fault(error):
+                    raise
+                failure = error
+                continue
+            if not without:
+                remember_crash(self.paths.engine_limits_file, self.machine)
+            return result
+        raise failure
 
     def _estimate(self, path: Path, fit: FitSettings) -> Estimate | None:
         wished = self._settings
@@ -154,9 +174,12 @@ class EngineWork:
 
 
 def _in_engine(
-    work: Callable[[Engine, LoadSettings], Result], settings: LoadSettings, progress: Progress
+    work: Callable[[Engine, LoadSettings], Result],
+    settings: LoadSettings,
+    progress: Progress,
+    without: tuple[str, ...] = (),
 ) -> Result:
-    engine = Engine()
+    engine = Engine(without)
     try:
         engine.wait_until_ready(progress)
         return work(engine, settings)

@@ -5,11 +5,13 @@ import sys
 import pytest
 
 from localllm.core.engine_limits import weight_layout_works
+from localllm.core.engine_work import Load
 from localllm.core.fit import FitSettings
+from localllm.core.machine import EngineBuild
 from localllm.core.model_hash import hash_model
 from localllm.core.time_left import TimedProgress, TimeLeft, duration
 from localllm.engine.protocol import LoadSettings
-from localllm.errors import Cancelled, EngineDied, ModelNotFound, NotEnoughMemory
+from localllm.errors import Cancelled, DriverFailed, EngineDied, ModelNotFound, NotEnoughMemory
 from localllm.progress import Progress
 from localllm.texts import text
 from tests.core.engine_works import PLAIN, plain_work
@@ -52,6 +54,21 @@ def test_a_crash_of_the_weight_layout_is_tried_without_it_and_remembered(starter
     seen.clear()
     work.run(work.plan(starter, FIT), crash_with_it, Progress())
     assert seen == [False]
+
+
+def test_a_driver_that_gives_up_is_done_without_and_the_layout_is_not_blamed(starter, monkeypatch):
+    build = EngineBuild("1", "", (), ("vulkan", "cpu-haswell"))
+    monkeypatch.setattr("localllm.core.engine_work.read_engine_build", lambda: build)
+    work = plain_work(LoadSettings(threads=1, gpu_layers=99))
+
+    def fail_in_the_driver(engine, settings):
+        if not engine.left_out:
+            raise DriverFailed("ErrorDeviceLost")
+        return engine.left_out, settings.gpu_layers
+
+    load = Load(starter, LoadSettings(threads=1, gpu_layers=99))
+    assert work.run(load, fail_in_the_driver, Progress()) == (("vulkan",), 0)
+    assert weight_layout_works(work.paths.engine_limits_file, work.machine)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")

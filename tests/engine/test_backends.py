@@ -14,7 +14,7 @@ from localllm.engine.child.backends import Backends, load_backends
 from localllm.engine.child.model import context_error, load_error
 from localllm.engine.client import Engine
 from localllm.engine.protocol import error_from_record, error_to_record
-from localllm.errors import DriverFailed, EngineDied
+from localllm.errors import BrokenResult, DriverFailed, EngineDied
 from localllm.progress import Progress
 
 CRASHES_IN_A_DRIVER = """
@@ -179,6 +179,22 @@ def test_an_engine_that_hangs_elsewhere_is_ended(monkeypatch):
 def test_a_result_is_tried_on_a_computer_whose_driver_crashes(monkeypatch, starter):
     start_with(monkeypatch, REAL_ENGINE_BEHIND_A_BAD_DRIVER)
     assert smoke_test(starter, Progress()).answer
+
+
+def test_a_result_is_tried_on_a_computer_whose_driver_gives_up(monkeypatch, starter):
+    class FailsInADriver(Engine):
+        def load(self, path, settings, progress=None):
+            if not self.left_out:
+                raise DriverFailed("ErrorDeviceLost")
+            return super().load(path, settings, progress)
+
+    monkeypatch.setattr("localllm.core.smoke_test.Engine", FailsInADriver)
+    build = EngineBuild("1", "", (), ("vulkan",))
+    monkeypatch.setattr("localllm.core.smoke_test.read_engine_build", lambda: build)
+    assert smoke_test(starter, Progress()).answer
+    monkeypatch.setattr("localllm.core.smoke_test.read_engine_build", lambda: None)
+    with pytest.raises(BrokenResult):
+        smoke_test(starter, Progress())
 
 
 def test_only_what_was_being_loaded_is_blamed():
