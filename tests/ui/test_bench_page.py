@@ -24,7 +24,7 @@ from localllm.core.library import describe
 from localllm.errors import MachineBusy
 from localllm.progress import Progress
 from localllm.texts import text
-from localllm.ui.itemmodels.bench import ResultTable, note_of
+from localllm.ui.itemmodels.bench import ResultTable, model_of, note_of
 from localllm.ui.pages import bench_measure, bench_tune
 from localllm.ui.pages.bench import HISTORY, TUNE, BenchPage
 from localllm.ui.pages.bench_queries import MOST_TESTS, Tuned, Wanted, count_tests, search_best
@@ -515,6 +515,11 @@ def test_item_models(qtmodeltester, history, services):
     assert [one.test for one in table.records][:2] == ["pp128", "tg32"]
     tester._cleanup()
     assert note_of(DEPTHS[0]) == ""
+
+
+def test_a_model_is_called_by_its_file_on_any_system():
+    names = [model_of(row(model=words)) for words in ("a/tiny", "C:\\models\\tiny")]
+    assert names == ["tiny", "tiny"]
 
 
 def test_lines_join_what_differs_in_one_number():

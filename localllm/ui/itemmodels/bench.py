@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QModelIndex, QObject, Qt
@@ -193,7 +192,12 @@ def _named(names: Iterable[str]) -> str:
 
 def model_of(row: BenchRow) -> str:
     """Return the name of a row's file, without its ending."""
-    return Path(str(row.fields.get("model_filename", ""))).name.removesuffix(".gguf")
+    return _name_of_file(row.fields.get("model_filename", ""))
+
+
+def _name_of_file(path: Value) -> str:
+    """Return a file's name without its ending; imported paths may be of another system."""
+    return str(path).replace("\\", "/").rpartition("/")[2].removesuffix(".gguf")
 
 
 def setting_of(row: BenchRow, name: str) -> Text | str:
@@ -204,7 +208,7 @@ def setting_of(row: BenchRow, name: str) -> Text | str:
 def shown_value(name: str, value: Value) -> Text | str:
     """Return a value of one of `TITLES` as people read it."""
     if name == "model_filename":
-        return Path(str(value)).name.removesuffix(".gguf")
+        return _name_of_file(value)
     if name == "flash_attn":
         return _FLASH.get(int(value), str(value)) if isinstance(value, int) else str(value)
     if name == "n_gpu_layers" and isinstance(value, int) and value < 0:
