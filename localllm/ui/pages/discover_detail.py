@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, QTimer, Signal
-from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QTabBar, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QPushButton, QStackedWidget, QTabBar, QVBoxLayout, QWidget
 
 from localllm.texts import Moment, text
 from localllm.ui.announce import announce
@@ -183,7 +183,7 @@ class DiscoverDetail(QWidget):
         self._licence = make_link(self.tr("Licence"))
         self._licence.clicked.connect(self._on_licence)
         head = QHBoxLayout()
-        head.setSpacing(6)
+        head.setSpacing(12)
         head.addWidget(self._name, 1)
         for widget in (self._mark, self._licence, self._page):
             head.addWidget(widget)
@@ -205,6 +205,8 @@ class DiscoverDetail(QWidget):
         inside.setSpacing(8)
         for widget in widgets:
             inside.addWidget(widget)
+            if isinstance(widget, QPushButton):
+                inside.setAlignment(widget, Qt.AlignmentFlag.AlignLeft)
         inside.addStretch(1)
         return ScrollArea(name, body)
 
