@@ -16,7 +16,7 @@ def turn_the_wheel(control):
     middle = QPointF(control.rect().center())
     nothing = Qt.MouseButton.NoButton, Qt.KeyboardModifier.NoModifier, Qt.ScrollPhase.NoScrollPhase
     notch = QPoint(0, 120)
-    event = QWheelEvent(middle, control.mapToGlobal(middle), QPoint(), notch, *nothing, False)  # noqa: FBT003
+    event = QWheelEvent(middle, control.mapToGlobal(middle), QPoint(), notch, *nothing, False)
     QApplication.sendEvent(control, event)
 
 
