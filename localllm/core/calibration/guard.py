@@ -74,7 +74,7 @@ def refusal(load: float, safe: Text | None = None) -> MachineBusy:
     return MachineBusy(
         text(
             "Other programs keep {percent} % of the processor busy: a measurement would not be true.",
-            percent=Number(100 * load),
+            percent=Number(100 * min(1.0, load)),
         ),
         safe=safe,
         hint=text("Try again when the computer is idle, or measure anyway."),
