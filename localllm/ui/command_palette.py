@@ -35,15 +35,15 @@ class CommandPalette(Palette):
     def __init__(
         self, services: Services, routes: Routes, commands: Sequence[Command], parent: QWidget
     ) -> None:
-        self._matching = MatchingCommands()
+        folder = resources_folder() / "i18n"
+        self._items = CommandsItemModel([Translator.load(name, folder) for name in LANGUAGES])
+        self._matching = MatchingCommands(self._items)
         super().__init__(parent, "", _LARGEST, self._matching)
+        self._items.setParent(self)
         self.setWindowTitle(self.tr("Commands"))
         self._services, self._routes = services, routes
         self._commands = (*commands, *term_commands(routes))
         self._reading: Job | None = None
-        folder = resources_folder() / "i18n"
-        self._items = CommandsItemModel([Translator.load(name, folder) for name in LANGUAGES], self)
-        self.matches.setSourceModel(self._items)
         self.name_parts(
             self.tr("Search pages, commands, settings, terms, models and chats"),
             self.tr("Commands"),

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from localllm.texts import Text, Translator
 
 COMMAND_ROLE = Qt.ItemDataRole.UserRole + 1
-NAMES_ROLE = Qt.ItemDataRole.UserRole + 2
 Index = QModelIndex | QPersistentModelIndex
 _NOT_THE_TITLE = 400  # farther than any word of a title
 
@@ -93,7 +92,7 @@ class CommandsItemModel(QAbstractListModel):
         return 0 if parent.isValid() else len(self._commands)
 
     def data(self, index: Index, role: int = 0) -> object:
-        """Return the title, the rest of it for a screen reader, the record, or what it is found by."""
+        """Return the title, the rest of it for a screen reader, or the record."""
         if not index.isValid() or index.row() >= len(self._commands):
             return None
         command = self._commands[index.row()]
@@ -102,10 +101,15 @@ class CommandsItemModel(QAbstractListModel):
             Qt.ItemDataRole.DisplayRole: lambda: say(command.title),
             Qt.ItemDataRole.AccessibleDescriptionRole: lambda: " · ".join(filter(None, (kind, command.keys))),
             COMMAND_ROLE: lambda: command,
-            NAMES_ROLE: lambda: self._names[index.row()],
         }
         answer = answers.get(role)
         return answer() if answer else None
+
+    def distance(self, row: int, typed: str) -> int | None:
+        """Return how far a row is from what was typed (as `plain` makes it), None if it is not to be listed."""
+        if not typed:
+            return None if self._commands[row].searched else 0
+        return self._names[row].distance(typed)
 
     def _names_of(self, command: Command) -> _Names:
         tongues = (words_of_window(), *self._tongues)
@@ -118,10 +122,13 @@ class CommandsItemModel(QAbstractListModel):
 class MatchingCommands(QSortFilterProxyModel):
     """The commands that match, the nearest first; in their own order while nothing is typed."""
 
-    def __init__(self, parent: QObject | None = None) -> None:
+    def __init__(self, items: CommandsItemModel, parent: QObject | None = None) -> None:
         super().__init__(parent)
+        self._items = items
         self._typed = ""
-        self._far: dict[str, int | None] = {}  # by the commands' names, for what is typed now
+        self._far: list[int | None] = []  # of the rows, for what is typed now
+        items.modelAboutToBeReset.connect(self._far.clear)
+        self.setSourceModel(items)
         self.sort(0)
 
     def set_typed(self, words: str) -> None:
@@ -133,8 +140,6 @@ class MatchingCommands(QSortFilterProxyModel):
     def filterAcceptsRow(self, source_row: int, source_parent: Index) -> bool:
         """Tell whether a row matches."""
         del source_parent
-        if not self._typed:
-            return not self._command(source_row).searched
         return self._distance(source_row) is not None
 
     def lessThan(self, source_left: Index, source_right: Index) -> bool:
@@ -143,13 +148,6 @@ class MatchingCommands(QSortFilterProxyModel):
         return (self._distance(left) or 0, left) < (self._distance(right) or 0, right)
 
     def _distance(self, row: int) -> int | None:
-        if not self._typed:
-            return 0
-        name = self._command(row).name
-        if name not in self._far:
-            names: _Names = self.sourceModel().index(row, 0).data(NAMES_ROLE)
-            self._far[name] = names.distance(self._typed)
-        return self._far[name]
-
-    def _command(self, row: int) -> Command:
-        return self.sourceModel().index(row, 0).data(COMMAND_ROLE)
+        for further in range(len(self._far), row + 1):
+            self._far.append(self._items.distance(further, self._typed))
+        return self._far[row]
