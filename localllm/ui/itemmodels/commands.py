@@ -106,7 +106,7 @@ class CommandsItemModel(QAbstractListModel):
         return answer() if answer else None
 
     def distance(self, row: int, typed: str) -> int | None:
-        """Return how far a row is from what was typed (as `plain` makes it), None if it is not to be listed."""
+        """Return how far a row is from what was typed, plain words; None if it is not to be listed."""
         if not typed:
             return None if self._commands[row].searched else 0
         return self._names[row].distance(typed)
