@@ -488,6 +488,7 @@ def test_the_best_settings_become_the_load_profile(page, services, qtbot, monkey
     assert [table.index(n, 6).data() for n in range(4)] == [
         "", "best", "changes the answers, so it is never chosen", "It does not fit."
     ]  # fmt: skip
+    assert panel.table.record is BEST
     said = []
     page.said.connect(said.append)
     panel.save.click()

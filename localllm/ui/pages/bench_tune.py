@@ -262,6 +262,8 @@ class TunePanel(QWidget):
         self.table.resizeColumnsToContents()
         self.table.horizontalHeader().setStretchLastSection(True)
         best = tuned.tuning.best
+        if best is not None:
+            self.table.choose_row(tuned.tuning.trials.index(best))
         self._found.setText(say(_conclusion(tuned)))
         self.save.setEnabled(True)
         self.save.setVisible(best is not None)
