@@ -93,7 +93,7 @@ class BenchResults(QWidget):
             title: What they are called.
             rows: In the order of the table.
             here: Whether they are of this computer.
-            expected: How many there will be, for which the table keeps room: else the page moves for each.
+            expected: How many there will be; table and chart keep room, else the page moves for each.
         """
         if title != self._title.text():
             with QSignalBlocker(self.views):
@@ -118,6 +118,7 @@ class BenchResults(QWidget):
     def end(self) -> None:
         """Keep no room for further results."""
         self._expected = 0
+        self._show_chart()
         if self._widths:
             self._apply_widths()
 
@@ -265,7 +266,7 @@ class BenchResults(QWidget):
         rows = self._rows_of_kind()
         view = cast("str", self.views.currentData())
         self.kinds.setEnabled(view != "roof")
-        self.chart.setVisible(bool(rows))
+        self.chart.setVisible(bool(rows or self._expected))
         self.menus.show_chart(there=bool(rows))
         if (view, rows) != self._drawn or view == "roof":  # most new rows are of another kind
             self._drawn = (view, rows)

@@ -6,7 +6,7 @@ import importlib
 import math
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from PySide6.QtCore import QBuffer, QEvent, QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QBuffer, QEvent, QPointF, QRectF, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QFocusEvent, QHelpEvent, QImage, QKeyEvent, QMouseEvent, QPainter
 from PySide6.QtWidgets import QFrame, QToolTip, QVBoxLayout
 
@@ -63,6 +63,9 @@ class Chart(QFrame, Generic[Mark]):
         column = QVBoxLayout(self)
         column.setContentsMargins(6, 6, 6, 6)
         column.addWidget(self._waiting)
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.timeout.connect(self._on_drawn)
         theme.changed.connect(self._draw)
 
     def _draw_marks(self, canvas: Canvas) -> None:
@@ -214,6 +217,9 @@ class Chart(QFrame, Generic[Mark]):
             layout.addWidget(plot)
         self._draw()
 
+    def _on_drawn(self) -> None:
+        self._plot.setUpdatesEnabled(True)
+
     def _on_resized(self) -> None:
         if self._canvas is not None and self.marks:
             self._put_words(self._canvas)
@@ -223,6 +229,8 @@ class Chart(QFrame, Generic[Mark]):
         canvas = self._canvas
         if canvas is None:
             return
+        self._plot.setUpdatesEnabled(False)  # painted in a turn of its own: both take some 25 ms
+        self._soon.start()
         canvas.begin(self.font())
         if self.marks:
             self._draw_marks(canvas)
