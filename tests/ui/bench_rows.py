@@ -1,6 +1,21 @@
-"""Results that the tests of the Bench page show."""
+"""Models and results that the tests of the Bench page show."""
 
-from localllm.core.bench import BenchRow
+import dataclasses
+from pathlib import Path
+
+from localllm.core.bench import BenchRow, Parameters
+from localllm.core.bench.kv_cost import KvCost
+from localllm.core.bench.tune import Trial, Tuning
+from localllm.texts import text
+from tests.ui.fakes import STARTER
+
+OTHER = dataclasses.replace(STARTER, name="Other-1B", path=Path("/models/other.gguf"), starter=False)
+USUAL = Trial(Parameters(), {}, 300.0, 20.0, 1 << 30)
+BEST = Trial(Parameters(threads=(4,), ubatches=(256,)), {"threads": 4, "ubatches": 256}, 310.0, 25.0, 1 << 29)
+COST = KvCost(0.0031, 0.985, 1020)
+CACHED = Trial(Parameters(kv_types_k=("q8_0",)), {"kv_types_k": "q8_0"}, 310.0, 26.0, 1 << 29, cost=COST)
+REFUSED = Trial(Parameters(flash=("off",)), {"flash": "off"}, 0.0, 0.0, 0, text("It does not fit."))
+TUNING = Tuning((USUAL, BEST, CACHED, REFUSED), BEST)
 
 
 def row(
@@ -30,3 +45,4 @@ def row(
 
 
 DEPTHS = [row(20.0 / (1 + depth / 4096), depth=depth) for depth in (0, 1024, 4096)]
+READS = [row(300.0, read=128, written=0), row(200.0, read=128, written=0, depth=4096)]

@@ -1,10 +1,12 @@
-"""Words in the charts of benches: whole, beside each other, and as large as all other text."""
+"""Charts of benches: what is drawn, and words that are whole, apart, and as large as all other text."""
 
 import pytest
 
+from localllm.core.bench.charts import across_of, lines_of, roof_points
+from localllm.ui.itemmodels.bench import model_of
 from localllm.ui.pages.bench_pictures import bars, lines
 from localllm.ui.widgets.bench_chart import BenchChart
-from tests.ui.bench_rows import row
+from tests.ui.bench_rows import DEPTHS, READS, row
 
 MODELS = ("SmolLM2-135M-Instruct.Q4_K_M", "SmolLM2-135M-Instruct.Q8_0", "Another-Model-1B.Q4_0")
 ROWS = [
@@ -82,3 +84,27 @@ def test_words_grow_with_all_text(chart, services):
         services.theme.set_text_size(100)
     assert after[0] > 1.4 * before[0]
     assert chart.canvas.words[0].size == before
+
+
+def test_a_model_is_called_by_its_file_on_any_system():
+    names = [model_of(row(model=words)) for words in ("a/tiny", "C:\\models\\tiny")]
+    assert names == ["tiny", "tiny"]
+
+
+def test_lines_join_what_differs_in_one_number():
+    rows = [*DEPTHS, *(row(10.0, depth=depth, kv="q8_0") for depth in (4096, 0))]
+    assert across_of(rows) == ("n_depth",)
+    first, second = lines_of(rows, "n_depth")
+    assert [one.number("n_depth") for one in first.rows] == [0, 1024, 4096]
+    assert [one.number("n_depth") for one in second.rows] == [0, 4096]
+    assert dict(second.key) == {"type_k": "q8_0", "type_v": "q8_0"}
+
+
+def test_roofline_counts_what_a_token_reads():
+    written, read = roof_points([DEPTHS[0], READS[0]], {})
+    assert written.intensity == pytest.approx(2e9 / 600e6)
+    assert written.rate == pytest.approx(2e9 * DEPTHS[0].mean)
+    assert read.intensity == pytest.approx(128 * 2e9 / 600e6)
+    (expert,) = roof_points([DEPTHS[0]], {"/models/tiny.gguf": 0.25})
+    assert expert.intensity == pytest.approx(written.intensity)
+    assert expert.rate == pytest.approx(written.rate / 4)

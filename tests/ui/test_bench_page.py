@@ -6,7 +6,6 @@ import io
 import json
 import threading
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from PySide6.QtCore import QPoint, Qt
@@ -14,35 +13,19 @@ from PySide6.QtGui import QGuiApplication, QImage
 from PySide6.QtWidgets import QApplication
 from pytestqt.modeltest import ModelTester
 
-from localllm.core.bench import BenchHistory, Parameters, chat, tune
-from localllm.core.bench.charts import across_of, lines_of, roof_points
+from localllm.core.bench import BenchHistory, Parameters, chat
 from localllm.core.bench.chat import ChatSpeed
 from localllm.core.bench.formats import render
-from localllm.core.bench.kv_cost import KvCost
-from localllm.core.bench.tune import Trial, Tuning
-from localllm.core.library import describe
 from localllm.errors import MachineBusy
-from localllm.progress import Progress
 from localllm.texts import text
-from localllm.ui.itemmodels.bench import ResultTable, model_of, note_of
-from localllm.ui.pages import bench_measure, bench_tune
-from localllm.ui.pages.bench import HISTORY, TUNE, BenchPage
-from localllm.ui.pages.bench_queries import MOST_TESTS, Tuned, Wanted, count_tests, search_best
+from localllm.ui.itemmodels.bench import ResultTable, note_of
+from localllm.ui.pages import bench_measure
+from localllm.ui.pages.bench import HISTORY, BenchPage
+from localllm.ui.pages.bench_queries import MOST_TESTS, Tuned, Wanted, count_tests
 from localllm.ui.translation import InterfaceTranslator
-from tests.ui.bench_rows import DEPTHS, row
+from tests.ui.bench_rows import DEPTHS, OTHER, READS, TUNING, row
 from tests.ui.checks import PseudoTranslator, PseudoWords, check_names, cut_labels
 from tests.ui.fakes import STARTER
-
-OTHER = dataclasses.replace(STARTER, name="Other-1B", path=Path("/models/other.gguf"), starter=False)
-
-
-USUAL = Trial(Parameters(), {}, 300.0, 20.0, 1 << 30)
-BEST = Trial(Parameters(threads=(4,), ubatches=(256,)), {"threads": 4, "ubatches": 256}, 310.0, 25.0, 1 << 29)
-COST = KvCost(0.0031, 0.985, 1020)
-CACHED = Trial(Parameters(kv_types_k=("q8_0",)), {"kv_types_k": "q8_0"}, 310.0, 26.0, 1 << 29, cost=COST)
-REFUSED = Trial(Parameters(flash=("off",)), {"flash": "off"}, 0.0, 0.0, 0, text("It does not fit."))
-TUNING = Tuning((USUAL, BEST, CACHED, REFUSED), BEST)
-READS = [row(300.0, read=128, written=0), row(200.0, read=128, written=0, depth=4096)]
 
 
 @pytest.fixture
@@ -426,85 +409,6 @@ def test_copies_and_files(history, page, qtbot, tmp_path):
     assert len(failed) == 3
 
 
-def test_a_search_knows_the_model_and_the_computer(services, starter, monkeypatch):
-    asked = []
-    monkeypatch.setattr(
-        tune, "tune", lambda bench, wanted, _progress: asked.append((bench, wanted)) or TUNING
-    )
-    found = search_best(services.paths, describe(starter), Progress(), anyway=True)
-    ((bench, wanted),) = asked
-    assert (bench.anyway, wanted.layers, wanted.experts) == (True, 30, False)
-    assert (wanted.model.path, len(wanted.model.hash)) == (starter, 64)
-    assert (found.tuning, found.cores) == (TUNING, bench.machine.cpu.usable_cores)
-
-
-def test_a_busy_computer_can_be_tuned_anyway(page, qtbot, monkeypatch):
-    asked = []
-
-    def search_best(_paths, model, _progress, *, anyway):
-        asked.append(anyway)
-        if not anyway:
-            raise MachineBusy(text("Other programs are busy."))
-        return Tuned(model, TUNING, 8)
-
-    monkeypatch.setattr(bench_tune, "search_best", search_best)
-    page.tabs.setCurrentIndex(TUNE)
-    settle(page, qtbot)
-    page.tune.start.click()
-    qtbot.waitUntil(page.tune.banner.isVisible)
-    page.tune.banner.buttons[0].click()
-    qtbot.waitUntil(page.tune.save.isVisible)
-    assert asked == [False, True]
-    settle(page, qtbot)
-
-
-def test_the_best_settings_become_the_load_profile(page, services, qtbot, monkeypatch):
-    kept = []
-    services.library.save_profile = lambda path, profile: kept.append((path, profile))
-    services.library.set_default_profile = lambda path, name: kept.append((path, name))
-    services.library.profiles = lambda _path: []
-    services.library.profile = lambda _path: None
-    services.library.index = SimpleNamespace(
-        remove_profile=lambda path, name: kept.append((Path(path), name))
-    )
-    monkeypatch.setattr(
-        bench_tune, "search_best", lambda _paths, model, _progress, **_how: Tuned(model, TUNING, 8)
-    )
-    page.tabs.setCurrentIndex(TUNE)
-    settle(page, qtbot)
-    panel = page.tune
-    assert not panel.save.isVisible()
-    panel.models.setCurrentIndex(1)
-    panel.start.click()
-    qtbot.waitUntil(panel.save.isVisible)
-    settle(page, qtbot)
-    table = panel.table.model()
-    assert [table.index(n, 0).data() for n in range(4)] == [
-        "as usual", "4 threads · ubatch 256", "K q8_0", "without flash attention"
-    ]  # fmt: skip
-    assert [table.index(n, 5).data() for n in range(4)] == [
-        "the same", "the same", "divergence 0.0031, same first choice 98.5 %", "the same"
-    ]  # fmt: skip
-    assert [table.index(n, 6).data() for n in range(4)] == [
-        "", "best", "changes the answers, so it is never chosen", "It does not fit."
-    ]  # fmt: skip
-    assert panel.table.record is BEST
-    said = []
-    page.said.connect(said.append)
-    panel.save.click()
-    settle(page, qtbot)
-    (path, profile), default = kept
-    assert path == OTHER.path
-    assert (profile.load.threads, profile.load.ubatch) == (4, 256)
-    assert default == (OTHER.path, profile.name)
-    assert said == ["Kept as the load profile “tuned” of “Other-1B”."]
-    assert not panel.save.isEnabled()
-    services.undo.take()
-    settle(page, qtbot)
-    assert kept[2:] == [(OTHER.path, "tuned"), (OTHER.path, "")]
-    assert panel.save.isEnabled()
-
-
 def test_item_models(qtmodeltester, history, services):
     table = ResultTable()
     tester = ModelTester(None)
@@ -516,30 +420,6 @@ def test_item_models(qtmodeltester, history, services):
     assert [one.test for one in table.records][:2] == ["pp128", "tg32"]
     tester._cleanup()
     assert note_of(DEPTHS[0]) == ""
-
-
-def test_a_model_is_called_by_its_file_on_any_system():
-    names = [model_of(row(model=words)) for words in ("a/tiny", "C:\\models\\tiny")]
-    assert names == ["tiny", "tiny"]
-
-
-def test_lines_join_what_differs_in_one_number():
-    rows = [*DEPTHS, *(row(10.0, depth=depth, kv="q8_0") for depth in (4096, 0))]
-    assert across_of(rows) == ("n_depth",)
-    first, second = lines_of(rows, "n_depth")
-    assert [one.number("n_depth") for one in first.rows] == [0, 1024, 4096]
-    assert [one.number("n_depth") for one in second.rows] == [0, 4096]
-    assert dict(second.key) == {"type_k": "q8_0", "type_v": "q8_0"}
-
-
-def test_roofline_counts_what_a_token_reads():
-    written, read = roof_points([DEPTHS[0], READS[0]], {})
-    assert written.intensity == pytest.approx(2e9 / 600e6)
-    assert written.rate == pytest.approx(2e9 * DEPTHS[0].mean)
-    assert read.intensity == pytest.approx(128 * 2e9 / 600e6)
-    (expert,) = roof_points([DEPTHS[0]], {"/models/tiny.gguf": 0.25})
-    assert expert.intensity == pytest.approx(written.intensity)
-    assert expert.rate == pytest.approx(written.rate / 4)
 
 
 @pytest.mark.parametrize("width", [560, 940])
