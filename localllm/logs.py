@@ -24,7 +24,12 @@ def start_logging(folder: Path, program: str) -> TextIO | None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         handler = logging.handlers.RotatingFileHandler(
-            folder / f"{program}.log", maxBytes=1_000_000, backupCount=3, encoding="utf-8", delay=True
+            folder / f"{program}.log",
+            maxBytes=1_000_000,
+            backupCount=3,
+            encoding="utf-8",
+            delay=True,
+            errors="backslashreplace",  # names of files need not be UTF-8
         )
         crash_file = (folder / f"{program}.crash").open("a", encoding="utf-8")
     except OSError:

@@ -390,7 +390,7 @@ def _keep_aside(path: Path, why: str, good: Settings) -> None:
         kept = set_aside(path, "invalid")
         if good.chosen:
             save_settings(path, good)
-    _log.warning("The settings could not all be read (%s); kept as %s", why, kept.name)
+    _log.warning("The settings could not all be read (%.300a); kept as %s", why, kept.name)
 
 
 def _as_kept(value: object, default: object) -> object:

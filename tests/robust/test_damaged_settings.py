@@ -78,6 +78,14 @@ def test_no_content_stops_the_start_or_is_lost(tmp_path):
     check_all(tmp_path, 40)
 
 
+def test_the_log_of_a_wrong_setting_is_short_and_can_be_written(tmp_path, caplog):
+    path = tmp_path / "settings.json"
+    path.write_text(json.dumps({"theme": "\ud800" + "x" * 100_000}))
+    load_settings(path)
+    (line,) = caplog.messages
+    assert len(line.encode()) < 500
+
+
 @pytest.mark.torture
 @pytest.mark.timeout(600)
 def test_five_hundred_contents(tmp_path):

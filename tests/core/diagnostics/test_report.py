@@ -140,14 +140,14 @@ def test_logging_and_reading_it_back(tmp_path):
     before = list(root.handlers), root.level
     crash = start_logging(tmp_path, "window")
     try:
-        logging.getLogger("x").warning("hello %s", "log")
+        logging.getLogger("x").warning("hello %s", "log-\udce9")  # as a name of a file that is not UTF-8
     finally:
         for handler in set(root.handlers) - set(before[0]):
             root.removeHandler(handler)
             handler.close()
         root.setLevel(before[1])
         crash.close()
-    assert recent_trouble(tmp_path)[0].endswith("window: WARNING x: hello log")
+    assert recent_trouble(tmp_path)[0].endswith("window: WARNING x: hello log-\\udce9")
 
 
 def test_emptying_the_caches_leaves_everything_else(tmp_path):
