@@ -23,6 +23,16 @@ def pytest_configure(config):
     settings.load_profile("torture" if torture else "ordinary")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+    """Let what a test has logged travel between processes, names of files that are not UTF-8 too."""
+    report = yield
+    report.sections = [
+        (title, words.encode("utf-8", "backslashreplace").decode()) for title, words in report.sections
+    ]
+    return report
+
+
 @pytest.fixture(autouse=True)
 def garbage():
     """As in the window, garbage is collected in this thread only: elsewhere Qt objects must not be destroyed."""
