@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import threading
 import time
 from pathlib import Path
@@ -21,6 +22,8 @@ def pytest_configure(config):
     """Properties are tried with few examples, always the same; in the torture run with many, drawn anew."""
     torture = config.option.markexpr.startswith("torture")
     settings.load_profile("torture" if torture else "ordinary")
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # in the background of a shell; children inherit it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)
