@@ -18,7 +18,7 @@ from localllm.core.library.schema import MIGRATIONS, PERSON_MADE, migrate
 from localllm.core.salvage import is_damage, salvage
 from localllm.engine.protocol import LoadSettings, Sampling, from_record, to_record
 from localllm.errors import StoreError, UsageError
-from localllm.files import file_number, held_if_still, set_aside
+from localllm.files import file_number, held_if_still, move_into_place, set_aside
 from localllm.texts import text
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _log = logging.getLogger(__name__)
+
+_BESIDE = ("", "-journal")  # the file itself, and what SQLite lays beside it
 
 
 class Index:
@@ -138,9 +140,10 @@ class Index:
             for statement, values in statements:
                 db.execute(statement, values)
 
-    def _connect(self) -> sqlite3.Connection:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        db = sqlite3.connect(self.path, timeout=10.0, isolation_level=None)
+    def _connect(self, path: Path | None = None) -> sqlite3.Connection:
+        path = path or self.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        db = sqlite3.connect(path, timeout=10.0, isolation_level=None)
         try:
             db.row_factory = sqlite3.Row
             db.execute("PRAGMA trusted_schema = OFF")
@@ -163,10 +166,14 @@ class Index:
                 self.rebuilt = self.path.with_name(self.path.name)
 
     def _rebuild_alone(self) -> None:
-        aside = set_aside(self.path, "damaged", ("", "-journal"))
-        with closing(self._connect()) as db:
-            saved = salvage(aside, db, PERSON_MADE)
-        self.rebuilt = aside
+        """Make the new file whole under another name: by its own its journal would be the old one's too."""
+        new = self.path.with_name(f".{self.path.name}.new")
+        for ending in _BESIDE:
+            new.with_name(new.name + ending).unlink(missing_ok=True)
+        with closing(self._connect(new)) as db:
+            saved = salvage(self.path, db, PERSON_MADE)
+        self.rebuilt = aside = set_aside(self.path, "damaged", _BESIDE)
+        move_into_place(new, self.path)
         _log.warning("The list of models was damaged; kept as %s, rows saved: %d", aside.name, saved.total)
 
     @contextmanager
