@@ -72,7 +72,7 @@ class MeasurePanel(QWidget):
     def showEvent(self, event: QShowEvent) -> None:
         """Read the models."""
         super().showEvent(event)
-        self.results.chart.prepare()
+        self.results.prepare()
         self._listing.refresh()
 
     def setFocus(self) -> None:

@@ -84,6 +84,12 @@ class BenchResults(QWidget):
         """What is shown, in its order."""
         return list(self.model.records)
 
+    def prepare(self) -> None:
+        """Do what takes a moment before there is anything to show: the first rows come while a bench runs."""
+        self.chart.prepare()
+        for widget in (self, *self.findChildren(QWidget)):
+            widget.ensurePolished()
+
     def show_rows(
         self, title: str, rows: Sequence[BenchRow], *, here: bool = True, expected: int = 0
     ) -> None:
@@ -135,6 +141,9 @@ class BenchResults(QWidget):
         self.views.setAccessibleName(self.tr("How the chart shows it"))
         for combo in (self.kinds, self.views):
             combo.setSizeAdjustPolicy(PatientComboBox.SizeAdjustPolicy.AdjustToContents)
+            policy = combo.sizePolicy()
+            policy.setRetainSizeWhenHidden(True)  # the chart below stays where it is
+            combo.setSizePolicy(policy)
         self.table.show_table(self.model)
         self._legend = make_label(role="small", wrap=True)
         head, choices = QHBoxLayout(), QHBoxLayout()
@@ -185,7 +194,10 @@ class BenchResults(QWidget):
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.setInterval(_MS_BETWEEN)
-        self._soon.timeout.connect(self._show_added)
+        self._soon.timeout.connect(self._on_soon)
+        self._then = QTimer(self)
+        self._then.setSingleShot(True)
+        self._then.timeout.connect(self._show_chart)
 
     def _fit_columns(self, rows: Sequence[BenchRow], *, anew: bool) -> None:
         """Give columns the room that these rows need; `anew` says that there are others than before."""
@@ -208,9 +220,20 @@ class BenchResults(QWidget):
         self.table.show_lines(max(_LEAST_LINES, min(_MOST_LINES, self._expected)), _MOST_LINES)
 
     def _show_added(self) -> None:
+        self._offer()
+        self._show_chart()
+
+    def _on_soon(self) -> None:
+        """Show rows that came in; the chart is drawn in a turn of its own, for both take a while."""
+        self._offer()
+        self._then.start()
+
+    def _offer(self) -> None:
+        """Offer what the rows allow."""
         self._ask_for_shares()
         self._show_energy()
-        self._show_choices()
+        self._offer_kinds()
+        self._offer_views()
 
     def _show_energy(self) -> None:
         """Ask for the price where energy was measured, else say why it was not."""
@@ -240,15 +263,23 @@ class BenchResults(QWidget):
         self._kind_chosen = True
 
     def _show_choices(self) -> None:
+        self._offer_kinds()
+        self._show_views()
+
+    def _show_views(self) -> None:
+        self._offer_views()
+        self._show_chart()
+
+    def _offer_kinds(self) -> None:
         """Offer the kinds of test that there are."""
         rows = self.model.records
         there = [kind for kind in KINDS if of_kind(rows, kind)]
         names = [(say(_KINDS[kind]), kind) for kind in there]
         _fill(self.kinds, names, "" if self._kind_chosen else "write")
         self.kinds.setVisible(len(there) > 1)
-        self._show_views()
 
-    def _show_views(self) -> None:
+    def _offer_views(self) -> None:
+        """Offer the ways to show the tests of this kind."""
         rows = self._rows_of_kind()
         names = [(self.tr("Bars"), "bars")]
         names += [(self.tr("Over: {what}").format(what=say(TITLES[name])), name) for name in across_of(rows)]
@@ -257,7 +288,6 @@ class BenchResults(QWidget):
             names.append((self.tr("Roofline"), "roof"))
         _fill(self.views, names, _proposed(rows) if self.views.count() <= 1 else "")
         self.views.setVisible(bool(rows) and len(names) > 1)
-        self._show_chart()
 
     def _rows_of_kind(self) -> list[BenchRow]:
         return of_kind(self.model.records, self.kinds.currentData()) if self.kinds.count() else []
