@@ -53,7 +53,8 @@ QUESTION = "What is photosynthesis?"  # the starter model speaks English
 
 
 GALLERY = (  # what goes into resources/screenshots: pages, theme, language, the pictures that are kept
-    ("home,chat,loader", "light", "en", ("home", "chat", "loader")),
+    ("home,chat", "light", "en", ("home", "chat")),
+    ("loader", "light", "en", ("loader",)),
     ("home,chat", "dark", "es", ("home", "chat")),
     ("discover", "dark", "en", ("discover-files",)),
     ("library,library_tensors", "light", "es", ("library", "library-tensors")),
@@ -107,7 +108,7 @@ def make_gallery():
     target = Path(__file__).resolve().parents[2] / "resources" / "screenshots"
     for pages, theme, language, kept in GALLERY:
         with tempfile.TemporaryDirectory(prefix="LocalLLM-") as folder:
-            photograph([folder, "--scripted", "--pages", pages], theme, language)
+            photograph([folder, "--pages", pages], theme, language)
             for name in kept:
                 file = f"{name}-{theme}-{language}.png"
                 image = QImage(str(Path(folder) / file)).convertToFormat(QImage.Format.Format_RGB32)
