@@ -138,9 +138,7 @@ def delete(files: list[Path], progress: Progress) -> int:
 def remove_empty_folders(folder: Path) -> None:
     """Delete a folder's folders, and itself, where no file is in them and the system lets it."""
     for inner, _folders, _files in os.walk(folder, topdown=False):
-        with contextlib.suppress(
-            OSError
-        ):  # it is not empty, the disk is mounted there, or it belongs to others
+        with contextlib.suppress(OSError):  # not empty, where a disk is mounted, or of others
             os.rmdir(inner)  # noqa: PTH106
 
 

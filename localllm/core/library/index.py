@@ -182,10 +182,8 @@ class Index:
         try:
             yield
         except (sqlite3.Error, OSError, UnicodeError, json.JSONDecodeError) as error:
-            replaced = number not in (
-                0,
-                file_number(self.path),
-            )  # another program has put it aside under our hands
+            # another program may have put it aside under our hands
+            replaced = number not in (0, file_number(self.path))
             raise (
                 self._mended(error, number) if replaced or is_damage(error) else self._unusable(error)
             ) from error
