@@ -104,8 +104,8 @@ def big_file(server, mib=12):
 
 
 def test_before_any_search_the_catalogue_recommends_without_the_network(page, server, qtbot):
-    qtbot.waitUntil(lambda: page.found.rowCount() > 20, timeout=SLOW)
-    assert page._listed.text() == "Recommended for this computer"
+    qtbot.waitUntil(lambda: page._listed.text() == "Recommended for this computer", timeout=SLOW)
+    assert page.found.rowCount() > 20
     assert not server.log
 
 
