@@ -11,7 +11,7 @@ from localllm.cli.bench_chat import run_chat
 from localllm.cli.bench_devices import list_devices
 from localllm.cli.bench_flags import add_measuring_flags, chosen_values
 from localllm.cli.bench_history import add_history_flags, asks_history, run_history
-from localllm.cli.bench_output import note_run, run_to_json
+from localllm.cli.bench_output import LiveRows, note_run, run_to_json
 from localllm.cli.bench_refused import add_refused_flags, require_none_refused
 from localllm.cli.bench_tune import run_tune
 from localllm.errors import UsageError
@@ -21,7 +21,7 @@ from localllm.texts import Text, text
 
 if TYPE_CHECKING:
     from localllm.cli.output import Context, Output
-    from localllm.core.bench import Bench, BenchedModel, BenchRow, Parameters
+    from localllm.core.bench import Bench, BenchedModel, Parameters
     from localllm.core.bench.plan import Configuration
     from localllm.core.library import LibraryModel
 
@@ -137,29 +137,19 @@ def _measure(
 
     output = context.output
     plan = _plan(arguments, models, bench, progress)
-    rows: list[BenchRow] = []
+    shown = LiveRows(output, plan, None if arguments.json else arguments.output, arguments.output_err)
     number = 0
     try:
-        number = run_bench(bench, plan, rows.append, progress, name=arguments.name)
-    finally:  # also what was finished before somebody stopped it
-        output.status("")
-        _print(arguments, output, number, rows)
+        number = run_bench(bench, plan, shown.add, progress, name=arguments.name)
+    finally:  # also after what was finished before somebody stopped it
+        shown.end()
+        if arguments.json:
+            output.json(run_to_json(number, shown.rows, arguments.kwh_price))
+        elif shown.rows:
+            note_run(shown.rows, output, arguments.kwh_price)
     if not number:
         output.note(text("Measured, but the history cannot be written: copy or save what is to be kept."))
-    return 0 if any(row.samples for row in rows) else 1
-
-
-def _print(arguments: argparse.Namespace, output: Output, number: int, rows: list[BenchRow]) -> None:
-    from localllm.core.bench.formats import render
-
-    if arguments.output_err and rows:
-        output.note(render(rows, arguments.output_err).removesuffix("\n"))
-    if arguments.json:
-        output.json(run_to_json(number, rows, arguments.kwh_price))
-    elif rows:
-        if arguments.output != "md" or any(row.samples for row in rows):
-            output.write(render(rows, arguments.output))
-        note_run(rows, output, arguments.kwh_price)
+    return 0 if any(row.samples for row in shown.rows) else 1
 
 
 def _plan(

@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from localllm.cli.output import Column
+from localllm.errors import LocalLLMError
 from localllm.texts import Bytes, Moment, Number, Text, plural, text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from localllm.cli.output import Output
     from localllm.core.bench import BenchRow, BenchRun
     from localllm.core.bench.formats import Format
+    from localllm.core.bench.plan import Configuration
 
 _REASONS = {
     "load": text("other programs"),
@@ -23,6 +25,61 @@ _REASONS = {
     "clock": text("a slower clock"),
     "battery": text("another power supply or power mode"),
 }
+
+
+class LiveRows:
+    """Prints each row as soon as it is there, as llama-bench does.
+
+    Args:
+        output: Where to.
+        plan: What all rows together will be.
+        form: Of standard output; None prints nothing there.
+        aside: Of standard error.
+    """
+
+    def __init__(
+        self, output: Output, plan: Sequence[Configuration], form: Format | None, aside: Format | None
+    ) -> None:
+        from localllm.core.bench.describe import planned_fields
+        from localllm.core.bench.formats import Writer, markdown_columns
+
+        def columns(first: BenchRow) -> list[str]:
+            return markdown_columns(planned_fields(plan, first))
+
+        self.rows: list[BenchRow] = []
+        self._unwritten: LocalLLMError | None = None
+        self._output = output
+        places: tuple[tuple[Format | None, Callable[[str], None]], ...] = (
+            (form, self._write),
+            (aside, output.aside),
+        )
+        self._writers = [(Writer(form, columns), put) for form, put in places if form is not None]
+
+    def add(self, row: BenchRow) -> None:
+        """Print one more row."""
+        self.rows.append(row)
+        self._output.status("")
+        for writer, put in self._writers:
+            put(writer.add(row))
+
+    def end(self) -> None:
+        """Print what ends the rows, if there are any.
+
+        Raises:
+            LocalLLMError: Not all of them could be written.
+        """
+        self._output.status("")
+        for writer, put in self._writers if self.rows else ():
+            put(writer.end())
+        if self._unwritten is not None:
+            raise self._unwritten
+
+    def _write(self, piece: str) -> None:
+        """Go on though there is no room: what is measured is in the history all the same."""
+        try:
+            self._output.write(piece)
+        except LocalLLMError as error:
+            self._unwritten = error
 
 
 def note_run(rows: Sequence[BenchRow], output: Output, price: float | None = None) -> None:

@@ -8,7 +8,7 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from localllm.errors import LocalLLMError
 from localllm.texts import text
@@ -41,27 +41,36 @@ class Output:
     def __init__(self, translator: Translator) -> None:
         self.translator = translator
         self.translate = translator.translate
+        self._in_line = False  # a terminal shows a line that is not complete
 
     def say(self, sentence: Text | str = "") -> None:
         """Print one line to standard output."""
         with _written():
             print(self.translate(sentence).translate(_SHOWN), flush=True)
+        self._in_line = False
 
     def note(self, sentence: Text | str) -> None:
         """Print one line to standard error: what is not the answer itself."""
         with contextlib.suppress(OSError):  # nobody is there to be told
             print(self.translate(sentence).translate(_SHOWN), file=sys.stderr, flush=True)
+        self._in_line = False
 
     def error(self, error: LocalLLMError) -> None:
         """Print what happened, what is safe and what to do, in one line on standard error."""
         self.status("")
+        if self._in_line:
+            self.note("")
         self.note(" ".join(self.translate(sentence) for sentence in error.sentences()))
 
     def write(self, piece: str) -> None:
         """Print a piece of text without an end of line; what would steer a terminal goes to files only."""
         with _written():
-            sys.stdout.write(piece.translate(_SHOWN) if sys.stdout.isatty() else piece)
-            sys.stdout.flush()
+            self._put(piece, sys.stdout)
+
+    def aside(self, piece: str) -> None:
+        """Print a piece of text without an end of line to standard error."""
+        with contextlib.suppress(OSError):  # nobody is there to be told
+            self._put(piece, sys.stderr)
 
     def json(self, data: Any) -> None:
         """Print one JSON value on one line."""
@@ -69,10 +78,20 @@ class Output:
             print(json.dumps(data, ensure_ascii=False).translate(_ESCAPED), flush=True)
 
     def status(self, line: str) -> None:
-        """Show a passing line on a terminal's standard error; the next one replaces it, "" clears it."""
-        if sys.stderr.isatty():
+        """Show a passing line on a terminal's standard error; the next one replaces it, "" clears it.
+
+        Not while the terminal shows a piece of text whose line is not complete: that would be replaced.
+        """
+        if sys.stderr.isatty() and not self._in_line:
             sys.stderr.write("\r\x1b[2K" + _in_one_line(line))
             sys.stderr.flush()
+
+    def _put(self, piece: str, stream: TextIO) -> None:
+        if piece and stream.isatty():
+            piece = piece.translate(_SHOWN)
+            self._in_line = not piece.endswith("\n")
+        stream.write(piece)
+        stream.flush()
 
     def table(self, columns: Sequence[Column], rows: Sequence[Sequence[Text | str]]) -> None:
         """Print a table."""

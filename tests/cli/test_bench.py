@@ -1,25 +1,32 @@
 """The bench command as a person meets it."""
 
+import io
 import json
 import sqlite3
+import sys
 from contextlib import closing
 
 import pytest
 
 from localllm.cli.bench_flags import chosen_values
+from localllm.cli.bench_output import LiveRows
 from localllm.cli.main import make_parser, run
+from localllm.cli.output import Output
+from localllm.core import bench as core_bench
 from localllm.core import engine_build, mended_database, write_ahead
 from localllm.core.bench import BenchHistory, Parameters, chat
 from localllm.core.bench import tune as bench_tune
+from localllm.core.bench.formats import render
 from localllm.core.calibration.subjects import llama
 from localllm.core.calibration.synthetic import SyntheticModel, write_synthetic
 from localllm.core.engine_limits import remember_crash
 from localllm.core.hardware import probe
 from localllm.core.library import Library
 from localllm.core.machine import EngineBuild, EngineDevice
+from localllm.errors import LocalLLMError
 from localllm.paths import Paths
 from localllm.settings import Settings
-from localllm.texts import text
+from localllm.texts import Translator, text
 from tests.core.bench.rows import JSON, MARKDOWN, row
 
 QUICK = ["-t", "1", "-ngl", "0", "-r", "2", "--repack", "0", "--anyway"]
@@ -150,6 +157,69 @@ def test_a_preset_can_be_changed_and_a_second_form_goes_to_standard_error(starte
     lines = shown.err.splitlines()
     assert any(line.startswith("localllm bench: ") and "pp4, repetition 1 of 1" in line for line in lines)
     assert any(line.startswith("build_commit,build_number,") for line in lines)
+
+
+@pytest.mark.parametrize("form", ["md", "csv", "json", "jsonl", "sql"])
+def test_each_row_is_printed_as_soon_as_it_is_there(form, starter, monkeypatch, capsys):
+    rows = [row(), row((), n_gen=4, n_prompt=0, failure=text("It did not fit.")), row(n_threads=2)]
+    pieces = []
+
+    def measured(_bench, _plan, on_row, _progress, **_named):
+        for one in rows:
+            on_row(one)
+            pieces.append(capsys.readouterr())
+        return 1
+
+    monkeypatch.setattr(core_bench, "run_bench", measured)
+    flags = ["-m", str(starter), "-t", "1,2", "--repack", "0", "-o", form, "-oe", "jsonl"]
+    assert run(["bench", *flags]) == 0
+    assert render(rows, form) == "".join(one.out for one in pieces) + capsys.readouterr().out
+    assert ["CPU" in one.out for one in pieces] == [True, False, True]
+    assert [len(one.err.splitlines()) for one in pieces] == [1, 0, 1]
+
+
+def test_what_was_finished_when_somebody_stops_is_whole(starter, monkeypatch, capsys):
+    def stopped(_bench, _plan, on_row, _progress, **_named):
+        on_row(row())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(core_bench, "run_bench", stopped)
+    assert run(["bench", "-m", str(starter), "-o", "json"]) == 130
+    assert len(json.loads(capsys.readouterr().out)) == 1
+
+
+def test_measuring_goes_on_though_rows_have_nowhere_to_go(capsys):
+    class Full(Output):
+        def write(self, piece):
+            del piece
+            raise LocalLLMError(text("There is no room."))
+
+    rows = LiveRows(Full(Translator("en")), (), "csv", "jsonl")
+    for one in (row(), row()):
+        rows.add(one)
+    with pytest.raises(LocalLLMError, match="no room"):
+        rows.end()
+    assert len(capsys.readouterr().err.splitlines()) == len(rows.rows) == 2
+
+
+def test_a_row_whose_line_is_open_is_not_cleared_away(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    both = Terminal()
+    monkeypatch.setattr(sys, "stdout", both)
+    monkeypatch.setattr(sys, "stderr", both)
+    output = Output(Translator("en"))
+    output.status("1/2")
+    output.status("")
+    output.write("[\n  {\n  }")
+    shown = both.getvalue()
+    output.status("2/2")
+    assert both.getvalue() == shown
+    output.write("\n]\n")
+    output.status("2/2")
+    assert both.getvalue().endswith("]\n\r\x1b[2K2/2")
 
 
 def test_a_rest_is_asked_for_in_seconds():

@@ -6,8 +6,10 @@ import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from localllm.core.bench.plan import Configuration
-    from localllm.core.bench.rows import Value
+    from localllm.core.bench.rows import BenchRow, Value
     from localllm.engine.protocol import BenchReport, BenchTest
 
 _FLASH = {"auto": -1, "off": 0, "on": 1}
@@ -30,7 +32,6 @@ def fields_of(
         report: None if the model could not be loaded.
         repack: Whether weights could be repacked for this processor.
     """
-    settings = configuration.settings
     return {
         "build_commit": str(build["commit"]).removesuffix("-dirty"),
         "build_number": 0,  # llama.cpp's libraries do not say
@@ -41,6 +42,18 @@ def fields_of(
         "model_type": report.description if report else "",
         "model_size": report.size if report else 0,
         "model_n_params": report.parameters if report else 0,
+        **settings_fields(configuration, repack=repack),
+        "n_prompt": test.prompt_tokens,
+        "n_gen": test.generated_tokens,
+        "n_depth": test.depth,
+        "test_time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def settings_fields(configuration: Configuration, *, repack: bool) -> dict[str, Value]:
+    """Return those of the fields that are known before a model is loaded."""
+    settings = configuration.settings
+    return {
         "n_batch": settings.batch,
         "n_ubatch": settings.ubatch,
         "n_threads": settings.threads,
@@ -66,11 +79,16 @@ def fields_of(
         "repack": repack,
         "fit_target": 0,
         "fit_min_ctx": 0,
-        "n_prompt": test.prompt_tokens,
-        "n_gen": test.generated_tokens,
-        "n_depth": test.depth,
-        "test_time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
+
+
+def planned_fields(plan: Iterable[Configuration], first: BenchRow) -> list[dict[str, Value]]:
+    """Return the fields that the rows of a plan will have, by its first row."""
+    repack = bool(first.fields["repack"])
+    return [
+        {**first.fields, **settings_fields(one, repack=repack if one.repack is None else one.repack)}
+        for one in plan
+    ]
 
 
 def _shares(shares: tuple[float, ...]) -> str:

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Literal
 from localllm.core.bench.rows import COMPUTED, FIELDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from localllm.core.bench.rows import BenchRow, Value
 
 Format = Literal["md", "csv", "json", "jsonl", "sql"]
 
+_NAMES = (*FIELDS, *COMPUTED)
 _MIB, _GIB = 2**20, 2**30
 _ALWAYS = ("model", "size", "params", "backend")
 # in the order of the table's columns
@@ -49,22 +50,62 @@ _STRINGS = frozenset(
 _FLOATS = frozenset(("avg_ts", "stddev_ts"))
 
 
+class Writer:
+    """Writes rows as they come; together the pieces are what `render` returns of them all.
+
+    Args:
+        form: One of llama-bench's formats.
+        columns: The table's, for all rows to come; asked at its first row.
+    """
+
+    def __init__(self, form: Format, columns: Callable[[BenchRow], Sequence[str]]) -> None:
+        self._form: Format = form
+        self._choose = columns
+        self._columns: Sequence[str] = ()
+        self._builds: dict[tuple[Value | None, Value | None], None] = {}
+        self._begun = self._among = False
+
+    def add(self, row: BenchRow) -> str:
+        """Return what one more row adds."""
+        head = self._begin()
+        if not row.samples or (row.sequences > 1 and self._form in ("csv", "sql")):
+            return head
+        before, self._among = ",\n" if self._among and self._form == "json" else "", True
+        return head + before + (self._table_line(row) if self._form == "md" else _LINES[self._form](row))
+
+    def end(self) -> str:
+        """Return what ends the rows."""
+        head = self._begin()
+        if self._form == "md":
+            return "".join(f"\nbuild: {commit} ({number})\n" for commit, number in self._builds)
+        return head + ("\n]\n" if self._form == "json" else "")
+
+    def _begin(self) -> str:
+        first, self._begun = not self._begun, True
+        return _HEADS[self._form] if first else ""
+
+    def _table_line(self, row: BenchRow) -> str:
+        self._builds[row.fields.get("build_commit"), row.fields.get("build_number")] = None
+        head = ""
+        if not self._columns:
+            self._columns = self._choose(row)
+            head = markdown_header(self._columns)
+        return head + markdown_row(row, self._columns)
+
+
 def render(rows: Iterable[BenchRow], form: Format) -> str:
     """Return the rows that have a figure, in one of llama-bench's formats."""
     good = [row for row in rows if row.samples]
-    return {
-        "md": _as_markdown, "csv": _as_csv, "json": _as_json, "jsonl": _as_json_lines, "sql": _as_sql
-    }[form](good)  # fmt: skip
+    writer = Writer(form, lambda _: markdown_columns([row.fields for row in good]))
+    return "".join(writer.add(row) for row in good) + writer.end()
 
 
-def markdown_columns(rows: Sequence[BenchRow]) -> list[str]:
+def markdown_columns(rows: Sequence[Mapping[str, Value]]) -> list[str]:
     """Return the columns of llama-bench's table: of the settings those that vary or are unusual."""
-    on_cpu = any(
-        word in str(row.fields.get("backends")) for row in rows for word in ("CPU", "BLAS", "ZenDNN")
-    )
+    on_cpu = any(word in str(row.get("backends")) for row in rows for word in ("CPU", "BLAS", "ZenDNN"))
     columns: list[str] = [*_ALWAYS] if on_cpu else [*_ALWAYS, "n_gpu_layers"]
     for name, usual in _USUAL.items():
-        values = {row.fields.get(name, usual) for row in rows}
+        values = {row.get(name, usual) for row in rows}
         if on_cpu if name == "n_threads" and len(values) == 1 else values - {usual}:
             columns.append(name)
     return [*columns, "test", "t/s"]
@@ -80,13 +121,6 @@ def markdown_header(columns: Sequence[str]) -> str:
 def markdown_row(row: BenchRow, columns: Sequence[str]) -> str:
     """Return one line of the table."""
     return "| " + " | ".join(_padded(_cell(row, name), _width(name)) for name in columns) + " |\n"
-
-
-def _as_markdown(rows: Sequence[BenchRow]) -> str:
-    columns = markdown_columns(rows)
-    builds = dict.fromkeys((row.fields.get("build_commit"), row.fields.get("build_number")) for row in rows)
-    footer = "".join(f"\nbuild: {commit} ({number})\n" for commit, number in builds)
-    return markdown_header(columns) + "".join(markdown_row(row, columns) for row in rows) + footer
 
 
 def _cell(row: BenchRow, name: str) -> str:
@@ -117,27 +151,25 @@ def _plain(value: Value) -> str:
     return f"{value:.6f}" if isinstance(value, float) else str(value)
 
 
-def _as_csv(rows: Sequence[BenchRow]) -> str:
+def _csv_line(row: BenchRow) -> str:
     file = io.StringIO()
-    file.write(",".join((*FIELDS, *COMPUTED)) + "\n")
-    writer = csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator="\n")
-    writer.writerows(_values(row) for row in rows if row.sequences == 1)
+    csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator="\n").writerow(_values(row))
     return file.getvalue()
 
 
 def _values(row: BenchRow) -> list[str]:
     fields = row.all_fields()
-    return [_plain(fields.get(name, "")) for name in (*FIELDS, *COMPUTED)]
+    return [_plain(fields.get(name, "")) for name in _NAMES]
 
 
-def _as_json(rows: Sequence[BenchRow]) -> str:
-    blocks = [",\n".join(f"    {name}: {value}" for name, value in _json_pairs(row)) for row in rows]
-    return "[\n" + ",\n".join(f"  {{\n{block}\n  }}" for block in blocks) + "\n]\n"
+def _json_block(row: BenchRow) -> str:
+    lines = ",\n".join(f"    {name}: {value}" for name, value in _json_pairs(row))
+    return f"  {{\n{lines}\n  }}"
 
 
-def _as_json_lines(rows: Sequence[BenchRow]) -> str:
-    lines = ("{" + ", ".join(f"{name}: {value}" for name, value in _json_pairs(row)) + "}\n" for row in rows)
-    return "".join(line.replace(' ], "samples_ts"', ' ],"samples_ts"') for line in lines)  # as llama-bench
+def _json_line(row: BenchRow) -> str:
+    line = "{" + ", ".join(f"{name}: {value}" for name, value in _json_pairs(row)) + "}\n"
+    return line.replace(' ], "samples_ts"', ' ],"samples_ts"')  # as llama-bench
 
 
 def _json_pairs(row: BenchRow) -> list[tuple[str, str]]:
@@ -153,17 +185,25 @@ def _as_json_value(value: Value) -> str:
     return f"{value:.6f}" if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
 
 
-def _as_sql(rows: Sequence[BenchRow]) -> str:
-    names = (*FIELDS, *COMPUTED)
-    columns = ",\n".join(f"  {name} {_sql_type(name)}" for name in names)
-    lines = [f"CREATE TABLE IF NOT EXISTS llama_bench (\n{columns}\n);\n\n"]
-    for row in (one for one in rows if one.sequences == 1):
-        values = ", ".join("'" + value.replace("'", "''") + "'" for value in _values(row))
-        lines.append(f"INSERT INTO llama_bench ({', '.join(names)}) VALUES ({values});\n")  # noqa: S608 - quoted
-    return "".join(lines)
+def _sql_line(row: BenchRow) -> str:
+    values = ", ".join("'" + value.replace("'", "''") + "'" for value in _values(row))
+    return f"INSERT INTO llama_bench ({', '.join(_NAMES)}) VALUES ({values});\n"  # noqa: S608 - quoted
+
+
+def _sql_head() -> str:
+    columns = ",\n".join(f"  {name} {_sql_type(name)}" for name in _NAMES)
+    return f"CREATE TABLE IF NOT EXISTS llama_bench (\n{columns}\n);\n\n"
 
 
 def _sql_type(name: str) -> str:
     if name in _FLOATS:
         return "REAL"
     return "TEXT" if name in _STRINGS else "INTEGER"
+
+
+_HEADS: dict[Format, str] = {
+    "md": "", "csv": ",".join(_NAMES) + "\n", "json": "[\n", "jsonl": "", "sql": _sql_head()
+}  # fmt: skip
+_LINES: dict[Format, Callable[[BenchRow], str]] = {
+    "csv": _csv_line, "json": _json_block, "jsonl": _json_line, "sql": _sql_line
+}  # fmt: skip

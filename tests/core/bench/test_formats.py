@@ -3,8 +3,13 @@
 import json
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 
-from localllm.core.bench.formats import render
+import pytest
+
+from localllm.core.bench import BenchedModel, Parameters, make_plan
+from localllm.core.bench.describe import planned_fields
+from localllm.core.bench.formats import Writer, markdown_columns, render
 from localllm.texts import text
 from tests.core.bench.rows import CSV, JSON, MARKDOWN, row
 
@@ -57,3 +62,26 @@ def test_several_sequences_are_told_apart():
     assert json.loads(render([several], "json"))[0]["sequences"] == 4
     assert len(render([several], "csv").splitlines()) == 1
     assert several.mean == row().mean * 4
+
+
+@pytest.mark.parametrize("form", ["md", "csv", "json", "jsonl", "sql"])
+def test_rows_one_by_one_are_the_same_as_all_at_once(form):
+    rows = [row((), failure=text("No.")), row(), AT_DEPTH, row(sequences=2)]
+    writer = Writer(form, lambda _: markdown_columns([one.fields for one in rows]))
+    pieces = [writer.add(one) for one in rows]
+    assert "".join(pieces) + writer.end() == render(rows, form)
+    assert "CPU" in pieces[1], "a row is whole as soon as it is there"
+    assert "failure" not in "".join(pieces)
+
+
+def test_nothing_at_all_is_a_json_list():
+    assert json.loads(render([], "json")) == []
+    assert render([], "md") == render([], "jsonl") == ""
+
+
+def test_the_tables_columns_are_those_of_the_whole_plan():
+    wanted = Parameters((16,), (4,), threads=(1, 2), flash=("on", "off"), ubatches=(512, 256))
+    plan = make_plan([BenchedModel(Path("/models/SmolLM2.gguf"), "SmolLM2")], wanted, 4)
+    columns = markdown_columns(planned_fields(plan, row(flash_attn=1, repack=True)))
+    assert columns[4:] == ["n_threads", "n_ubatch", "flash_attn", "test", "t/s"]
+    assert "repack" in markdown_columns(planned_fields(plan, row()))
