@@ -118,6 +118,11 @@ class Paths:
         return self.data / "engine-limits.json"
 
     @property
+    def failed_drivers_file(self) -> Path:
+        """Graphics drivers in which the engine crashes or hangs on this machine, JSON."""
+        return self.data / "failed-drivers.json"
+
+    @property
     def measurements_file(self) -> Path:
         """What was measured on this machine, JSON."""
         return self.data / "measurements.json"
@@ -174,13 +179,13 @@ def usual_data_folder() -> Path:
 
 
 def portable_folder() -> Path | None:
-    """Return the folder `data` beside the installed program, which holds everything if it is there."""
+    """Return the folder `data` beside the installed program, or a link to one; it holds everything."""
     if not getattr(sys, "frozen", False):
         return None
     program = Path(sys.executable)
     bundle = next((parent for parent in program.parents if parent.suffix == ".app"), None)  # macOS
     folder = (bundle or program).parent / PORTABLE_FOLDER
-    return folder if folder.is_dir() else None
+    return folder if folder.is_dir() or folder.is_symlink() else None  # what is linked may be away
 
 
 def read_moved_folder(file: Path) -> Path | None:

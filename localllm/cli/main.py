@@ -65,10 +65,11 @@ def run(arguments: Sequence[str]) -> int:
     output = Output(Translator.load(choose_language(settings), resources_folder() / "i18n"))
     context = Context(paths.with_models_in(settings.models_folder), settings, output)
     parsed = make_parser(arguments).parse_args(arguments)
-    crash_file = start_logging(paths.logs, "localllm")
+    crash_file = None
     try:
-        if arguments[:1] != ["data"]:
+        if arguments[:1] != ["data"] or paths.chosen != "moved":  # which `data use` mends
             require_data_folder(paths)
+        crash_file = start_logging(paths.logs, "localllm")
         return parsed.run(parsed, context)
     except LocalLLMError as error:
         output.error(error)

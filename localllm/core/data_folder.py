@@ -198,11 +198,16 @@ def remember_folder(paths: Paths, folder: Path, remove: Path | None = None) -> N
 
 
 def require_data_folder(paths: Paths) -> None:
-    """See that a folder that data was moved to is there: its disk may not be, and leave an empty folder.
+    """See that a folder that was chosen for data is there: its disk may not be, and leave an empty folder.
+
+    One that `LOCALLLM_HOME` names is made if the folder that it lies in is there: nothing tells the first
+    start from one where a disk is away and has left that folder.
 
     Raises:
         StoreError: It is not.
     """
+    if paths.chosen in ("variable", "portable"):
+        _require_home(paths.config.parent)
     if paths.chosen == "moved" and not (paths.data / _MARKER).is_file():
         raise StoreError(
             text("The data folder “{folder}” is not there.", folder=str(paths.data)),
@@ -213,6 +218,21 @@ def require_data_folder(paths: Paths) -> None:
                 usual=str(usual_data_folder()),
             ),
         )
+
+
+def _require_home(home: Path) -> None:
+    try:
+        home.mkdir(exist_ok=True)  # without those above: a disk that is away leaves none of them
+    except OSError as error:
+        raise StoreError(
+            text("The folder “{folder}”, in which everything is kept, is not there.", folder=str(home)),
+            safe=text("Nothing was changed."),
+            hint=text(
+                "Connect its disk and try again. For a new folder, “{parent}” must be there, and writable.",
+                parent=str(home.parent),
+            ),
+            detail=_reason(error),
+        ) from error
 
 
 def refuse_where_fixed(paths: Paths) -> None:

@@ -17,6 +17,7 @@ from localllm.core.session import ModelSession
 from localllm.logs import start_logging
 from localllm.paths import resources_folder
 from localllm.processes import start_again
+from localllm.settings import load_settings
 from localllm.ui.crash import CrashReporter
 from localllm.ui.data_at_start import take_window, wait_for_data
 from localllm.ui.downloads import Downloads
@@ -60,21 +61,21 @@ def run_window(paths: Paths, settings: Settings, files: Sequence[Path] = ()) -> 
 
     The window offers what can be done with the files.
     """
-    crash_file = start_logging(paths.logs, "window")
-    app = QApplication(["localllm"])
-    app.setApplicationName("LocalLLM")
-    app.setApplicationDisplayName("LocalLLM")
-    app.setDesktopFileName("localllm")
-    app.setWindowIcon(QIcon(str(resources_folder() / "icons" / "app.svg")))
-    install_translation(app, load_words(settings.language, resources_folder() / "i18n"))
+    app = _make_app()
+    _translate(app, settings)
+    present = wait_for_data(paths)
+    if present is None:
+        return 1
+    if present is not paths:  # the disk has come only now, and the settings may lie on it
+        settings = load_settings(present.settings_file)
+        _translate(app, settings)
+    crash_file = start_logging(present.logs, "window")
     reporter = CrashReporter(app)
     reporter.install()
     garbage = GarbageCollection(app)
     garbage.start()
     try:
-        present = wait_for_data(paths)
-        taken = take_window(present, files) if present else None
-        code = int(present is None)
+        code, taken = 0, take_window(present, files)
         if taken is not None:
             single, now = taken
             code = show_window(app, single, now.with_models_in(settings.models_folder), settings, files)
@@ -88,6 +89,19 @@ def run_window(paths: Paths, settings: Settings, files: Sequence[Path] = ()) -> 
         return code
     start_again()
     return 0
+
+
+def _make_app() -> QApplication:
+    app = QApplication(["localllm"])
+    app.setApplicationName("LocalLLM")
+    app.setApplicationDisplayName("LocalLLM")
+    app.setDesktopFileName("localllm")
+    app.setWindowIcon(QIcon(str(resources_folder() / "icons" / "app.svg")))
+    return app
+
+
+def _translate(app: QApplication, settings: Settings) -> None:
+    install_translation(app, load_words(settings.language, resources_folder() / "i18n"))
 
 
 def show_window(

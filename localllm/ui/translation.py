@@ -45,6 +45,9 @@ def chosen_language(setting: str) -> str:
 
 def install_translation(app: QCoreApplication, words: Translator) -> None:
     """Make `tr` and `say` answer in this language from now on."""
+    for old in app.findChildren(QTranslator):
+        app.removeTranslator(old)
+        old.setParent(None)
     app.installTranslator(InterfaceTranslator(words, app))  # asked last: Qt asks the newest first
     standard = QTranslator(app)
     folder = QLibraryInfo.path(QLibraryInfo.LibraryPath.TranslationsPath)

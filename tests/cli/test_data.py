@@ -73,3 +73,11 @@ def test_an_interrupted_removal_is_ended(user, tmp_path):
     assert run(["data", "--json"]) == 0
     assert not user.data.exists()
     assert Paths.for_user().data == tmp_path / "new"
+
+
+@pytest.mark.parametrize("command", ["data", "settings", "models"])
+def test_a_home_on_a_disk_that_is_away_is_told_and_nothing_is_made(tmp_path, monkeypatch, capsys, command):
+    monkeypatch.setenv("LOCALLLM_HOME", str(tmp_path / "disk" / "home"))
+    assert run([command]) == 1
+    assert "is not there" in capsys.readouterr().err
+    assert not (tmp_path / "disk").exists()

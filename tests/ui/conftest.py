@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from PySide6.QtCore import QTranslator
 from PySide6.QtWidgets import QApplication
@@ -92,13 +94,7 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture
 def translated(qapp):
     """Install catalogues that are taken away again."""
-    installed = []
-
-    def install(words):
-        install_translation(qapp, words)
-        installed.extend(qapp.findChildren(QTranslator))
-
-    yield install
-    for translator in installed:
+    yield partial(install_translation, qapp)
+    for translator in qapp.findChildren(QTranslator):
         qapp.removeTranslator(translator)
         translator.setParent(None)

@@ -9,8 +9,10 @@ from localllm.core.downloads import space
 from localllm.core.hub import tokens
 from localllm.paths import Paths
 from localllm.settings import Settings
+from localllm.ui import app, data_at_start
 from localllm.ui.app import make_services as make_real_services
 from localllm.ui.app import make_theme
+from localllm.ui.translation import language
 from localllm.ui.window import Window
 from tests.hub_server import Fault, HubFile, HubRepo, HubServer
 from tests.ui.checks import check_names, cut_labels
@@ -119,3 +121,28 @@ def shelve_pick(hub, choice):
     quant = next(one for one in choice.model.quants if one.name == choice.quant)
     name = quant.file or f"model-{choice.quant}.gguf"
     hub.add(HubRepo(choice.model.repo, {name: HubFile(zeros, length=200 << 20, sha256="0" * 64)}))
+
+
+def test_settings_on_a_disk_that_is_connected_late_count_from_this_start_on(
+    qapp, tmp_path, monkeypatch, translated
+):
+    del translated  # takes away what is installed here
+    home, seen = tmp_path / "disk" / "home", []
+    monkeypatch.setenv("LOCALLLM_HOME", str(home))
+
+    def connect(_error, *, again):
+        (home / "config").mkdir(parents=True)
+        (home / "config" / "settings.json").write_text('{"language": "es"}')
+        return again
+
+    def show(_app, single, paths, settings, _files):
+        seen.append((paths.data, settings.language, language()))
+        single.release()
+        return 0
+
+    monkeypatch.setattr(data_at_start, "_tell", connect)
+    monkeypatch.setattr(app, "_make_app", lambda: qapp)
+    monkeypatch.setattr(app, "start_logging", lambda *_: None)
+    monkeypatch.setattr(app, "show_window", show)
+    assert app.run_window(Paths.for_user(), Settings()) == 0
+    assert seen == [(home / "data", "es", "es")]
