@@ -13,14 +13,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from localllm.engine.version import engine_version
-from localllm.errors import DriverFailed, EngineDied, EngineError
 from localllm.files import write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from localllm.core.machine import Machine
-    from localllm.engine.protocol import LoadSettings
 
 _log = logging.getLogger(__name__)
 
@@ -42,21 +40,6 @@ def remember_crash(file: Path, machine: Machine) -> None:
         write_atomically(file, json.dumps(entry).encode())
     except OSError as error:
         _log.warning("What this engine cannot do here could not be kept: %s", error)
-
-
-def is_its_own_fault(error: EngineError) -> bool:
-    """Tell whether the engine crashed, or its driver failed, rather than refused what it was asked."""
-    return isinstance(error, DriverFailed) or (isinstance(error, EngineDied) and error.crashed)
-
-
-def ways_around(
-    error: EngineError, settings: LoadSettings, drivers: tuple[str, ...]
-) -> list[tuple[LoadSettings, tuple[str, ...]]]:
-    """Return how else to load what failed: without the weight layout, then without these drivers as well."""
-    plain = replace(settings, extra_buffers=False)
-    layout = settings.extra_buffers and not isinstance(error, DriverFailed)
-    ways: list[tuple[LoadSettings, tuple[str, ...]]] = [(plain, ())] if layout else []
-    return [*ways, (replace(plain, gpu_layers=0), drivers)] if drivers else ways
 
 
 def without_weight_layout(machine: Machine) -> Machine:

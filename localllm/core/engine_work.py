@@ -1,8 +1,4 @@
-"""A piece of work in an engine of its own, with settings for this computer.
-
-Where the engine crashes with this processor's weight layout, it is done once more without it, and that is
-remembered; where a graphics driver fails, without drivers.
-"""
+"""A piece of work in an engine of its own, with settings for this computer."""
 
 from __future__ import annotations
 
@@ -11,11 +7,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from localllm.core.engine_build import read_engine_build
-from localllm.core.engine_limits import is_its_own_fault, remember_crash, ways_around, weight_layout_works
 from localllm.core.estimate import Estimator, Question, subject_of_file
 from localllm.core.fit import FitSettings, Placing
 from localllm.core.hardware import probe, with_engine
 from localllm.core.memory_refusals import refuse_work
+from localllm.core.ways_around import WaysAround
 from localllm.engine.client import Engine
 from localllm.engine.protocol import LoadSettings
 from localllm.errors import BadModelFile, EngineError, NeedsHeader
@@ -115,40 +111,16 @@ class EngineWork:
             EngineError: The engine refused the model, or ended.
             Cancelled: Through `progress`.
         """
-        limits = self.paths.engine_limits_file
-        settings = load.settings
-        settings = replace(
-            settings, extra_buffers=settings.extra_buffers and weight_layout_works(limits, self.machine)
-        )
-        try:
-            return _in_engine(work, settings, progress)
-        except EngineError as error:
-            if not is_its_own_fault(error):
-                raise
-            return self._run_otherwise(error, settings, work, progress)
-
-    def _run_otherwise(
-        self,
-        failure: EngineError,
-        settings: LoadSettings,
-        work: Callable[[Engine, LoadSettings], Result],
-        progress: Progress,
-    ) -> Result:
-        """Do it after a fault of the engine: without the weight layout, then without drivers."""
-        build = self.machine.engine or read_engine_build()
-        for way, without in ways_around(failure, settings, build.drivers if build else ()):
-            _log.warning("Working failed: %s", failure)
+        ways = WaysAround(load.settings, self.machine, self.paths.engine_limits_file)
+        while True:
             try:
-                result = _in_engine(work, way, progress, without)
+                result = _in_engine(work, ways, progress)
             except EngineError as error:
-                if not is_its_own_fault(error):
+                if not ways.go_on(error):
                     raise
-                failure = error
-                continue
-            if not without:
-                remember_crash(self.paths.engine_limits_file, self.machine)
-            return result
-        raise failure
+            else:
+                ways.succeeded()
+                return result
 
     def _estimate(self, path: Path, fit: FitSettings) -> Estimate | None:
         wished = self._settings
@@ -174,14 +146,11 @@ class EngineWork:
 
 
 def _in_engine(
-    work: Callable[[Engine, LoadSettings], Result],
-    settings: LoadSettings,
-    progress: Progress,
-    without: tuple[str, ...] = (),
+    work: Callable[[Engine, LoadSettings], Result], ways: WaysAround[LoadSettings], progress: Progress
 ) -> Result:
-    engine = Engine(without)
+    engine = Engine(ways.without)
     try:
         engine.wait_until_ready(progress)
-        return work(engine, settings)
+        return work(engine, ways.settings)
     finally:
         engine.kill()

@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from localllm.core.engine_build import read_engine_build
-from localllm.core.engine_limits import is_its_own_fault, remember_crash, ways_around, weight_layout_works
 from localllm.core.estimate import Question, subject_of_file
 from localllm.core.estimate.advice import advise
 from localllm.core.estimate.comparison import compare, given_back
@@ -19,6 +18,7 @@ from localllm.core.library.adapters import bytes_of, check_layable_all
 from localllm.core.memory_refusals import refuse_load
 from localllm.core.speed import TimedModel
 from localllm.core.speed import history as speed_history
+from localllm.core.ways_around import WaysAround
 from localllm.engine.client import Engine
 from localllm.errors import (
     BadModelFile,
@@ -32,7 +32,7 @@ from localllm.gguf import check_header, read_header
 from localllm.texts import Bytes, text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from localllm.core.estimate import Estimate, Estimator, Subject
@@ -277,47 +277,32 @@ class ModelSession:
             machine = self.probe()
             chosen, answer = self._choose(machine, model, settings, anyway=anyway)
             self.rest()
-            self._engine = Engine()
-            try:
-                yield from self._load_into(self._engine, model, chosen, progress)
-            except EngineError as error:
-                if not is_its_own_fault(error):
-                    raise
-                chosen = yield from self._load_otherwise(error, model, chosen, machine, progress)
-                answer = self.estimate(model, chosen, machine)
+            ways = WaysAround(chosen, machine, self._estimator.limits_file)
+            first = ways.settings
+            yield from self._load_somehow(ways, model, progress)
+            if ways.settings != first:
+                answer = self.estimate(model, ways.settings, machine)
             self._last = (model, settings)
             self._used_at = time.monotonic()
-            self._timed = _timed(answer, chosen, machine) if answer else None
+            self._timed = _timed(answer, ways.settings, machine) if answer else None
             self._compare(None if settings.adapters else answer, machine)
 
-    def _load_otherwise(
-        self,
-        failure: EngineError,
-        model: LibraryModel,
-        chosen: LoadSettings,
-        machine: Machine,
-        progress: Progress,
-    ) -> Generator[float, None, LoadSettings]:
-        """Load after a fault of the engine: without the weight layout, then without drivers; returns how."""
-        self._build = self._build or read_engine_build()
-        drivers = self._build.drivers if self._build else ()
-        for settings, without in ways_around(failure, chosen, drivers):
-            _log.warning("Loading failed: %s", failure)
-            if self._engine is not None:
-                self._engine.kill()  # a driver that failed leaves it alive
-            self._engine = Engine(without)
+    def _load_somehow(
+        self, ways: WaysAround[LoadSettings], model: LibraryModel, progress: Progress
+    ) -> Iterator[float]:
+        while True:
+            engine = self._engine = Engine(ways.without)
             try:
-                yield from self._load_into(self._engine, model, settings, progress)
+                yield from self._load_into(engine, model, ways.settings, progress)
             except EngineError as error:
-                if not is_its_own_fault(error):
+                if not ways.go_on(error):
                     raise
-                failure = error
-                continue
-            if not without:
-                remember_crash(self._estimator.limits_file, machine)
-                _add_notice(self._engine)
-            return settings
-        raise failure
+                engine.kill()  # a driver that failed leaves it alive
+            else:
+                ways.succeeded()
+                if ways.without_layout:
+                    _add_notice(engine)
+                return
 
     def _compare(self, predicted: Estimate | None, before: Machine) -> None:
         """Learn from what the load took, for the next prediction."""
@@ -375,8 +360,6 @@ class ModelSession:
             experts_on_cpu=settings.experts_on_cpu
             or bool(answer and answer.experts_on_cpu and settings.gpu_layers < 0),
             context_length=_context_length(model, settings),
-            extra_buffers=settings.extra_buffers
-            and weight_layout_works(self._estimator.limits_file, machine),
         )
         return chosen, answer
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from localllm.core.engine_build import read_engine_build
-from localllm.core.engine_limits import is_its_own_fault
 from localllm.core.library.templates import try_template
+from localllm.core.ways_around import WaysAround
 from localllm.engine.client import Engine
 from localllm.engine.protocol import ChatMessage, LoadSettings, Piece, Sampling
 from localllm.errors import BrokenResult, EngineError, LocalLLMError
@@ -20,7 +19,10 @@ if TYPE_CHECKING:
 
 _PROMPT = (ChatMessage("user", "Say hello."),)
 _CONTEXT_LENGTH = 512  # tokens
-_TOKENS = 8
+_SETTINGS = LoadSettings(
+    context_length=_CONTEXT_LENGTH, batch=_CONTEXT_LENGTH, gpu_layers=0, extra_buffers=False
+)
+_SAMPLING = Sampling(temperature=0.0, seed=1, max_tokens=8)
 
 
 @dataclass(frozen=True)
@@ -60,25 +62,17 @@ def smoke_test(path: Path, progress: Progress) -> SmokeTest:
 
 def _ask(path: Path, progress: Progress) -> str:
     """Return the answer; a driver that fails even without a layer on its card is done without."""
-    try:
-        return _ask_engine(path, progress, ())
-    except EngineError as error:
-        build = read_engine_build() if is_its_own_fault(error) else None
-        if build is None or not build.drivers:
-            raise
-    return _ask_engine(path, progress, build.drivers)
-
-
-def _ask_engine(path: Path, progress: Progress, without: tuple[str, ...]) -> str:
-    settings = LoadSettings(
-        context_length=_CONTEXT_LENGTH, batch=_CONTEXT_LENGTH, gpu_layers=0, extra_buffers=False
-    )
-    sampling = Sampling(temperature=0.0, seed=1, max_tokens=_TOKENS)
-    engine = Engine(without)
-    try:
-        engine.wait_until_ready(progress)
-        engine.load(path, settings, progress)
-        events = list(engine.generate(_PROMPT, sampling, progress))
-    finally:
-        engine.kill()
-    return "".join(event.text for event in events if isinstance(event, Piece))
+    ways = WaysAround(_SETTINGS)
+    while True:
+        engine = Engine(ways.without)
+        try:
+            engine.wait_until_ready(progress)
+            engine.load(path, ways.settings, progress)
+            events = list(engine.generate(_PROMPT, _SAMPLING, progress))
+        except EngineError as error:
+            if not ways.go_on(error):
+                raise
+        else:
+            return "".join(event.text for event in events if isinstance(event, Piece))
+        finally:
+            engine.kill()

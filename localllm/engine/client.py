@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from localllm.engine.backends import WITHOUT, blamed_backend
 from localllm.engine.benches import read_bench_event
+from localllm.engine.drivers import FailedDrivers
 from localllm.engine.passes import ChunkDone, ChunkScore, OwnText, PassStart
 from localllm.engine.protocol import (
     Adapter,
@@ -34,6 +35,7 @@ from localllm.engine.protocol import (
 )
 from localllm.engine.request import Request, died
 from localllm.errors import Cancelled, EngineDied, EngineError
+from localllm.paths import Paths
 from localllm.processes import Child, Death, Message, python_arguments
 from localllm.progress import Progress
 from localllm.texts import text
@@ -53,7 +55,9 @@ _CHILD_MODULE = "localllm.engine.child"
 class Engine:
     """One child process with at most one loaded model; may be used from any thread, one request at a time.
 
-    `without` names parts of the engine that it is to do without, because they crash on this computer.
+    Args:
+        without: Parts of the engine that it is to do without, because they crash on this computer; those that
+            are known to fail as it starts are left out anyway.
 
     Raises, from every request:
         EngineDied: The process ended; make a new engine.
@@ -67,21 +71,27 @@ class Engine:
         self._ready: queue.SimpleQueue[Message | Death] = queue.SimpleQueue()
         self.loaded: LoadedModel | None = None
         self.adapters: tuple[Adapter, ...] = ()  # that are laid over it now
-        self.left_out = tuple(without)
+        self._drivers = FailedDrivers(Paths.for_user().failed_drivers_file)
+        known = (part for part in self._drivers.left_out if part not in without)
+        self.left_out = (*without, *known)
         self._child = self._start()
 
     def wait_until_ready(self, progress: Progress | None = None) -> None:
         """Return when the child has loaded its libraries, without those in which it crashed or hung.
+
+        Which these were is remembered for later starts.
 
         Raises:
             EngineDied: It did not come up.
             Cancelled: Through `progress`.
         """
         first, in_time = self._first_event(progress)
+        failed: list[str] = []
         while isinstance(first, Death) and (first.crashed or not in_time):
             part = blamed_backend(first.last_lines)
             if not part or part in self.left_out:
                 break
+            failed.append(part)
             self.left_out += (part,)
             self._child = self._start()
             first, in_time = self._first_event(progress)
@@ -90,6 +100,7 @@ class Engine:
             raise EngineDied(text("The engine did not start within {seconds} s.", seconds=int(START_SECONDS)))
         if isinstance(first, Death):
             raise died(first, text("The engine could not start: {cause}.", cause=first.cause))
+        self._drivers.note_start(failed, self.left_out)
 
     def _start(self) -> Child:
         flags = [flag for part in self.left_out for flag in (WITHOUT, part)]

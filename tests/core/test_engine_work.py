@@ -58,7 +58,7 @@ def test_a_crash_of_the_weight_layout_is_tried_without_it_and_remembered(starter
 
 def test_a_driver_that_gives_up_is_done_without_and_the_layout_is_not_blamed(starter, monkeypatch):
     build = EngineBuild("1", "", (), ("vulkan", "cpu-haswell"))
-    monkeypatch.setattr("localllm.core.engine_work.read_engine_build", lambda: build)
+    monkeypatch.setattr("localllm.core.ways_around.read_engine_build", lambda: build)
     work = plain_work(LoadSettings(threads=1, gpu_layers=99))
 
     def fail_in_the_driver(engine, settings):

@@ -9,6 +9,7 @@ from localllm.core.hardware import probe
 from localllm.core.library import describe
 from localllm.core.machine import EngineBuild, EngineDevice, Gpu
 from localllm.core.session import ModelSession
+from localllm.core.ways_around import WaysAround
 from localllm.engine.client import Engine
 from localllm.engine.protocol import LoadSettings, Stats
 from localllm.errors import BadModelFile, DriverFailed, EngineDied, EngineError, NotEnoughMemory
@@ -17,6 +18,7 @@ from tests import gguf_files
 from tests.core.estimators import estimator_in
 
 SMALL = LoadSettings(context_length=512, threads=1, extra_buffers=False)
+WITH_LAYOUT = replace(SMALL, extra_buffers=True)
 
 
 @pytest.fixture
@@ -96,22 +98,22 @@ class CrashesWithExtraBuffers(Engine):
         yield from super().loading(path, settings, progress)
 
 
-def chosen(session, machine, starter):
-    return session._choose(machine, describe(starter), LoadSettings(), anyway=False)[0]
-
-
 def test_a_crash_of_the_weight_layout_is_survived_and_remembered(
     session, machine, starter, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("localllm.core.session.Engine", CrashesWithExtraBuffers)
-    assert session.load(describe(starter), replace(SMALL, extra_buffers=True), Progress())
-    assert "weight layout" in str(session.loaded.notices[0])
     limits = tmp_path / "limits.json"
+
+    def used():
+        return WaysAround(WITH_LAYOUT, machine, limits).settings.extra_buffers
+
+    monkeypatch.setattr("localllm.core.session.Engine", CrashesWithExtraBuffers)
+    assert session.load(describe(starter), WITH_LAYOUT, Progress())
+    assert "weight layout" in str(session.loaded.notices[0])
     kept = json.loads(limits.read_text())
     assert kept["extra_buffers"] is False
-    assert chosen(session, machine, starter).extra_buffers is False
+    assert not used()
     limits.write_text(json.dumps({**kept, "engine": "another"}))
-    assert chosen(session, machine, starter).extra_buffers is True
+    assert used()
 
 
 def test_an_engine_that_was_killed_is_no_reason_to_do_without_the_weight_layout(
@@ -120,7 +122,7 @@ def test_an_engine_that_was_killed_is_no_reason_to_do_without_the_weight_layout(
     monkeypatch.setattr("localllm.core.session.Engine", CrashesWithExtraBuffers)
     monkeypatch.setattr(CrashesWithExtraBuffers, "end", signal.SIGKILL)
     with pytest.raises(EngineDied):
-        session.load(describe(starter), replace(SMALL, extra_buffers=True), Progress())
+        session.load(describe(starter), WITH_LAYOUT, Progress())
     assert not (tmp_path / "limits.json").exists()
 
 
@@ -143,7 +145,7 @@ def test_a_driver_that_fails_as_a_model_is_loaded_is_done_without(
 ):
     devices = (EngineDevice("Vulkan0", "Card", "gpu"),)
     build = EngineBuild("1", "", devices, ("vulkan", "cpu-haswell"))
-    monkeypatch.setattr("localllm.core.session.read_engine_build", lambda: build)
+    monkeypatch.setattr("localllm.core.ways_around.read_engine_build", lambda: build)
     monkeypatch.setattr("localllm.core.session.Engine", FailsInADriver)
     monkeypatch.setattr(FailsInADriver, "crashes", crashes)
     loaded = session.load(describe(starter), replace(SMALL, gpu_layers=99), Progress())

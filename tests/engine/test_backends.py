@@ -190,9 +190,9 @@ def test_a_result_is_tried_on_a_computer_whose_driver_gives_up(monkeypatch, star
 
     monkeypatch.setattr("localllm.core.smoke_test.Engine", FailsInADriver)
     build = EngineBuild("1", "", (), ("vulkan",))
-    monkeypatch.setattr("localllm.core.smoke_test.read_engine_build", lambda: build)
+    monkeypatch.setattr("localllm.core.ways_around.read_engine_build", lambda: build)
     assert smoke_test(starter, Progress()).answer
-    monkeypatch.setattr("localllm.core.smoke_test.read_engine_build", lambda: None)
+    monkeypatch.setattr("localllm.core.ways_around.read_engine_build", lambda: None)
     with pytest.raises(BrokenResult):
         smoke_test(starter, Progress())
 

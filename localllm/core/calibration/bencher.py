@@ -1,18 +1,18 @@
-"""An engine that measures; where it crashes with this processor's weight layout, one without it."""
+"""An engine that measures; after a fault of its own, another one that does without what failed."""
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from localllm.core.engine_limits import remember_crash, weight_layout_works
+from localllm.core.engine_limits import weight_layout_works
+from localllm.core.ways_around import WaysAround
 from localllm.engine.benches import BenchRefusal
 from localllm.engine.client import Engine
 from localllm.engine.protocol import BenchSample
-from localllm.errors import EngineDied
+from localllm.errors import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from localllm.core.machine import Machine
     from localllm.engine.protocol import BenchTest, LoadSettings
     from localllm.progress import Progress
-
-_log = logging.getLogger(__name__)
 
 
 class Bencher:
@@ -35,6 +33,7 @@ class Bencher:
         self._machine, self._limits_file = machine, limits_file
         self.weight_layout = weight_layout_works(limits_file, machine)
         self._engine = Engine()
+        self._without: tuple[str, ...] = ()
 
     @property
     def pid(self) -> int:
@@ -57,20 +56,30 @@ class Bencher:
         """Return the nanoseconds of the repetitions of each test: fewer once `seconds` have passed.
 
         Raises:
-            EngineError: The engine refused the model, or ended.
+            EngineError: The engine refused the model, or ended; also if the driver of a graphics card failed
+                that has layers.
             Cancelled: Through `progress`.
         """
-        try:
-            return self._measure(path, settings, tests, progress, seconds)
-        except EngineDied as error:
-            if not self.weight_layout or not error.crashed:
-                raise
-            _log.warning("Measuring with this processor's own weight layout failed: %s", error)
-            self.weight_layout = False
-            self._engine = Engine()
-            found = self._measure(path, settings, tests, progress, seconds)
-            remember_crash(self._limits_file, self._machine)
-            return found
+        on_card = settings.gpu_layers > 0
+        if on_card and self._without:
+            self._start_again(())
+        wished = replace(settings, extra_buffers=settings.extra_buffers and self.weight_layout)
+        ways = WaysAround(wished, self._machine, self._limits_file, keep_card=on_card)
+        while True:
+            try:
+                found = self._measure(path, ways.settings, tests, progress, seconds)
+            except EngineError as error:
+                if not ways.go_on(error):
+                    raise
+                self._start_again(ways.without)
+            else:
+                ways.succeeded()
+                self.weight_layout = self.weight_layout and not ways.without_layout
+                return found
+
+    def _start_again(self, without: tuple[str, ...]) -> None:
+        self._engine.kill()
+        self._engine, self._without = Engine(without), without
 
     def _measure(
         self,
@@ -82,9 +91,8 @@ class Bencher:
     ) -> list[list[int]]:
         end = time.monotonic() + seconds
         self._engine.wait_until_ready(progress)
-        used = replace(settings, extra_buffers=settings.extra_buffers and self.weight_layout)
         found: list[list[int]] = [[] for _ in tests]
-        for event in self._engine.bench(path, used, tests, progress):
+        for event in self._engine.bench(path, settings, tests, progress):
             if isinstance(event, BenchRefusal):
                 raise event.error
             if isinstance(event, BenchSample):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 import uuid
 from dataclasses import dataclass
@@ -20,8 +21,9 @@ from localllm.core.measuring_lock import measuring_alone
 from localllm.core.shape import shape_from_gguf
 from localllm.core.speed.history import Subject
 from localllm.core.speed.work import TimedModel
+from localllm.core.ways_around import is_its_own_fault
 from localllm.engine.protocol import LoadSettings
-from localllm.errors import EngineDied, ModelNotFound
+from localllm.errors import EngineDied, EngineError, ModelNotFound
 from localllm.gguf import read_header
 from localllm.texts import Number, Text, text
 
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from localllm.paths import Paths
     from localllm.progress import Progress
 
+_log = logging.getLogger(__name__)
 _SAFE = text("What was measured before still counts.")
 SECONDS = 10.0
 # of them: what has not begun by then is left out
@@ -97,7 +100,8 @@ def calibrate(
         computer: Whose load is watched.
 
     Raises:
-        MachineBusy: Somebody else measures; or other programs use the processors, and `anyway` was not said.
+        OwnWorkRuns: Somebody else measures, or work of ours runs.
+        MachineBusy: Other programs use the processors, and `anyway` was not said.
         ModelNotFound: The starter model is missing.
         EngineError: The engine failed.
         LocalLLMError: The disk has no room for the file that is measured.
@@ -105,17 +109,18 @@ def calibrate(
     """
     safe = _SAFE if history.fits(machine) is not None else None
     load = _Load(computer or RunningBench(), machine.cpu.usable_cores, safe, anyway=anyway)
-    progress.update(0, 1, text("Looking whether the computer is idle…"))
-    load.check_idle()
-    began = time.monotonic()
-    with measuring_alone(paths), contextlib.closing(Bencher(machine, paths.engine_limits_file)) as bencher:
-        run = _Run(paths, machine, history, progress, bencher, load)
-        try:
-            devices = run.measure_devices(began)
-        except EngineDied as error:
-            raise EngineDied(
-                error.message, safe=safe, hint=text("Measure again."), detail=error.detail
-            ) from error
+    with measuring_alone(paths, text("Measuring this computer")):
+        progress.update(0, 1, text("Looking whether the computer is idle…"))
+        load.check_idle()
+        began = time.monotonic()
+        with contextlib.closing(Bencher(machine, paths.engine_limits_file)) as bencher:
+            run = _Run(paths, machine, history, progress, bencher, load)
+            try:
+                devices = run.measure_devices(began)
+            except EngineDied as error:
+                raise EngineDied(
+                    error.message, safe=safe, hint=text("Measure again."), detail=error.detail
+                ) from error
     notes = tuple(run.notes())
     facts: dict[str, object] = {
         "devices": devices,
@@ -166,6 +171,7 @@ class _Run:
         self._folder = paths.cache / "measuring"
         self._done = self._steps = 0
         self._drift = 1.0
+        self._card_failed = False
         self.name = uuid.uuid4().hex
         self.measured: list[Measured] = []
 
@@ -184,12 +190,20 @@ class _Run:
             last_start["gpu"] = began + _LAST_START_ON_GPU * SECONDS
         self._steps = _STEPS * len(devices)
         for role, device in devices.items():
-            self._measure_device(role, device, rooms[role], last_start[role])
+            try:
+                self._measure_device(role, device, rooms[role], last_start[role])
+            except EngineError as error:
+                if role == "cpu" or not is_its_own_fault(error):
+                    raise
+                _log.warning("%s failed while it was measured: %s", device, error)
+                self._card_failed = True  # what was measured before it did still holds
         return {str(role): device for role, device in devices.items()}
 
     def notes(self) -> list[Text]:
         """Say what speaks against the figures."""
         found: list[Text] = []
+        if self._card_failed:
+            found.append(text("The graphics driver failed meanwhile: its card is not measured to the end."))
         if on_battery():
             found.append(text("The computer runs on its battery: plugged in it may be faster."))
         if self._drift > _SLOWED_DOWN and self._load.highest <= MOST_FOREIGN_LOAD:
