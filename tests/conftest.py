@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -13,6 +14,7 @@ from hypothesis import settings
 
 from localllm.ui.garbage import collect_if_due
 
+PATIENCE = 30  # seconds; other work may have the processor
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 settings.register_profile("ordinary", max_examples=30, deadline=None, derandomize=True, database=None)
 settings.register_profile("torture", max_examples=300, deadline=None)
@@ -55,12 +57,20 @@ def home(tmp_path, monkeypatch):
     return folder
 
 
+@pytest.fixture
+def qtbot(qtbot):
+    """pytest-qt's, which would wait for five seconds only."""
+    qtbot.waitUntil = partial(qtbot.waitUntil, timeout=PATIENCE * 1000)
+    qtbot.waitSignal = partial(qtbot.waitSignal, timeout=PATIENCE * 1000)
+    return qtbot
+
+
 @pytest.fixture(autouse=True)
 def no_leaks():
     """A test that leaves a child process or a thread behind fails."""
     children, threads = _children(), set(threading.enumerate())
     yield
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE
     while (left := _left_over(children, threads)) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not left, f"left running: {left}"

@@ -56,7 +56,7 @@ def test_the_orphan_of_a_dead_set_up_is_ended(
     tmp_path: Path, sleeper: subprocess.Popen[bytes], dead_pid: int
 ) -> None:
     wait_once(tmp_path / "lock", f"{dead_pid} {sleeper.pid} {start_of(sleeper.pid)}")
-    assert sleeper.wait(10) == -signal.SIGTERM
+    assert sleeper.wait(30) == -signal.SIGTERM
 
 
 def test_the_child_of_a_live_set_up_is_left_alone(tmp_path: Path, sleeper: subprocess.Popen[bytes]) -> None:
@@ -91,4 +91,4 @@ def test_the_start_tells_processes_apart(
 def is_untouched(process: subprocess.Popen[bytes]) -> bool:
     """Whether our own signal, sent last, is the one that ends it (one that waits with SIGTERM comes after it)."""
     process.send_signal(signal.SIGVTALRM)
-    return process.wait(10) == -signal.SIGVTALRM
+    return process.wait(30) == -signal.SIGVTALRM

@@ -44,7 +44,7 @@ def test_each_chat_is_answered_with_its_own_adapters(store, session, adapter):
 def test_after_the_engine_ended_the_adapters_are_laid_over_the_model_again(store, mortal, adapter):
     styled = ask(store, mortal, Adapter(adapter)).text
     os.kill(mortal.engine().pid, signal.SIGKILL)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while mortal.loaded is not None and time.monotonic() < deadline:
         time.sleep(0.01)
     assert ask(store, mortal, Adapter(adapter)).text == styled

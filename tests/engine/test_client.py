@@ -228,10 +228,7 @@ def test_native_output_does_not_disturb_the_protocol(engine):
 
 
 def test_rubbish_from_a_child_is_a_death_with_a_cause(monkeypatch):
-    program = "print('not json', flush=True); import time; time.sleep(60)"
-    monkeypatch.setattr(
-        "localllm.engine.client.python_arguments", lambda _module: [sys.executable, "-c", program]
-    )
+    start_with(monkeypatch, "print('not json', flush=True); import time; time.sleep(60)")
     engine = Engine()
     with pytest.raises(EngineDied, match="could not start") as caught:
         engine.wait_until_ready()
@@ -254,7 +251,7 @@ def test_the_engine_ends_with_its_parent(starter):
     family = [child, *child.children(recursive=True)]
     parent.kill()
     parent.communicate()
-    gone, alive = psutil.wait_procs(family, timeout=10)
+    gone, alive = psutil.wait_procs(family, timeout=30)
     assert not alive
     assert len(gone) == 2, "the engine and its template process"
 

@@ -108,7 +108,7 @@ def test_a_prompt_of_megabytes(template):
 def test_a_rendering_ends_with_the_engine_that_asked_for_it(template):
     one = template(LOOPS["endless"])
     process = psutil.Process(one._process._child.pid)
-    one._process._wait(10)
+    one._process._wait(30)
     one._process._child.send({"template": LOOPS["endless"], "messages": HELLO, "tokens": {}})
     one._process._child._close_input()
-    process.wait(5)
+    process.wait(30)

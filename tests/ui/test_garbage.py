@@ -42,7 +42,7 @@ def test_a_thread_that_makes_garbage_destroys_no_qt_objects(collection, qtbot):
     worker.start()
     worker.join()
     assert gone == []
-    qtbot.waitUntil(lambda: len(gone) == 1, timeout=5000)
+    qtbot.waitUntil(lambda: len(gone) == 1)
     assert gone == [threading.main_thread()]
 
 
@@ -59,7 +59,7 @@ def test_a_full_collection_does_not_look_at_what_was_imported(collection, qtbot,
         name = f"localllm_heavy_{number}"
         monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
     classes = [type(f"Imported{number}", (), {}) for number in range(50)]
-    qtbot.waitUntil(lambda: gc.get_freeze_count() > before + len(classes), timeout=5000)
+    qtbot.waitUntil(lambda: gc.get_freeze_count() > before + len(classes))
     assert not any(one in classes for one in gc.get_objects())
 
 

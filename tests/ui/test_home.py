@@ -48,14 +48,14 @@ def test_what_a_job_read_of_the_disk_before_it_changed_is_not_kept(page, service
 
     def read_slowly():
         began.set()
-        assert go.wait(20)
+        assert go.wait(30)
         return [STARTER]
 
     advisor, wish = page._advisor, Wish("chat", 8192)
     monkeypatch.setattr(services.library, "models", read_slowly)
     advisor.read_models_again()
     advisor.ask(wish, None)
-    assert began.wait(20)
+    assert began.wait(30)
     monkeypatch.setattr(services.library, "models", lambda: [STARTER, BROKEN])
     advisor.read_models_again()  # a download has arrived
     go.set()
@@ -350,7 +350,7 @@ def test_nothing_is_cut_in_a_longer_language(qapp, services, show, qtbot, state)
         page._on_machine_changed()
         qtbot.waitUntil(page._ranking.isVisible, timeout=SLOW)
         shown = enter(page, state, qtbot)
-        qtbot.waitUntil(lambda: not cut_labels(shown), timeout=3000)
+        qtbot.waitUntil(lambda: not cut_labels(shown))
         assert page.widget().minimumSizeHint().width() <= page.viewport().width()
         check_names(shown)
         if shown is not window:

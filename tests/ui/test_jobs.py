@@ -13,7 +13,7 @@ def jobs(qapp):
     runner = JobRunner()
     yield runner
     runner.cancel_all()
-    assert runner.wait(5)
+    assert runner.wait(30)
 
 
 def finish(qtbot, jobs):
@@ -82,7 +82,7 @@ def test_cancelling_is_no_failure_and_finishes(qtbot, jobs):
         failed=heard.append, succeeded=heard.append, finished=lambda: heard.append("finished")
     )
     job = jobs.run(work, reactions)
-    assert began.wait(5)
+    assert began.wait(30)
     job.cancel()
     finish(qtbot, jobs)
     assert heard == ["finished"]
@@ -104,13 +104,13 @@ def test_cancelled_from_a_generator_stops_it(qtbot, jobs):
     qtbot.waitUntil(lambda: len(seen) >= 3)
     job.cancel()
     finish(qtbot, jobs)
-    assert job.join(1)
+    assert job.join(30)
 
 
 def test_wait_tells_that_a_job_is_still_running(qtbot, jobs):
     gate = threading.Event()
-    jobs.run(lambda _: gate.wait(5))
+    jobs.run(lambda _: gate.wait(30))
     assert not jobs.wait(0.01)
     gate.set()
-    assert jobs.wait(5)
+    assert jobs.wait(30)
     finish(qtbot, jobs)

@@ -49,7 +49,7 @@ def test_opened_again_while_the_list_is_still_read_it_is_whole(window, services,
     go, machine = threading.Event(), services.session.probe_without_model
 
     def slowly():
-        assert go.wait(20)
+        assert go.wait(30)
         return machine()
 
     monkeypatch.setattr(services.session, "probe_without_model", slowly)
@@ -304,7 +304,7 @@ def test_a_long_error_is_not_cut(loader, qtbot):
     )
     loader.resize(860, 520)
     loader._on_failed(error)
-    qtbot.waitUntil(lambda: loader._banner.isVisible() and not cut_labels(loader), timeout=3000)
+    qtbot.waitUntil(lambda: loader._banner.isVisible() and not cut_labels(loader))
 
 
 def test_no_label_is_cut_in_a_longer_language(qapp, services, show, qtbot):
@@ -316,7 +316,7 @@ def test_no_label_is_cut_in_a_longer_language(qapp, services, show, qtbot):
         window.open_loader()
         loader = window._loader
         qtbot.waitUntil(loader._details.advice.isVisible)
-        qtbot.waitUntil(lambda: not cut_labels(loader), timeout=3000)
+        qtbot.waitUntil(lambda: not cut_labels(loader))
         assert loader.width() <= 1024
         assert loader.height() <= 640
         loader.reject()

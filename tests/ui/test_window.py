@@ -182,7 +182,7 @@ def test_ejecting(window, services, qtbot):
     window.open_loader()
     window._loader._eject.click()
     qtbot.waitUntil(lambda: "Choose a model" in window._top_bar.model_button.text())
-    assert services.session.loaded is None
+    qtbot.waitUntil(lambda: services.session.loaded is None)
 
 
 OTHER = dataclasses.replace(STARTER, name="Other", path=Path("/models/other.gguf"))
@@ -242,7 +242,7 @@ def test_no_label_is_cut_in_a_longer_language(qapp, services, show, qtbot, page)
         window = show(Window(services), 1024, 640)
         open_everything(window, page, qtbot)
         assert any("~" in label.text() or " lo" in label.text() for label in window.findChildren(QLabel))
-        qtbot.waitUntil(lambda: not cut_labels(window), timeout=3000)
+        qtbot.waitUntil(lambda: not cut_labels(window))
     finally:
         qapp.removeTranslator(translator)
         translator.setParent(None)

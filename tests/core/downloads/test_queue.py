@@ -44,7 +44,7 @@ def open_queue(setting, tmp_path):
         queue.close()
 
 
-def wait_for(queue, number, condition, seconds=20):
+def wait_for(queue, number, condition, seconds=30):
     deadline = time.monotonic() + seconds
     while True:
         entry = next((entry for entry in queue.downloads() if entry.id == number), None)
@@ -64,7 +64,7 @@ def parts_of(setting):
 
 def assert_no_parts(setting):
     """They go right after the entry is done."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while (setting.folder / PARTS_FOLDER).exists() and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not (setting.folder / PARTS_FOLDER).exists()
@@ -323,7 +323,7 @@ def test_every_figure_is_stored(setting, open_queue, tmp_path):
     number = queue.add(setting.request()).id
     queue.start()
     wait_for(queue, number, lambda e: e.done > 2**20)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     done = 0
     while not done and time.monotonic() < deadline:
         with sqlite3.connect(tmp_path / "downloads.db") as db:
@@ -380,7 +380,7 @@ def test_pull_pauses_at_ctrl_c_and_goes_on(setting, home):
         if json.loads(line)["done"] > 6 * 2**20:
             break
     pull.send_signal(signal.SIGINT)
-    out, err = pull.communicate(timeout=20)
+    out, err = pull.communicate(timeout=30)
     assert pull.returncode == 130, err
     assert json.loads(out.splitlines()[-1])["event"] == "paused"
     setting.server.rate = None

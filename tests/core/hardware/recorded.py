@@ -43,7 +43,7 @@ class RecordedSystem:
 
     def _wait(self, what: str) -> None:
         if self._hangs_at and self._hangs_at in what:
-            self.released.wait(20)
+            self.released.wait(30)
 
     def read_text(self, path: str) -> str | None:
         self._wait(path)

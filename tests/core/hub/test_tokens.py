@@ -173,4 +173,4 @@ def test_children_do_not_get_the_token(monkeypatch):
             assert CANARY.encode() not in Path(f"/proc/{child.pid}/environ").read_bytes()
     finally:
         child.stop()
-        assert gone.wait(10)
+        assert gone.wait(30)

@@ -247,7 +247,7 @@ def kill_while_writing(source, folder, delay):
         [sys.executable, "-c", code, str(source.path), str(target)], stdout=subprocess.PIPE
     )
     process.stdout.readline()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while not any(folder.iterdir()) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.001)
     time.sleep(delay)
@@ -264,7 +264,7 @@ def check_kills(small, folder, count):
             assert read_header(target).quant == "Q3_K_M"
             target.unlink()
         remove_left_over(folder)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while list(folder.iterdir()) and time.monotonic() < deadline:
             time.sleep(0.01)
             remove_left_over(folder)
