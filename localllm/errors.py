@@ -16,6 +16,7 @@ LocalLLMError            what happened · what is safe · what to do · detail f
 │   └── NotEnoughDisk    it does not fit on its disk
 ├── DamagedCache         what was kept to save time cannot be read; it can be made again
 ├── MachineBusy          other programs use the computer: a measurement would not be true
+│   └── OwnWorkRuns      work of LocalLLM itself does: it has to end first
 ├── StoreError           the chats on disk cannot be read or written
 │   ├── DamagedStore     their file itself is damaged
 │   ├── LockedStore      another program holds it, for longer than a moment
@@ -188,6 +189,10 @@ class DamagedCache(LocalLLMError):
 
 class MachineBusy(LocalLLMError):
     """Other programs use the computer: a measurement would not be true."""
+
+
+class OwnWorkRuns(MachineBusy):
+    """LocalLLM itself measures or works: it has to end first, whatever else is accepted."""
 
 
 class UsageError(LocalLLMError):

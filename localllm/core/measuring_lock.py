@@ -1,7 +1,8 @@
 """One measurement of speed at a time on this computer, whichever program makes it, and alone.
 
 Work that keeps the processors busy for minutes (converting, quantizing, evaluating) says so in a folder: a
-file for each piece, locked by the process that does it, so that a killed one counts no more.
+file for each piece, locked by the process that does it, so that a killed one counts no more. The measurement
+that is made says there, too, what it is.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from localllm.engine.protocol import pack_text, unpack_text
-from localllm.errors import MachineBusy
+from localllm.errors import OwnWorkRuns
 from localllm.paths import Paths
 from localllm.texts import Text, text
 
@@ -33,29 +34,32 @@ _TAKEN_SECONDS = 2.0  # at most: a measurement that begins looks whether a file'
 
 
 @contextlib.contextmanager
-def measuring_alone(paths: Paths) -> Generator[None]:
+def measuring_alone(paths: Paths, what: Text) -> Generator[None]:
     """Hold the right to measure; a program that ends loses it. Where nothing can be written nobody has it.
 
+    `what` is the measurement called to a person who wants to make another: "Bench of tiny".
+
     Raises:
-        MachineBusy: Somebody else has it, or work of ours would disturb.
+        OwnWorkRuns: Somebody else has it, or work of ours would disturb.
     """
-    lock = _measurement(paths)
+    lock, words = _measurement(paths), _folder(paths) / "measuring.json"
     try:
         paths.data.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
-        message = text("Another measurement is running on this computer.")
-        raise MachineBusy(message, hint=text("Try again when it is done.")) from None
+        raise _refusal(_read_words(words)) from None
     except OSError:
         _log.warning("Nobody can be told of the measurement", exc_info=True)
     try:
         if (work := _at_work(_folder(paths))) is not None:
-            raise MachineBusy(
-                text("{work} is not done yet: a measurement beside it would not be true.", work=work),
-                hint=text("Try again when it is done."),
-            )
+            raise _refusal(work)
+        with contextlib.suppress(OSError):
+            words.parent.mkdir(parents=True, exist_ok=True)
+            _write_words(words, what)
         yield
     finally:
+        with contextlib.suppress(OSError):
+            words.unlink(missing_ok=True)
         lock.release()
 
 
@@ -76,6 +80,13 @@ def working(what: Text, progress: Progress) -> Generator[None]:
             progress.update(0, 0, text("Waiting until the measurement of speed has ended…"))
             time.sleep(_POLL_SECONDS)
         yield
+
+
+def _refusal(work: Text) -> OwnWorkRuns:
+    return OwnWorkRuns(
+        text("{work} is not done yet: a measurement beside it would not be true.", work=work),
+        hint=text("Try again when it is done."),
+    )
 
 
 def _measurement(paths: Paths) -> FileLock:
@@ -104,7 +115,7 @@ def _said(what: Text, folder: Path) -> Generator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
-        _words_of(lock.lock_file).write_text(json.dumps(pack_text(what)), encoding="utf-8")
+        _write_words(_words_of(lock.lock_file), what)
     except OSError:
         _log.warning("Nobody can be told of the work", exc_info=True)
     try:
@@ -121,16 +132,20 @@ def _at_work(folder: Path) -> Text | None:
             with FileLock(file, timeout=0):
                 pass
         except Timeout:
-            return _read_words(file)
+            return _read_words(_words_of(str(file)))
         except OSError:
             continue
         _forget(str(file))
     return None
 
 
+def _write_words(file: Path, what: Text) -> None:
+    file.write_text(json.dumps(pack_text(what)), encoding="utf-8")
+
+
 def _read_words(file: Path) -> Text:
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        words = unpack_text(json.loads(_words_of(str(file)).read_text(encoding="utf-8")))
+        words = unpack_text(json.loads(file.read_text(encoding="utf-8")))
         if isinstance(words, Text):
             return words
     return text("Other work of LocalLLM")

@@ -15,7 +15,8 @@ from localllm.settings import Settings
 from localllm.ui import app
 from localllm.ui.theme import Theme
 from localllm.ui.translation import install_translation
-from tests.ui.fakes import make_services
+from tests.ui.bench_rows import OTHER
+from tests.ui.fakes import STARTER, make_services
 
 
 @pytest.fixture(scope="session")
@@ -39,7 +40,7 @@ def services(theme):
     yield made
     made.jobs.cancel_all()
     made.session.fake.gate.set()
-    assert made.jobs.wait(5), "a job is still running"
+    assert made.jobs.wait(30), "a job is still running"
     made.store.close()
 
 
@@ -79,6 +80,25 @@ def show(qtbot):
     yield show
     for widget in shown:
         widget.hide()
+
+
+@pytest.fixture
+def settle(services, qtbot):
+    """Wait until no job runs any more."""
+    return lambda: qtbot.waitUntil(lambda: services.jobs.running == 0)
+
+
+@pytest.fixture
+def open_bench(services, show, settle):
+    """Show the Bench page, or a panel of it, with two models."""
+
+    def open_bench(make):
+        services.library.found = [STARTER, OTHER]
+        made = show(make(services), 940, 640)
+        settle()
+        return made
+
+    return open_bench
 
 
 def pytest_collection_modifyitems(items):

@@ -26,9 +26,9 @@ def history(services):
 
 
 @pytest.fixture
-def panel(history, services, show, qtbot):
+def panel(history, services, show, settle):
     made = show(HistoryPanel(services))
-    settle(made, qtbot)
+    settle()
     return made
 
 
@@ -38,68 +38,64 @@ def add(history, name):
     return number
 
 
-def settle(panel, qtbot):
-    qtbot.waitUntil(lambda: panel._services.jobs.running == 0, timeout=20_000)
-
-
 def names(panel):
     return [run.name for run in panel.model.records]
 
 
-def test_a_history_that_cannot_be_read_is_said(services, show, qtbot):
+def test_a_history_that_cannot_be_read_is_said(services, show, qtbot, settle):
     file = services.paths.benches_file
     file.mkdir(parents=True)
     panel = show(HistoryPanel(services))
     qtbot.waitUntil(panel.banner.isVisible)
     assert not panel._shown.isVisible()  # it says “Nothing was measured yet”
-    settle(panel, qtbot)
+    settle()
     file.rmdir()
     add(BenchHistory(file), "A")
     panel.banner.buttons[0].click()
     qtbot.waitUntil(lambda: names(panel) == ["A"])
     assert not panel.banner.isVisible()
     assert panel._shown.isVisible()
-    settle(panel, qtbot)
+    settle()
 
 
-def test_it_is_still_sorted_when_it_was_read_again(panel, history, qtbot):
+def test_it_is_still_sorted_when_it_was_read_again(panel, history, settle):
     assert names(panel) == ["A", "C", "B"]
     panel.table.sortByColumn(2, Qt.SortOrder.DescendingOrder)
     assert names(panel) == ["C", "B", "A"]
     panel._select([1])
     add(history, "D")
     panel.refresh()
-    settle(panel, qtbot)
+    settle()
     assert names(panel) == ["D", "C", "B", "A"]
     assert [run.name for run in panel.chosen] == ["B"]
 
 
-def test_what_a_bench_adds_is_shown_at_once(panel, history, qtbot):
+def test_what_a_bench_adds_is_shown_at_once(panel, history, qtbot, settle):
     started = threading.Event()
     lab = panel._services.lab
-    lab.start(Task(text("bench"), lambda _progress: (started.wait(10), add(history, "D"), Outcome(()))[2]))
+    lab.start(Task(text("bench"), lambda _progress: (started.wait(30), add(history, "D"), Outcome(()))[2]))
     assert len(names(panel)) == 3
     started.set()
     qtbot.waitUntil(lambda: names(panel) == ["D", "A", "C", "B"])
-    settle(panel, qtbot)
+    settle()
 
 
-def test_the_files_before_a_wrong_one_are_taken_in_and_shown(panel, tmp_path, qtbot):
+def test_the_files_before_a_wrong_one_are_taken_in_and_shown(panel, tmp_path, qtbot, settle):
     good, wrong = tmp_path / "good.json", tmp_path / "wrong.json"
     good.write_text(render(DEPTHS, "json"))
     wrong.write_text("{}")
     panel.take_files([good, wrong])
     qtbot.waitUntil(lambda: names(panel)[0] == "good.json")
     assert "wrong.json" in panel.banner.sentences
-    settle(panel, qtbot)
+    settle()
 
 
-def test_a_long_history_is_read_only_where_it_is_seen(services, show, qtbot, monkeypatch):
+def test_a_long_history_is_read_only_where_it_is_seen(services, show, monkeypatch, settle):
     records = (json.dumps(row().to_record()),)
     runs = [BenchRun(number, float(number), "here", "", records=records) for number in range(RUNS, 0, -1)]
     monkeypatch.setattr(bench_history, "find_runs", lambda _paths: runs)
     panel = show(HistoryPanel(services))
-    settle(panel, qtbot)
+    settle()
     assert panel.results.isVisible()
     assert sum("rows" in vars(run) for run in runs) < SEEN
     panel.table.sortByColumn(2, Qt.SortOrder.AscendingOrder)

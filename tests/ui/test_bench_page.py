@@ -4,7 +4,6 @@ import csv
 import dataclasses
 import io
 import json
-import threading
 from pathlib import Path
 
 import pytest
@@ -13,13 +12,9 @@ from PySide6.QtGui import QGuiApplication, QImage
 from PySide6.QtWidgets import QApplication
 from pytestqt.modeltest import ModelTester
 
-from localllm.core.bench import BenchHistory, Parameters, chat
-from localllm.core.bench.chat import ChatSpeed
+from localllm.core.bench import BenchHistory, Parameters
 from localllm.core.bench.formats import render
-from localllm.errors import MachineBusy
-from localllm.texts import text
 from localllm.ui.itemmodels.bench import ResultTable, note_of
-from localllm.ui.pages import bench_measure
 from localllm.ui.pages.bench import HISTORY, BenchPage
 from localllm.ui.pages.bench_queries import MOST_TESTS, Tuned, Wanted, count_tests
 from localllm.ui.translation import InterfaceTranslator
@@ -29,15 +24,8 @@ from tests.ui.fakes import STARTER
 
 
 @pytest.fixture
-def page(services, show, qtbot):
-    services.library.found = [STARTER, OTHER]
-    made = show(BenchPage(services), 940, 640)
-    settle(made, qtbot)
-    return made
-
-
-def settle(page, qtbot):
-    qtbot.waitUntil(lambda: page.history._services.jobs.running == 0, timeout=20_000)
+def page(open_bench):
+    return open_bench(BenchPage)
 
 
 @pytest.fixture
@@ -54,9 +42,10 @@ def history(services):
     return kept
 
 
-def open_history(page, qtbot):
+@pytest.fixture
+def panel(page, settle):
     page.tabs.setCurrentIndex(HISTORY)
-    settle(page, qtbot)
+    settle()
     return page.history
 
 
@@ -139,93 +128,8 @@ def test_too_many_tests_are_not_begun(page):
     assert count_tests(Wanted((STARTER, OTHER), Parameters(depths=(0, 1), pairs=((8, 8),)))) == 12
 
 
-class Gate:
-    """A measurement whose steps the test decides."""
-
-    def __init__(self, rows):
-        self.rows, self.asked = rows, []
-        self.steps = threading.Semaphore(0)
-
-    def __call__(self, paths, _threads, wanted, on_row, progress):
-        self.asked.append(wanted)
-        kept = BenchHistory(paths.benches_file)
-        number = kept.begin({}, name=wanted.name)
-        for done, one in enumerate(self.rows):
-            progress.update(done, len(self.rows), text("{test}, 9 s left", test=one.test))
-            while not self.steps.acquire(timeout=0.005):
-                progress.raise_if_cancelled()
-            kept.add(number, one)
-            on_row(one)
-        return number
-
-
-def begin(page, monkeypatch, rows):
-    gate = Gate(rows)
-    monkeypatch.setattr(bench_measure, "measure", gate)
-    page.measure.form.picker.choose(STARTER)
-    page.measure.form.measure.click()
-    return gate
-
-
-def test_rows_come_one_by_one(page, qtbot, monkeypatch):
-    refused = row(failure=text("It does not fit."), depth=8192)
-    marked = row(depth=1024, disturbed=((), ("load",), ("load", "heat")))
-    gate = begin(page, monkeypatch, [row(), marked, refused])
-    form, results = page.measure.form, page.measure.results
-    qtbot.waitUntil(lambda: "tg32, 9 s left" in form.running.words)
-    for count in (1, 2, 3):
-        gate.steps.release()
-        qtbot.waitUntil(lambda count=count: len(results.rows) == count)
-    qtbot.waitUntil(lambda: not page.history._services.lab.active)
-    settle(page, qtbot)
-    assert form.running.words == ""
-    cells = [[results.model.index(n, c).data() for c in (0, 4)] for n in range(3)]
-    assert [test for test, _ in cells] == ["tg32", "tg32 @ d1024", "tg32 @ d8192"]
-    assert cells[1][1] == "2 of 3 repetitions disturbed by other programs, a hot processor"
-    assert cells[2][1] == "It does not fit."
-    qtbot.waitUntil(lambda: results.chart.ready and len(results.chart.picture.marks) == 2)
-    panel = open_history(page, qtbot)
-    assert [run.name for run in panel.model.records] == ["Quick, 30 s"]
-    assert len(panel.results.rows) == 3
-
-
-def test_cancel_keeps_what_is_finished(page, qtbot, monkeypatch):
-    gate = begin(page, monkeypatch, DEPTHS)
-    gate.steps.release()
-    qtbot.waitUntil(lambda: len(page.measure.results.rows) == 1)
-    page.measure.form.running.cancel.setFocus()
-    qtbot.keyClick(page.measure.form.running.cancel, Qt.Key.Key_Space)
-    qtbot.waitUntil(lambda: not page.history._services.lab.active)
-    settle(page, qtbot)
-    assert page.measure.form.measure.hasFocus()
-    panel = open_history(page, qtbot)
-    assert len(panel.results.rows) == 1
-
-
-def test_chats_are_shown_beside_the_bare_engine(page, qtbot, monkeypatch):
-    def measure_chat(_bench, model, _progress, _threads):
-        assert model == STARTER
-        return ChatSpeed(200, 64, 0.5, 38.0, 0.4, 40.0)
-
-    monkeypatch.setattr(chat, "measure_chat", measure_chat)
-    form, chats = page.measure.form, page.measure.chats
-    form.picker.choose(STARTER)
-    form.matrix.edits["depths"].setText("x")  # of no chat
-    form.choose_preset("chat")
-    assert not form.values.isVisible()
-    form.measure.click()
-    qtbot.waitUntil(lambda: chats.model.rowCount() == 1)
-    settle(page, qtbot)
-    assert chats.isVisible()
-    assert not page.measure.results.isVisible()
-    cells = [chats.model.index(0, n).data() for n in range(8)]
-    assert cells[1:] == ["200", "0.500 s", "0.400 s", "× 1.250", "38.00", "40.00", "× 0.950"]
-    chats.copy.click()
-    assert QGuiApplication.clipboard().text().splitlines()[2].startswith("| SmolLM2-135M-Instruct | 200 |")
-
-
-def test_energy_has_a_price_or_a_reason(history, page, services, qtbot):
-    results = open_history(page, qtbot).results
+def test_energy_has_a_price_or_a_reason(history, panel, page, services):
+    results = panel.results
     assert not results.price.isVisible()
     assert results._no_energy.text()
     measured = [dataclasses.replace(one, energy=3.2) for one in DEPTHS]  # 32 tokens: 0.1 J for each
@@ -242,54 +146,7 @@ def test_energy_has_a_price_or_a_reason(history, page, services, qtbot):
     assert page.measure.results.price.value() == 0.36
 
 
-def test_a_history_that_cannot_be_written_is_said(page, qtbot, monkeypatch):
-    monkeypatch.setattr(BenchHistory, "begin", lambda *_args, **_words: 0)
-    gate = begin(page, monkeypatch, [row()])
-    gate.steps.release()
-    qtbot.waitUntil(page.measure.banner.isVisible)
-    assert "cannot be written" in page.measure.banner.sentences
-    assert len(page.measure.results.rows) == 1
-    settle(page, qtbot)
-
-
-def test_a_busy_computer_can_be_measured_anyway(page, qtbot, monkeypatch):
-    asked = []
-
-    def measure(_paths, _threads, wanted, _on_row, _progress):
-        asked.append(wanted.anyway)
-        if not wanted.anyway:
-            raise MachineBusy(text("Other programs are busy."))
-        return 1
-
-    monkeypatch.setattr(bench_measure, "measure", measure)
-    page.measure.form.picker.choose(STARTER)
-    page.measure.form.measure.click()
-    qtbot.waitUntil(page.measure.banner.isVisible)
-    assert not page.measure.results.isVisible()
-    page.measure.banner.buttons[0].click()
-    qtbot.waitUntil(lambda: asked == [False, True] and not page.history._services.lab.active)
-    assert not page.measure.banner.isVisible()
-    settle(page, qtbot)
-
-
-def test_it_waits_for_other_work(page, qtbot, monkeypatch):
-    from localllm.ui.lab_work import Outcome, Task
-
-    first = threading.Event()
-    lab = page.history._services.lab
-    lab.start(Task(text("other"), lambda _progress: (first.wait(10), Outcome(()))[1]))
-    gate = begin(page, monkeypatch, [row()])
-    assert "other work" in page.measure.form.running.words
-    assert gate.asked == []
-    first.set()
-    gate.steps.release()
-    qtbot.waitUntil(lambda: not lab.active)
-    assert len(gate.asked) == 1
-    settle(page, qtbot)
-
-
-def test_charts_are_read_with_keys_and_pointer(history, page, qtbot):
-    panel = open_history(page, qtbot)
+def test_charts_are_read_with_keys_and_pointer(history, panel, page, qtbot):
     results, chart = panel.results, panel.results.chart
     qtbot.waitUntil(lambda: chart.ready)
     QApplication.processEvents()
@@ -317,8 +174,7 @@ def test_charts_are_read_with_keys_and_pointer(history, page, qtbot):
     assert len(chart._plot.plotItem.items) == count
 
 
-def test_speeds_beside_bars_are_whole(history, page, qtbot):
-    panel = open_history(page, qtbot)
+def test_speeds_beside_bars_are_whole(history, panel, page, qtbot):
     choose(panel, 2)
     chart = panel.results.chart
     qtbot.waitUntil(lambda: chart.ready)
@@ -329,8 +185,7 @@ def test_speeds_beside_bars_are_whole(history, page, qtbot):
             assert words.area.right() <= chart.canvas.inside.right() + 1
 
 
-def test_runs_are_compared(history, page, qtbot):
-    panel = open_history(page, qtbot)
+def test_runs_are_compared(history, panel):
     choose(panel, 1, 2)
     table = panel.comparison.model()
     heads = [table.headerData(n, Qt.Orientation.Horizontal) for n in range(table.columnCount())]
@@ -352,8 +207,7 @@ def test_runs_are_compared(history, page, qtbot):
     assert {table.index(n, 2).data() for n in range(table.rowCount())} == {"2", "3"}
 
 
-def test_llama_benchs_files_are_taken_in(page, qtbot, tmp_path):
-    panel = open_history(page, qtbot)
+def test_llama_benchs_files_are_taken_in(panel, qtbot, tmp_path, settle):
     assert "Nothing was measured yet" in panel._empty.words
     file = tmp_path / "theirs.json"
     file.write_text(render(DEPTHS, "json"))
@@ -366,26 +220,25 @@ def test_llama_benchs_files_are_taken_in(page, qtbot, tmp_path):
     panel.take_files([file])
     qtbot.waitUntil(panel.banner.isVisible)
     assert "theirs.json" in panel.banner.sentences
-    settle(page, qtbot)
+    settle()
 
 
-def test_removed_runs_can_be_put_back(history, page, services, qtbot):
-    panel = open_history(page, qtbot)
+def test_removed_runs_can_be_put_back(history, panel, services, qtbot, settle):
     before = history.runs()
     choose(panel, 0, 1)
     panel.remove.click()
     qtbot.waitUntil(services.undo.possible)
-    settle(page, qtbot)
+    settle()
     assert [run.id for run in history.runs()] == [1]
     assert [run.id for run in panel.chosen] == [1]
     services.undo.take()
-    settle(page, qtbot)
+    settle()
     assert history.runs() == before
     assert [run.id for run in panel.chosen] == [before[0].id]
 
 
-def test_copies_and_files(history, page, qtbot, tmp_path):
-    results = open_history(page, qtbot).results
+def test_copies_and_files(history, panel, qtbot, tmp_path):
+    results = panel.results
     qtbot.waitUntil(lambda: results.chart.ready)
     copies = results.menus.copying.menu().actions()
     copies[0].trigger()
@@ -423,7 +276,7 @@ def test_item_models(qtmodeltester, history, services):
 
 
 @pytest.mark.parametrize("width", [560, 940])
-def test_every_control_has_a_name_and_longer_words_have_room(history, page, show, qtbot, width):
+def test_every_control_has_a_name_and_longer_words_have_room(history, page, show, width, settle):
     app = QApplication.instance()
     translator = PseudoTranslator(PseudoWords("en"), app)
     assert [child for child in app.children() if isinstance(child, InterfaceTranslator)] == [translator]
@@ -433,11 +286,11 @@ def test_every_control_has_a_name_and_longer_words_have_room(history, page, show
         made.measure.form.values.unfold()
         made.measure.results.show_rows("Rows", DEPTHS)
         made.measure.results.show()
-        settle(made, qtbot)
+        settle()
         made.tune._show_tuned(Tuned(STARTER, TUNING, 8))
         for tab in (0, 1, 2):
             made.tabs.setCurrentIndex(tab)
-            settle(made, qtbot)
+            settle()
             QApplication.processEvents()
             check_names(made)
             assert cut_labels(made) == []

@@ -7,26 +7,18 @@ import pytest
 
 from localllm.core.bench import tune
 from localllm.core.library import describe
-from localllm.errors import MachineBusy
+from localllm.errors import MachineBusy, OwnWorkRuns
 from localllm.progress import Progress
 from localllm.texts import text
 from localllm.ui.pages import bench_tune
 from localllm.ui.pages.bench_queries import Tuned, search_best
 from localllm.ui.pages.bench_tune import TunePanel
 from tests.ui.bench_rows import BEST, OTHER, TUNING
-from tests.ui.fakes import STARTER
 
 
 @pytest.fixture
-def panel(services, show, qtbot):
-    services.library.found = [STARTER, OTHER]
-    made = show(TunePanel(services), 940, 640)
-    settle(made, qtbot)
-    return made
-
-
-def settle(panel, qtbot):
-    qtbot.waitUntil(lambda: panel._services.jobs.running == 0, timeout=20_000)
+def panel(open_bench):
+    return open_bench(TunePanel)
 
 
 def test_a_search_knows_the_model_and_the_computer(services, starter, monkeypatch):
@@ -41,7 +33,7 @@ def test_a_search_knows_the_model_and_the_computer(services, starter, monkeypatc
     assert (found.tuning, found.cores) == (TUNING, bench.machine.cpu.usable_cores)
 
 
-def test_a_busy_computer_can_be_tuned_anyway(panel, qtbot, monkeypatch):
+def test_a_busy_computer_can_be_tuned_anyway(panel, qtbot, monkeypatch, settle):
     asked = []
 
     def search_best(_paths, model, _progress, *, anyway):
@@ -56,10 +48,30 @@ def test_a_busy_computer_can_be_tuned_anyway(panel, qtbot, monkeypatch):
     panel.banner.buttons[0].click()
     qtbot.waitUntil(panel.save.isVisible)
     assert asked == [False, True]
-    settle(panel, qtbot)
+    settle()
 
 
-def test_the_best_settings_become_the_load_profile(panel, services, qtbot, monkeypatch):
+def test_another_measurement_has_to_end_first(panel, qtbot, monkeypatch, settle):
+    asked = []
+
+    def search_best(_paths, model, _progress, *, anyway):
+        asked.append(anyway)
+        if len(asked) == 1:
+            raise OwnWorkRuns(text("Bench of {models}", models="tiny"))
+        return Tuned(model, TUNING, 8)
+
+    monkeypatch.setattr(bench_tune, "search_best", search_best)
+    panel.start.click()
+    qtbot.waitUntil(panel.banner.isVisible)
+    (again,) = panel.banner.buttons
+    assert again.text() == "Try again"
+    again.click()
+    qtbot.waitUntil(panel.save.isVisible)
+    assert asked == [False, False]
+    settle()
+
+
+def test_the_best_settings_become_the_load_profile(panel, services, qtbot, monkeypatch, settle):
     kept = []
     services.library.save_profile = lambda path, profile: kept.append((path, profile))
     services.library.set_default_profile = lambda path, name: kept.append((path, name))
@@ -75,7 +87,7 @@ def test_the_best_settings_become_the_load_profile(panel, services, qtbot, monke
     panel.models.setCurrentIndex(1)
     panel.start.click()
     qtbot.waitUntil(panel.save.isVisible)
-    settle(panel, qtbot)
+    settle()
     table = panel.table.model()
     assert [table.index(n, 0).data() for n in range(4)] == [
         "as usual", "4 threads · ubatch 256", "K q8_0", "without flash attention"
@@ -90,7 +102,7 @@ def test_the_best_settings_become_the_load_profile(panel, services, qtbot, monke
     said = []
     panel.said.connect(said.append)
     panel.save.click()
-    settle(panel, qtbot)
+    settle()
     (path, profile), default = kept
     assert path == OTHER.path
     assert (profile.load.threads, profile.load.ubatch) == (4, 256)
@@ -98,6 +110,6 @@ def test_the_best_settings_become_the_load_profile(panel, services, qtbot, monke
     assert said == ["Kept as the load profile “tuned” of “Other-1B”."]
     assert not panel.save.isEnabled()
     services.undo.take()
-    settle(panel, qtbot)
+    settle()
     assert kept[2:] == [(OTHER.path, "tuned"), (OTHER.path, "")]
     assert panel.save.isEnabled()

@@ -13,7 +13,7 @@ from localllm.core.calibration import CalibrationResult, Measured
 from localllm.core.recommend import WhatIf, Wish
 from localllm.core.speed import SpeedFits
 from localllm.core.speed.fits import Figures
-from localllm.errors import MachineBusy
+from localllm.errors import MachineBusy, OwnWorkRuns
 from localllm.progress import Progress
 from localllm.texts import Number, text
 from localllm.ui.explain import ExplainDialog
@@ -300,6 +300,20 @@ def test_a_busy_computer_is_measured_only_if_one_insists(page, calibrator, qtbot
     button(page, "Measure anyway").click()
     qtbot.waitUntil(lambda: "106" in page._banner.sentences)
     assert [anyway for _, anyway in calibrator.asked] == [False, True]
+
+
+def test_another_measurement_has_to_end_first(page, calibrator, qtbot, monkeypatch):
+    def refuse(*_where, anyway):
+        calibrator.asked.append(anyway)
+        raise OwnWorkRuns(text("Bench of {models}", models="tiny"))
+
+    monkeypatch.setattr("localllm.core.calibration.calibrate", refuse)
+    button(page, "Measure this computer").click()
+    qtbot.waitUntil(page._banner.isVisible)
+    (again,) = page._banner.buttons
+    assert again.text() == "Try again"
+    again.click()
+    qtbot.waitUntil(lambda: calibrator.asked == [False, False])
 
 
 def test_measuring_shows_how_far_it_is_and_can_be_given_up(page, services, calibrator, qtbot):

@@ -92,13 +92,14 @@ def measure_chat(bench: Bench, model: LibraryModel, progress: Progress, threads:
     `threads` 0 takes the cores that may be used.
 
     Raises:
-        MachineBusy: Somebody else measures, or other programs use the processors.
+        OwnWorkRuns: Somebody else measures, or work of ours runs.
+        MachineBusy: Other programs use the processors.
         EngineError, NotEnoughMemory, BadModelFile: The model cannot be loaded, or answers too briefly.
         Cancelled: Through `progress`.
     """
     settings = LoadSettings(context_length=_CONTEXT, threads=threads)
     session = ModelSession(lambda: bench.machine, bench.estimator)
-    with measuring_alone(bench.paths):
+    with measuring_alone(bench.paths, text("Chats with {models}", models=model.name)):
         if not bench.anyway:
             progress.update(0, 1, text("Looking whether the computer is idle…"))
             _require_idle(bench)

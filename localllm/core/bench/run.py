@@ -88,11 +88,14 @@ def run_bench(
         alone: The caller has `measuring_alone` already.
 
     Raises:
-        MachineBusy: Somebody else measures, work of ours runs, or other programs use the processors.
+        OwnWorkRuns: Somebody else measures, or work of ours runs.
+        MachineBusy: Other programs use the processors.
         EngineError: The engine does not start.
         Cancelled: Through `progress`.
     """
-    right = contextlib.nullcontext() if alone else measuring_alone(bench.paths)
+    models = ", ".join(dict.fromkeys(one.model.name for one in plan))
+    what = text("Bench of {models}", models=models)
+    right = contextlib.nullcontext() if alone else measuring_alone(bench.paths, what)
     with right, contextlib.closing(Meters()) as meters:
         guard = Guard(bench.computer, bench.machine.cpu.usable_cores, meters)
         if not bench.anyway:

@@ -126,12 +126,13 @@ def tune(bench: Bench, wanted: TunedModel, progress: Progress, seconds: float = 
         seconds: For everything.
 
     Raises:
-        MachineBusy: Somebody else measures, or other programs use the processors.
+        OwnWorkRuns: Somebody else measures, or work of ours runs.
+        MachineBusy: Other programs use the processors.
         EngineError: The engine does not start.
         Cancelled: Through `progress`.
     """
     search = _Search(bench, wanted, SearchProgress(progress, seconds), time.monotonic(), seconds)
-    with measuring_alone(bench.paths):
+    with measuring_alone(bench.paths, text("Tuning of {model}", model=wanted.model.name)):
         search.begin()
         search.find_place()
         for changes in _neighbours(bench.machine, search.prompt):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
-from localllm.errors import MachineBusy, NotEnoughMemory
+from localllm.errors import MachineBusy, NotEnoughMemory, OwnWorkRuns
 from localllm.texts import plural, text
 from localllm.ui.errors import sentences_of
 from localllm.ui.lab_work import Outcome, Task
@@ -189,10 +189,13 @@ class MeasurePanel(QWidget):
 
     def _on_refused(self, entry: Entry, wanted: Wanted) -> None:
         actions: list[Action] = []
-        if isinstance(entry.error, MachineBusy):
+        own = isinstance(entry.error, OwnWorkRuns)
+        if own:
+            actions.append((self.tr("Try again"), lambda: self._on_measure_asked(wanted)))
+        elif isinstance(entry.error, MachineBusy):
             again = replace(wanted, anyway=True)
             actions.append((self.tr("Measure anyway"), lambda: self._on_measure_asked(again)))
-        helps = isinstance(entry.error, (MachineBusy, NotEnoughMemory))
+        helps = isinstance(entry.error, (MachineBusy, NotEnoughMemory)) and not own
         if helps and self._services.model.loaded is not None:
             words = self.tr("Unload the chat's model and measure")
             actions.append((words, lambda: self._unload_for(wanted)))

@@ -92,7 +92,8 @@ def chat_with(
         progress: May cancel.
 
     Raises:
-        MachineBusy: Somebody else measures, or other programs use the processors.
+        OwnWorkRuns: Somebody else measures, or work of ours runs.
+        MachineBusy: Other programs use the processors.
         LocalLLMError: A model cannot be loaded, or answers too briefly.
         Cancelled: Through `progress`.
     """
@@ -117,7 +118,8 @@ def measure(
         progress: Gets repetitions done and in all, with the time that is left.
 
     Raises:
-        MachineBusy: Somebody else measures, or other programs use the processors.
+        OwnWorkRuns: Somebody else measures, or work of ours runs.
+        MachineBusy: Other programs use the processors.
         LocalLLMError: A file is gone, or the engine does not start.
         Cancelled: Through `progress`; what was finished is in the history.
     """
@@ -165,7 +167,8 @@ def search_best(paths: Paths, model: LibraryModel, progress: Progress, *, anyway
     `anyway` searches beside busy programs too.
 
     Raises:
-        MachineBusy: Somebody else measures, or other programs use the processors.
+        OwnWorkRuns: Somebody else measures, or work of ours runs.
+        MachineBusy: Other programs use the processors.
         LocalLLMError: The file is gone, or the engine does not start.
         Cancelled: Through `progress`.
     """

@@ -8,7 +8,7 @@ from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from localllm.core.bench.tuned_profile import PROFILE, forget_best, keep_best
-from localllm.errors import MachineBusy
+from localllm.errors import MachineBusy, OwnWorkRuns
 from localllm.texts import Bytes, Number, Text, plural, text
 from localllm.ui.errors import sentences_of
 from localllm.ui.itemmodels.bench import short_setting
@@ -248,7 +248,9 @@ class TunePanel(QWidget):
 
     def _on_refused(self, entry: Entry, model: LibraryModel) -> None:
         actions: list[Action] = []
-        if isinstance(entry.error, MachineBusy):
+        if isinstance(entry.error, OwnWorkRuns):
+            actions.append((self.tr("Try again"), lambda: self._search(model, anyway=False)))
+        elif isinstance(entry.error, MachineBusy):
             actions.append((self.tr("Measure anyway"), lambda: self._search(model, anyway=True)))
         if entry.error is not None:
             self.banner.show_notice(sentences_of(entry.error), "error", actions)

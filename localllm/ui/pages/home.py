@@ -9,7 +9,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
 from localllm.engine.protocol import LoadSettings
-from localllm.errors import HubError, HubRefused, MachineBusy, NotEnoughDisk
+from localllm.errors import HubError, HubRefused, MachineBusy, NotEnoughDisk, OwnWorkRuns
 from localllm.texts import Bytes, text
 from localllm.ui.errors import sentences_of
 from localllm.ui.jobs import Reactions
@@ -402,7 +402,10 @@ class HomePage(ScrollArea):
         self.ensureWidgetVisible(self._banner)
 
     def _on_failed(self, error: Exception) -> None:
-        if isinstance(error, MachineBusy):
+        if isinstance(error, OwnWorkRuns):
+            again = (self.tr("Try again"), self._services.computer.measure)
+            self._banner.show_notice(sentences_of(error), "warning", [again])
+        elif isinstance(error, MachineBusy):
             anyway = (self.tr("Measure anyway"), partial(self._services.computer.measure, anyway=True))
             self._banner.show_notice(sentences_of(error), "warning", [anyway])
         else:

@@ -6,7 +6,6 @@ import threading
 
 import psutil
 import pytest
-from filelock import FileLock
 
 from localllm.core.bench import Bench, BenchedModel, BenchHistory, Parameters, make_plan, run_bench
 from localllm.core.bench.energy import Meters
@@ -14,11 +13,13 @@ from localllm.core.bench.guard import Conditions, Guard
 from localllm.core.calibration.subjects import llama
 from localllm.core.calibration.synthetic import SyntheticModel, write_synthetic
 from localllm.core.estimate import Estimator
+from localllm.core.measuring_lock import measuring_alone
 from localllm.engine.client import Engine
 from localllm.engine.protocol import BenchReport
-from localllm.errors import Cancelled, LocalLLMError, MachineBusy
+from localllm.errors import Cancelled, LocalLLMError, MachineBusy, OwnWorkRuns
 from localllm.paths import Paths
 from localllm.progress import Progress
+from localllm.texts import text
 from tests.core import machines
 
 QUICK = Parameters((8,), (2,), threads=(1,), gpu_layers=(0,), repack=(False,), repetitions=2)
@@ -184,10 +185,9 @@ def test_stopped_it_keeps_what_is_finished(model):
 
 def test_never_beside_another_measurement(model):
     here = bench()
-    here.paths.data.mkdir(parents=True)
     with (
-        FileLock(here.paths.data / "measuring.lock"),
-        pytest.raises(MachineBusy, match="Another measurement"),
+        measuring_alone(here.paths, text("Tuning of {model}", model="tiny")),
+        pytest.raises(OwnWorkRuns, match="Tuning of tiny is not done yet"),
     ):
         run_bench(here, plan(model), lambda _row: None, Progress())
     assert here.history.runs() == []

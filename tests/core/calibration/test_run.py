@@ -14,12 +14,14 @@ from localllm.core.calibration.guard import MOST_FOREIGN_LOAD, LoadGuard
 from localllm.core.engine_limits import remember_crash
 from localllm.core.hardware import probe
 from localllm.core.hardware.bandwidth import RunningBench
+from localllm.core.measuring_lock import measuring_alone
 from localllm.core.speed import SpeedHistory
 from localllm.engine.client import Engine
 from localllm.engine.protocol import BenchTest
-from localllm.errors import Cancelled, EngineDied, MachineBusy
+from localllm.errors import Cancelled, EngineDied, MachineBusy, OwnWorkRuns
 from localllm.paths import Paths
 from localllm.progress import Progress
+from localllm.texts import text
 
 
 class Computer:
@@ -109,6 +111,16 @@ def test_a_busy_computer_is_not_believed(paths, machine, quick):
     assert "keep 60 % of the processor busy" in str(caught.value)
     assert "anyway" in str(caught.value.hint)
     assert history.fits(machine) is None
+
+
+@pytest.mark.parametrize("anyway", [False, True])
+def test_another_measurement_is_named_and_not_taken_for_other_programs(paths, machine, quick, anyway):
+    computer, history = Computer(others=0.6), SpeedHistory(paths.speeds_file)
+    with (
+        measuring_alone(paths, text("Bench of {models}", models="tiny")),
+        pytest.raises(OwnWorkRuns, match="Bench of tiny is not done yet"),
+    ):
+        calibrate(paths, machine, history, Progress(), anyway=anyway, computer=computer)
 
 
 def test_anyway_measures_and_says_so(paths, machine, quick):
