@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from localllm.core.engine_build import read_engine_build
 from localllm.core.engine_limits import remember_crash, weight_layout_works
 from localllm.engine.protocol import LoadSettings
-from localllm.errors import DriverFailed, EngineDied, EngineError
+from localllm.errors import DriverFailed, EngineDied, EngineError, LocalLLMError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,6 +84,6 @@ class WaysAround(Generic[Settings]):
         return ways
 
 
-def is_its_own_fault(error: EngineError) -> bool:
+def is_its_own_fault(error: LocalLLMError) -> bool:
     """Tell whether the engine crashed, or its driver failed, rather than refused what it was asked."""
     return isinstance(error, DriverFailed) or (isinstance(error, EngineDied) and error.crashed)

@@ -16,6 +16,7 @@ from localllm.errors import BadModelFile, DriverFailed, EngineDied, EngineError,
 from localllm.progress import Progress
 from tests import gguf_files
 from tests.core.estimators import estimator_in
+from tests.engine.stand_ins import FailsInADriver
 
 SMALL = LoadSettings(context_length=512, threads=1, extra_buffers=False)
 WITH_LAYOUT = replace(SMALL, extra_buffers=True)
@@ -126,19 +127,6 @@ def test_an_engine_that_was_killed_is_no_reason_to_do_without_the_weight_layout(
     assert not (tmp_path / "limits.json").exists()
 
 
-class FailsInADriver(Engine):
-    """An engine whose graphics driver is no good for computing."""
-
-    crashes = True
-
-    def loading(self, path, settings, progress):
-        if not self.left_out and self.crashes:
-            os.kill(self.pid, signal.SIGABRT)
-        elif not self.left_out:
-            raise DriverFailed("ErrorDeviceLost")
-        yield from super().loading(path, settings, progress)
-
-
 @pytest.mark.parametrize("crashes", [True, False])
 def test_a_driver_that_fails_as_a_model_is_loaded_is_done_without(
     session, starter, tmp_path, monkeypatch, crashes
@@ -156,7 +144,6 @@ def test_a_driver_that_fails_as_a_model_is_loaded_is_done_without(
 
 def test_without_a_driver_that_could_be_to_blame_its_failure_is_told(session, starter, monkeypatch):
     monkeypatch.setattr("localllm.core.session.Engine", FailsInADriver)
-    monkeypatch.setattr(FailsInADriver, "crashes", False)
     with pytest.raises(DriverFailed):
         session.load(describe(starter), SMALL, Progress())
 

@@ -1,7 +1,6 @@
 """Builds with dynamic backends: the best part for this processor, and drivers that are missing or crash."""
 
 import json
-import sys
 
 import pytest
 
@@ -16,30 +15,12 @@ from localllm.engine.client import Engine
 from localllm.engine.protocol import error_from_record, error_to_record
 from localllm.errors import BrokenResult, DriverFailed, EngineDied
 from localllm.progress import Progress
-
-CRASHES_IN_A_DRIVER = """
-import os, sys
-from localllm.engine.backends import announce, announce_end
-from localllm.processes import ParentLink
-left_out = [name for name in ("vulkan", "hip") if name not in sys.argv]
-if left_out:
-    announce(left_out[0])
-    print("the driver says something", file=sys.stderr, flush=True)
-    os.abort()
-announce_end()
-link = ParentLink()
-link.send({"event": "ready"})
-sys.stdin.read()
-"""
-
-REAL_ENGINE_BEHIND_A_BAD_DRIVER = """
-import os, runpy, sys
-from localllm.engine.backends import announce
-if "vulkan" not in sys.argv:
-    announce("vulkan")
-    os.abort()
-runpy.run_module("localllm.engine.child", run_name="__main__", alter_sys=True)
-"""
+from tests.engine.stand_ins import (
+    CRASHES_IN_A_DRIVER,
+    REAL_ENGINE_BEHIND_A_BAD_DRIVER,
+    FailsInADriver,
+    start_with,
+)
 
 
 class PassesWhileADriverIsBusy:
@@ -124,13 +105,6 @@ def test_a_part_for_the_processor_that_does_not_load_gives_way_to_the_next(folde
     assert load_backends(folder, ggml.find).parts == ("cpu",), "what this processor cannot run is not tried"
 
 
-def start_with(monkeypatch, program):
-    monkeypatch.setattr(
-        "localllm.engine.client.python_arguments",
-        lambda _module, *flags: [sys.executable, "-c", program, *flags],
-    )
-
-
 def test_an_engine_that_crashes_in_drivers_starts_without_them(monkeypatch):
     start_with(monkeypatch, CRASHES_IN_A_DRIVER)
     engine = Engine()
@@ -182,12 +156,6 @@ def test_a_result_is_tried_on_a_computer_whose_driver_crashes(monkeypatch, start
 
 
 def test_a_result_is_tried_on_a_computer_whose_driver_gives_up(monkeypatch, starter):
-    class FailsInADriver(Engine):
-        def load(self, path, settings, progress=None):
-            if not self.left_out:
-                raise DriverFailed("ErrorDeviceLost")
-            return super().load(path, settings, progress)
-
     monkeypatch.setattr("localllm.core.smoke_test.Engine", FailsInADriver)
     build = EngineBuild("1", "", (), ("vulkan",))
     monkeypatch.setattr("localllm.core.ways_around.read_engine_build", lambda: build)

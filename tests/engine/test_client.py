@@ -14,6 +14,7 @@ from localllm.errors import BadModelFile, Cancelled, ContextTooSmall, EngineDied
 from localllm.progress import Progress
 from tests import gguf_files
 from tests.engine.conftest import PLAIN
+from tests.engine.stand_ins import start_with
 
 SEA = [ChatMessage("user", "Write one sentence about the sea.")]
 BERLIN = [ChatMessage("user", "What is the capital of Germany?")]

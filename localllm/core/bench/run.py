@@ -13,15 +13,15 @@ from localllm.core.bench.energy import Meters
 from localllm.core.bench.feed import SpeedFeed
 from localllm.core.bench.guard import Guard
 from localllm.core.bench.rows import BenchRow
-from localllm.core.engine_limits import remember_crash, weight_layout_works
 from localllm.core.engine_work import EngineWork
 from localllm.core.fit import FitSettings
 from localllm.core.hardware.bandwidth import RunningBench
 from localllm.core.measuring_lock import measuring_alone
+from localllm.core.ways_around import WaysAround, is_its_own_fault
 from localllm.engine.benches import BenchEnd, BenchRefusal, BenchSettings, BenchStart
 from localllm.engine.client import Engine
 from localllm.engine.protocol import BenchReport, BenchSample
-from localllm.errors import EngineDied, LocalLLMError, NotEnoughMemory
+from localllm.errors import EngineError, LocalLLMError, NotEnoughMemory
 from localllm.texts import text
 
 if TYPE_CHECKING:
@@ -116,8 +116,8 @@ def run_bench(
         return number if all(kept) else 0
 
 
-def _build(progress: Progress) -> dict[str, Any]:
-    engine = Engine()
+def _build(progress: Progress, without: tuple[str, ...] = ()) -> dict[str, Any]:
+    engine = Engine(without)
     try:
         engine.wait_until_ready(progress)
         return engine.devices()
@@ -173,37 +173,39 @@ class _Series:
     ) -> None:
         self._bench, self._build, self._guard = bench, build, guard
         self._steps, self._keep = steps, keep
-        self._limits = bench.paths.engine_limits_file
-        self._layout_works = weight_layout_works(self._limits, bench.machine)
-        self._layout_suspected = False
 
     def measure(self, configuration: Configuration) -> None:
         """Measure all tests of a configuration, whatever becomes of each."""
         waiting = list(configuration.tests)
+        ways = self._ways_around(configuration)
         while waiting:
-            repack = self._layout_works if configuration.repack is None else configuration.repack
-            attempt = _Attempt(
-                self._bench, self._build, self._guard, self._steps, configuration, repack=repack
-            )
+            attempt = self._make_attempt(configuration, ways)
             try:
                 attempt.run(waiting, self._keep)
-            except EngineDied as error:
-                _log.warning("A bench ended its engine: %s", error)
-                if error.crashed and repack and configuration.repack is None:
-                    self._layout_works, self._layout_suspected = False, True
+            except EngineError as error:
+                if ways.go_on(error):
                     continue
+                _log.warning("A bench failed: %s", error)
                 self._give_up(attempt, waiting, error.message)
             except LocalLLMError as error:
                 self._give_up(attempt, waiting, error.message)
-            self._judge_layout(attempt)
+            if attempt.measured:
+                ways.succeeded()
+            ways = self._ways_around(configuration)
 
-    def _judge_layout(self, attempt: _Attempt) -> None:
-        """After a crash with this processor's own weight layout: it was to blame if it goes well without."""
-        if not self._layout_suspected:
-            return
-        self._layout_suspected, self._layout_works = False, not attempt.measured
-        if attempt.measured:
-            remember_crash(self._limits, self._bench.machine)
+    def _ways_around(self, configuration: Configuration) -> WaysAround[BenchSettings]:
+        """Whoever asks for layers on the card, or for a layout, wants to know how these do, not others."""
+        settings, machine = configuration.settings, self._bench.machine
+        on_card = settings.gpu_layers > 0
+        if configuration.repack is not None:
+            settings = dataclasses.replace(settings, extra_buffers=configuration.repack)
+            return WaysAround(settings, machine, keep_card=on_card)
+        return WaysAround(settings, machine, self._bench.paths.engine_limits_file, keep_card=on_card)
+
+    def _make_attempt(self, configuration: Configuration, ways: WaysAround[BenchSettings]) -> _Attempt:
+        build = _build(self._steps.progress, ways.without) if ways.without else self._build
+        used = dataclasses.replace(configuration, settings=ways.settings)
+        return _Attempt(self._bench, build, self._guard, self._steps, used, ways.without)
 
     def _give_up(self, attempt: _Attempt, waiting: list[BenchTest], reason: Text) -> None:
         """Note why the test that ran has no figure; all that wait, if the model could not be loaded."""
@@ -214,7 +216,7 @@ class _Series:
 
 
 class _Attempt:
-    """One engine that measures what waits of a configuration.
+    """One engine that measures what waits of a configuration, with its settings as they are.
 
     Attributes:
         report: What the engine says of the model once it is loaded.
@@ -228,12 +230,11 @@ class _Attempt:
         guard: Guard,
         steps: _Steps,
         configuration: Configuration,
-        *,
-        repack: bool,
+        without: tuple[str, ...],
     ) -> None:
         self._bench, self._build, self._guard, self._steps = bench, build, guard, steps
-        self._configuration, self._repack = configuration, repack
-        self._settings = dataclasses.replace(configuration.settings, extra_buffers=repack)
+        self._configuration, self._settings = configuration, configuration.settings
+        self._without = without
         self._feed = SpeedFeed(bench.estimator.speeds, bench.machine, configuration.model.path)
         self.report: BenchReport | None = None
         self.measured = False
@@ -251,11 +252,13 @@ class _Attempt:
         tests = tuple(waiting)
         if not tests:
             return
-        engine = Engine()
+        engine = Engine(self._without)
         try:
             engine.wait_until_ready(self._steps.progress)
             path = self._configuration.model.path
             for event in engine.bench(path, self._settings, tests, self._steps.progress):
+                if isinstance(event, BenchRefusal) and is_its_own_fault(event.error):
+                    raise event.error  # what was lost with a driver does not come back in this engine
                 self._take(event, tests, engine.pid)
                 if isinstance(event, (BenchEnd, BenchRefusal)):
                     test = tests[event.test]
@@ -299,8 +302,9 @@ class _Attempt:
 
     def row(self, test: BenchTest, failure: Text | None = None) -> BenchRow:
         """Return a test's row without samples."""
+        repack = self._settings.extra_buffers
         return BenchRow(
-            fields_of(self._build, self._configuration, test, self.report, repack=self._repack),
+            fields_of(self._build, self._configuration, test, self.report, repack=repack),
             failure=failure,
             sequences=test.sequences,
             model_hash=self._configuration.model.hash,

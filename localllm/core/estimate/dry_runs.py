@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 
 from localllm.core.estimate.records import HOST
 from localllm.core.mended_database import in_database
+from localllm.core.ways_around import is_its_own_fault
 from localllm.engine.client import Engine
 from localllm.engine.protocol import DeviceBuffers, DryRun, buffers_from_records, to_record
 from localllm.engine.version import engine_version
-from localllm.errors import EngineDied
+from localllm.errors import DriverFailed, EngineDied
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,11 +92,12 @@ class DryRuns:
             try:
                 self._engine.wait_until_ready(progress)
                 return self._engine.dry_run(path, settings, progress)
-            except EngineDied as error:
+            except (EngineDied, DriverFailed) as error:
                 _log.warning("The dry run of “%s” ended: %s %s", path.name, error, error.detail)
+                self._engine.kill()  # a driver that failed leaves it alive
                 self._engine = None
-                if error.crashed:  # llama.cpp asserts on some files and layouts: then there is the formula
-                    break
+                if is_its_own_fault(error):  # llama.cpp asserts on some files and layouts
+                    break  # then there is the formula
         return None
 
     def _recall(self, question: str) -> tuple[DeviceBuffers, ...] | None:

@@ -8,9 +8,10 @@ import pytest
 from localllm.core.bench import run as bench_run
 from localllm.core.bench import run_bench
 from localllm.core.engine_limits import weight_layout_works
-from localllm.engine.benches import BenchEnd, BenchStart
+from localllm.core.machine import EngineBuild
+from localllm.engine.benches import BenchEnd, BenchRefusal, BenchStart
 from localllm.engine.protocol import BenchReport, BenchSample
-from localllm.errors import EngineDied
+from localllm.errors import DriverFailed, EngineDied
 from localllm.progress import Progress
 from tests.core import machines
 from tests.core.bench.test_run import bench, model, plan  # noqa: F401
@@ -22,16 +23,19 @@ BUILD = {"version": "1", "commit": "abc", "backends": "CPU", "system_info": "", 
 @pytest.fixture
 def engines(monkeypatch):
     """Let engines measure at once, or crash where a test says so; return how each one was asked to load."""
-    seen = SimpleNamespace(settings=[], crashes=lambda _settings: False)
+    seen = SimpleNamespace(settings=[], crashes=lambda _settings: False, loses_its_card=False)
 
     class Engine:
         pid = 0
+
+        def __init__(self, without=()):
+            self.left_out = without
 
         def wait_until_ready(self, _progress=None):
             pass
 
         def devices(self):
-            return BUILD
+            return BUILD if self.left_out else {**BUILD, "backends": "Vulkan"}
 
         def kill(self):
             pass
@@ -45,6 +49,9 @@ def engines(monkeypatch):
                     error = EngineDied("It crashed.")
                     error.crashed = True
                     raise error
+                if seen.loses_its_card and not self.left_out:
+                    yield BenchRefusal(number, DriverFailed("ErrorDeviceLost"))
+                    continue
                 for _ in range(test.repetitions):
                     yield BenchSample(number, 1000)
                 yield BenchEnd(number)
@@ -79,6 +86,27 @@ def test_a_crash_that_the_layout_has_nothing_to_do_with_is_not_laid_at_its_door(
     assert rows[1].samples
     assert rows[1].fields["repack"] is True, "the next configuration is measured the usual way again"
     assert layout_works(here)
+
+
+def with_driver(here):
+    build = EngineBuild("1", "", (), ("vulkan", "cpu-haswell"))
+    return dataclasses.replace(here, machine=dataclasses.replace(here.machine, engine=build))
+
+
+def test_a_driver_that_gives_up_is_done_without_where_nobody_asked_for_the_card(engines, model):  # noqa: F811
+    engines.loses_its_card = True
+    rows = measured(with_driver(bench()), plan(model, gpu_layers=(-1,), generated=(2,)))
+    facts = [(row.fields["n_gpu_layers"], row.fields["backends"], row.failure) for row in rows]
+    assert facts == [(0, "CPU", None)] * 2
+    assert [settings.gpu_layers for settings in engines.settings] == [-1, 0]
+
+
+def test_whoever_asks_for_layers_on_the_card_is_told_that_its_driver_failed(engines, model):  # noqa: F811
+    engines.loses_its_card = True
+    rows = measured(with_driver(bench()), plan(model, gpu_layers=(10, 0), generated=(2,)))
+    facts = [(row.fields["n_gpu_layers"], row.fields["backends"], str(row.failure)) for row in rows]
+    lost = (10, "Vulkan", "ErrorDeviceLost")
+    assert facts == [lost, lost, (0, "CPU", "None"), (0, "CPU", "None")]
 
 
 def test_experts_in_main_memory_are_not_counted_as_graphics_memory(engines, catalogue, tmp_path):
