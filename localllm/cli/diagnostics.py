@@ -10,6 +10,7 @@ from localllm.core.diagnostics.caches import empty_caches
 from localllm.core.diagnostics.checks import check_everything
 from localllm.core.diagnostics.logs import last_lines, list_logs
 from localllm.core.diagnostics.report import make_report
+from localllm.core.engine_build import describe_driver_trial, try_drivers_again
 from localllm.errors import StoreError, UsageError
 from localllm.files import write_atomically
 from localllm.progress import Progress
@@ -36,7 +37,9 @@ def add_parser(subparsers: Any) -> None:
         "--log", nargs="?", const="", metavar="NAME", help="the last lines of a log; or which there are"
     )
     what.add_argument(
-        "--reset", choices=("settings", "window", "caches"), help="never touches chats or models"
+        "--reset",
+        choices=("settings", "window", "caches", "driver"),
+        help="never touches chats or models; driver: try a graphics driver again that crashed or hung",
     )
     parser.add_argument("--hashes", action="store_true", help="with --check: read and compare every model")
     parser.add_argument(
@@ -125,6 +128,8 @@ def _reset(what: str, context: Context) -> int:
             output.say(
                 text("{size} were freed; chats and models are untouched.", size=Bytes(empty_caches(paths)))
             )
+        elif what == "driver":
+            output.say(describe_driver_trial(try_drivers_again(paths)))
         elif what == "window":
             paths.window_state_file.unlink(missing_ok=True)
             output.say(text("The window opens as it did the first time."))

@@ -100,6 +100,7 @@ class EngineBuild:
     Attributes:
         parts: Its libraries that were loaded, where it has them apart: "cpu-haswell", "vulkan".
         unused: Those that are installed and found no driver or device here, or crash.
+        failing: Of these the ones that are left out because the engine crashes or hangs as it starts.
     """
 
     version: str
@@ -108,6 +109,7 @@ class EngineBuild:
     parts: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
     commit: str = ""  # of llama.cpp
+    failing: tuple[str, ...] = ()
 
     @property
     def drivers(self) -> tuple[str, ...]:

@@ -181,6 +181,10 @@ class ModelSession:
             self._build = read_engine_build()
         return with_engine(machine, self._build) if self._build else machine
 
+    def take_engine(self, build: EngineBuild) -> None:
+        """Go by another answer of the engine on what it can compute on, from the next load on."""
+        self._build = build
+
     def estimate(
         self,
         model: LibraryModel,

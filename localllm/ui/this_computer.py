@@ -48,6 +48,11 @@ class ThisComputer(QObject):
         reactions = Reactions(yielded=self._on_machine, failed=self.failed.emit)
         self._jobs.run(self._probe, reactions)
 
+    def take_engine(self, build: EngineBuild) -> None:
+        """Go by another answer of the engine on what it can compute on."""
+        self._build = build
+        self.look_again()
+
     def measure(self, *, anyway: bool = False) -> None:
         """Measure how fast this computer runs models, and its memory if that was never measured.
 

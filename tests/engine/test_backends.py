@@ -1,6 +1,7 @@
 """Builds with dynamic backends: the best part for this processor, and drivers that are missing or crash."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -185,6 +186,8 @@ def test_a_card_whose_driver_is_missing_says_what_to_do():
         ("NVIDIA", "start again"),
     ):
         assert words in str(find_remedy(Gpu("Card", vendor, "discrete"), build))
+    crashing = replace(build, failing=("vulkan",))
+    assert "left out" in str(find_remedy(Gpu("Card", "NVIDIA", "discrete"), crashing))
     machine = Machine("", Cpu("", "x86_64", 1, 1, 1), Memory(1, 1), (Gpu("Card", "AMD", "discrete"),))
     assert with_engine(machine, build).gpus[0].usable is False
     assert Machine.from_json(json.dumps(with_engine(machine, build).to_json())).engine == build

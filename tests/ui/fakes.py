@@ -137,6 +137,7 @@ class FakeSession:
         self.refusals: list[Exception] = []
         self.loads: list[tuple[LibraryModel, LoadSettings, bool]] = []
         self.closed = False
+        self.build = None
         self.probes = self.rests = 0
         self.asked: list[tuple[str, LoadSettings, bool]] = []
         self.comparison: Load | None = None
@@ -155,6 +156,9 @@ class FakeSession:
             raise self.refusals.pop(0)
         self.loaded = loaded_model(model.name)
         return self.loaded
+
+    def take_engine(self, build):
+        self.build = build
 
     def revive(self, progress):
         yield from ()

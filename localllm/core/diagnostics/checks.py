@@ -163,6 +163,12 @@ def _engine_starts() -> CheckResult:
         remedy = text("Install LocalLLM anew; the log of the window says how the engine ended.")
         return CheckResult("engine", title, "trouble", text("Its process does not come up."), remedy)
     names = ", ".join(device.name for device in build.devices)
+    if build.failing:
+        words = text(
+            "It crashes or hangs with the graphics driver, and computes on: {devices}", devices=names
+        )
+        remedy = text("Update the driver, then let it be tried again under Diagnostics.")
+        return CheckResult("engine", title, "trouble", words, remedy)
     return CheckResult("engine", title, "ok", text("It computes on: {devices}", devices=names))
 
 

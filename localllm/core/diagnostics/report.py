@@ -168,6 +168,12 @@ def _engine(machine: Machine, paths: Paths) -> Iterable[Fact]:
     yield Fact("parts", text("Parts of the engine"), ", ".join(build.parts) or text("one build"))
     if build.unused:
         yield Fact("unused", text("Parts without a device here"), ", ".join(build.unused))
+    if build.failing:
+        words = text(
+            "{names}: the engine crashes or hangs as it starts with it; the processor is used",
+            names=", ".join(build.failing),
+        )
+        yield Fact("failing", text("Graphics driver that is left out"), words)
     for number, device in enumerate(build.devices):
         words = text(
             "{name}: {description} ({kind}, {size})",

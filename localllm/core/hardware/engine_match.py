@@ -113,6 +113,11 @@ def find_remedy(gpu: Gpu, build: EngineBuild) -> Text:
     names = (device.name for device in build.devices)
     known = " ".join((build.system_info, *names, *build.parts, *build.unused)).lower()
     built_for_it = any(re.search(rf"\b{backend}\d*\b", known) for backend in _BACKENDS.get(gpu.vendor, ()))
+    if built_for_it and build.failing:
+        return text(
+            "The engine crashes or hangs with this card's driver, which is left out: update it, or let it be "
+            "tried again under Diagnostics (“localllm diagnostics --reset driver”)."
+        )
     if gpu.vendor == "NVIDIA" and gpu.driver in {None, "nouveau", "nvidia"} and gpu.memory_total is None:
         if "vulkan" in build.unused:
             return text("NVIDIA's own driver is missing or does not work: install it, then start again.")

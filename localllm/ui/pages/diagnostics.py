@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QPlainTextEdit
 
 from localllm.core.diagnostics.report import make_report
 from localllm.ui.crash import copy_report, save_report
+from localllm.ui.driver_notice import DriverNotice
 from localllm.ui.errors import sentences_of
 from localllm.ui.jobs import Job, Reactions
 from localllm.ui.pages.diagnostics_checks import ChecksCard
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 _SHOWN = {
     "versions": ("localllm", "python", "bundle", "llama_cpp", "PySide6_Essentials"),
     "system": (),
-    "engine": ("state", "device0", "device1", "parts", "unused", "limits"),
+    "engine": ("state", "device0", "device1", "parts", "unused", "failing", "limits"),
 }
 _WIDTH = 920
 
@@ -60,6 +61,8 @@ class DiagnosticsPage(ScrollArea):
         self._report = ""
         self.setAccessibleName(self.tr("Diagnostics"))
         self.banner = Banner(services.theme)
+        self.driver = DriverNotice(services)
+        self.driver.tried.connect(self.look)
         self.checks = ChecksCard(services)
         self.logs = LogsCard(services)
         self.resets = ResetsCard(services)
@@ -71,6 +74,7 @@ class DiagnosticsPage(ScrollArea):
     def showEvent(self, event: QShowEvent) -> None:
         """Look again."""
         super().showEvent(event)
+        self.driver.look()
         self.look()
 
     def look(self) -> None:
@@ -96,6 +100,7 @@ class DiagnosticsPage(ScrollArea):
         head.addWidget(back)
         column.addLayout(head)
         column.addWidget(self.banner)
+        column.addWidget(self.driver)
         for card in (self._build_report(), self.checks, self.logs, self.resets):
             column.addWidget(card)
         column.addStretch(1)

@@ -13,6 +13,7 @@ from localllm.core.resolution import setting_of, variable_of
 from localllm.errors import UsageError
 from localllm.settings import GROUPS, Settings, default_of
 from localllm.texts import LANGUAGES, text
+from localllm.ui.driver_notice import DriverNotice
 from localllm.ui.errors import sentences_of
 from localllm.ui.forms import Form, Row, rows_of
 from localllm.ui.pages.settings_data import DataFolderCard
@@ -30,7 +31,7 @@ from localllm.ui.widgets.basics import (
 from localllm.ui.widgets.source_note import SourceNote
 
 if TYPE_CHECKING:
-    from PySide6.QtGui import QHideEvent
+    from PySide6.QtGui import QHideEvent, QShowEvent
 
     from localllm.ui.services import Services
 
@@ -55,6 +56,7 @@ class SettingsPage(ScrollArea):
         self._services = services
         self.setAccessibleName(self.tr("Settings"))
         self.banner = Banner(services.theme)
+        self.driver = DriverNotice(services)
         self._rows = self._make_rows()
         self._written: dict[str, object] = {}
         self._saving = QTimer(self)
@@ -70,6 +72,11 @@ class SettingsPage(ScrollArea):
         self.data.models_folder_chosen.connect(partial(self._change, "models_folder"))
         self._build()
         services.preferences.changed.connect(self._on_changed)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Say whether a graphics driver is left out now."""
+        super().showEvent(event)
+        self.driver.look()
 
     def hideEvent(self, event: QHideEvent) -> None:
         """Save what was written last."""
@@ -87,6 +94,7 @@ class SettingsPage(ScrollArea):
         column = left_column(body, _WIDTH)
         column.addWidget(make_label(self.tr("Settings"), "title"))
         column.addWidget(self.banner)
+        column.addWidget(self.driver)
         self._cards = {group: self._make_card(group, title) for group, title in GROUPS.items()}
         for card in (*self._cards.values(), self.data):
             column.addWidget(card)

@@ -72,6 +72,16 @@ def test_no_prompt_no_token_and_no_name_is_in_a_report(person, monkeypatch):
     assert "does not start" in words
 
 
+def test_a_graphics_driver_that_is_left_out_is_told(monkeypatch, home):
+    build = EngineBuild("1", "CPU", (), ("cpu",), ("vulkan",), failing=("vulkan",))
+    for module in (reports, checks):
+        monkeypatch.setattr(module, "read_engine_build", lambda: build)
+    assert "vulkan" in make_report(Paths.for_user(), Settings()).to_json()["engine"]["failing"]
+    found = checks._engine_starts()
+    assert found.state == "trouble"
+    assert found.remedy
+
+
 def test_a_report_names_the_engine_and_its_commit():
     found = make_report(Paths.for_user(), Settings()).to_json()
     assert found["versions"]["llama_cpp"].endswith(")")
