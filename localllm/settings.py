@@ -11,6 +11,8 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
+from filelock import FileLock
+
 from localllm.errors import UsageError
 from localllm.files import set_aside, write_atomically
 from localllm.paths import expand_home
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _LARGEST = 2**20  # bytes that are read of the file
-
+_PATIENCE = 2.0  # seconds for another program to write them
 
 _HUB_OFFLINE = "HF_HUB_OFFLINE"
 _YES = ("1", "on", "yes", "true")  # what huggingface_hub takes for it
@@ -315,18 +317,14 @@ def _absolute(value: object) -> object:
 
 def load_settings(path: Path) -> Settings:
     """Read the settings; a file with something broken is kept as `settings.invalid-<time>.json`."""
-    settings, wrong = _read(path)
+    settings, wrong = read_settings(path)
     if wrong:
         _keep_aside(path, wrong, settings)
     return settings
 
 
-def wrong_in_settings(path: Path) -> str:
-    """Return what is wrong with the file of the settings, "" for nothing."""
-    return _read(path)[1]
-
-
-def _read(path: Path) -> tuple[Settings, str]:
+def read_settings(path: Path) -> tuple[Settings, str]:
+    """Return what can be read of the settings, and what is wrong with their file, "" for nothing."""
     if not path.is_file():
         return Settings(), ""
     settings = Settings()
@@ -373,6 +371,20 @@ def save_settings(path: Path, settings: Settings) -> None:
         OSError: The disk is full or the folder cannot be written.
     """
     write_atomically(path, json.dumps(settings.chosen, indent=2).encode())
+
+
+def change_settings(path: Path, **values: object) -> Settings:
+    """Change some values in the file, where the others stay as they are by now, and return all.
+
+    Raises:
+        UsageError: A value is not of its kind or outside its limits.
+        OSError: The disk is full, the folder cannot be written, or another program holds the file.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(f"{path.name}.lock"), timeout=_PATIENCE):
+        changed = load_settings(path).changed(**values)
+        save_settings(path, changed)
+    return changed
 
 
 def reset_settings(path: Path) -> Path | None:

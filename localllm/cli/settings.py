@@ -10,7 +10,7 @@ from localllm.core.library import Library
 from localllm.core.models_folder import prepare_models_folder
 from localllm.core.resolution import default_profile, describe_source, resolve, setting_of
 from localllm.errors import StoreError, UsageError
-from localllm.settings import GROUPS, Settings, default_of, read_value, reset_settings, save_settings
+from localllm.settings import GROUPS, Settings, change_settings, default_of, read_value, reset_settings
 from localllm.texts import Text, text
 
 if TYPE_CHECKING:
@@ -90,15 +90,13 @@ def _change(arguments: argparse.Namespace, context: Context) -> Settings:
             return Settings()
         return settings
     if arguments.reset:
-        changed = settings.changed(**{arguments.name: default_of(arguments.name)})
-    elif arguments.value is not None:
-        if arguments.name == "models_folder":
-            prepare_models_folder(context.paths, str(read_value(arguments.name, arguments.value)))
-        changed = settings.changed(**{arguments.name: read_value(arguments.name, arguments.value)})
-    else:
+        return change_settings(file, **{arguments.name: default_of(arguments.name)})
+    if arguments.value is None:
         return settings
-    save_settings(file, changed)
-    return changed
+    value = read_value(arguments.name, arguments.value)
+    if arguments.name == "models_folder":
+        prepare_models_folder(context.paths, str(value))
+    return change_settings(file, **{arguments.name: value})
 
 
 def _field(name: str) -> dataclasses.Field[Any]:

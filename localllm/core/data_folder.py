@@ -25,7 +25,13 @@ if TYPE_CHECKING:
     from localllm.progress import Progress
 
 PartName = Literal["models", "usual models", "chats", "measurements", "settings", "cache", "logs"]
-_OWN_FILES_OF_CONFIG = ("settings*.json", "window.ini", "data-folder.json", "data-move.json")
+_OWN_FILES_OF_CONFIG = (
+    "settings*.json",
+    "settings.json.lock",
+    "window.ini",
+    "data-folder.json",
+    "data-move.json",
+)
 _LOCKS = ("window.lock", "measuring.lock")
 _MARKER = ".localllm-data"  # in a folder that was chosen: where its disk was unmounted it is not there
 SIGNS = (*_LOCKS, _MARKER)  # in the data folder, and no data

@@ -33,6 +33,7 @@ from localllm.ui.motion import set_reduced_motion
 from localllm.ui.orderly_end import OrderlyEnd
 from localllm.ui.preferences import Preferences
 from localllm.ui.services import Services
+from localllm.ui.settings_watch import SettingsWatch
 from localllm.ui.theme import Theme
 from localllm.ui.this_computer import ThisComputer
 from localllm.ui.translation import install_translation, load_words
@@ -144,6 +145,7 @@ def _begin(window: Window, services: Services, files: Sequence[Path]) -> None:
     """Start what goes on while the window is open."""
     settings, folders = services.preferences.settings, services.paths.models_folders
     IdleMemory(services, window)
+    SettingsWatch(services, window)
     if files:
         QTimer.singleShot(0, window, lambda: window.open_files(files))
     QTimer.singleShot(0, window, services.computer.look_again)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtWidgets import (
+    QAbstractSpinBox,
     QCheckBox,
     QComboBox,
     QDoubleSpinBox,
@@ -134,8 +135,10 @@ class Form(QObject):
         return line + 1
 
     def set_value(self, name: str, value: object) -> None:
-        """Show a value without telling anybody."""
+        """Show a value without telling anybody; what somebody is typing there stays."""
         control = self.controls[name]
+        if _is_typed_in(control):
+            return
         control.blockSignals(True)  # noqa: FBT003 - Qt's own signature
         match control:
             case QComboBox():
@@ -172,7 +175,7 @@ class Form(QObject):
             return self._make_lines(name, cast("object", value))
         edit = QLineEdit(str(value))
         edit.setPlaceholderText(say(row.least))
-        edit.editingFinished.connect(lambda: self.edited.emit(name, edit.text()))
+        edit.editingFinished.connect(lambda: self._on_typed(name, edit, edit.text()))
         return edit
 
     def _make_choice(self, name: str, row: Row, value: object) -> QWidget:
@@ -208,8 +211,12 @@ class Form(QObject):
         spin.setSpecialValueText(say(row.least))
         spin.setKeyboardTracking(False)
         spin.setAlignment(Qt.AlignmentFlag.AlignRight)
-        spin.valueChanged.connect(lambda: self.edited.emit(name, spin.value()))
+        spin.valueChanged.connect(lambda: self._on_typed(name, spin.lineEdit(), spin.value()))
         return spin
+
+    def _on_typed(self, name: str, edit: QLineEdit, value: object) -> None:
+        edit.setModified(False)
+        self.edited.emit(name, value)
 
     def _make_lines(self, name: str, value: object) -> QWidget:
         edit = QPlainTextEdit(_in_lines(value))
@@ -217,6 +224,12 @@ class Form(QObject):
         edit.setTabChangesFocus(True)
         edit.textChanged.connect(lambda: self.edited.emit(name, _read_lines(edit, value)))
         return edit
+
+
+def _is_typed_in(control: QWidget) -> bool:
+    """Whether something is typed there that nobody has been told yet."""
+    edit = control.lineEdit() if isinstance(control, QAbstractSpinBox) else control
+    return isinstance(edit, QLineEdit) and control.hasFocus() and edit.isModified()
 
 
 def _add_wide(grid: QGridLayout, line: int, control: QWidget) -> None:

@@ -19,6 +19,7 @@ from localllm.ui.errors import errors_shown, sentences_of
 from localllm.ui.motion import set_reduced_motion
 from localllm.ui.pages.library import LibraryPage
 from localllm.ui.pages.settings import SettingsPage
+from localllm.ui.preferences import AT_NEXT_START
 from localllm.ui.terms import LEVELS, term_at
 from localllm.ui.translation import say
 from localllm.ui.usual_load import load_as_usual
@@ -210,14 +211,11 @@ class Routes(QObject):
         self._window.library_page.offer_import(files)
 
     def change_setting(self, name: str, value: object) -> None:
-        """Change a setting, and say where it does not count at once."""
+        """Change a setting."""
         try:
             self._services.preferences.change(name, value)
         except (UsageError, OSError) as error:
             self.say_status(sentences_of(error)[0])
-            return
-        if name == "language":
-            self.say_status(self.tr("This takes effect at the next start."))
 
     def _load(self, model: LibraryModel) -> None:
         load_as_usual(self._services, model)
@@ -254,6 +252,10 @@ class Routes(QObject):
             theme.set_text_size(settings.text_size)
         elif name == "reduced_motion":
             set_reduced_motion(settings.reduced_motion)
+        elif name == "model_folders":
+            self._services.library.use_folders(settings.model_folders)
+        elif name in AT_NEXT_START:
+            self.say_status(self.tr("This takes effect at the next start."))
 
     def _on_download_added(self, entry: Download) -> None:
         self.say_status(say(text("“{name}” is in the downloads (Ctrl+J).", name=entry.request.title)))

@@ -8,7 +8,7 @@ import pytest
 from localllm.cli.main import run
 from localllm.core.chat_store import ChatStore
 from localllm.paths import Paths
-from localllm.settings import GROUPS, Settings, load_settings, read_value, save_settings, wrong_in_settings
+from localllm.settings import GROUPS, Settings, load_settings, read_settings, read_value, save_settings
 
 
 @pytest.fixture
@@ -95,11 +95,11 @@ def test_one_wrong_value_costs_only_itself(file):
     file.parent.mkdir(parents=True)
     broken = '{"theme": "dark", "threads": -7, "temperature": 1, "from_the_future": 3}'
     file.write_text(broken)
-    assert "threads" in wrong_in_settings(file)
+    assert "threads" in read_settings(file)[1]
     assert load_settings(file) == Settings(theme="dark", temperature=1.0)
     assert [kept.read_text() for kept in file.parent.glob("settings.invalid-*.json")] == [broken]
     assert load_settings(file) == Settings(theme="dark", temperature=1.0)
-    assert not wrong_in_settings(file)
+    assert not read_settings(file)[1]
 
 
 def test_only_what_was_chosen_is_kept(file):

@@ -74,10 +74,10 @@ def test_a_prompt_is_saved_when_somebody_stops_writing_or_leaves(page, services,
 
 
 def test_a_disk_without_room_is_said_in_words_and_the_change_counts(page, services, monkeypatch):
-    def full(_path, _settings):
+    def full(_path, **_values):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("localllm.ui.preferences.save_settings", full)
+    monkeypatch.setattr("localllm.ui.preferences.change_settings", full)
     page._form.controls["idle_minutes"].setValue(10)
     assert "No space left" in page.banner.sentences
     assert "unexpected" not in page.banner.sentences
@@ -188,9 +188,12 @@ def test_a_models_folder_is_chosen_for_the_next_start(page, services, tmp_path):
     assert folder.is_dir()
     assert control.text() == str(folder)
     assert "next start" in page.banner.sentences
+    assert str(folder) in page.data.next_models.text()
+    assert page.data.next_models.isVisible()
     page.notes["models_folder"].reset.click()
     assert load_settings(services.paths.settings_file).chosen == {"model_folders": (str(folder),)}
     assert page._form.controls["model_folders"].toPlainText() == str(folder)
+    assert not page.data.next_models.isVisible()
 
 
 def test_the_model_used_last_is_loaded_at_the_start_with_its_profile(services, tmp_path, qtbot):

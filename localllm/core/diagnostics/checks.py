@@ -15,7 +15,7 @@ from localllm.core.models_folder import require_models_folder
 from localllm.core.salvage import is_damage
 from localllm.core.smoke_test import smoke_test
 from localllm.errors import LocalLLMError, StoreError
-from localllm.settings import wrong_in_settings
+from localllm.settings import read_settings
 from localllm.texts import Text, plural, text
 
 if TYPE_CHECKING:
@@ -91,7 +91,8 @@ def _settings_file(paths: Paths) -> CheckResult:
     title, file = text("Settings"), paths.settings_file
     if not file.is_file():
         return CheckResult("settings", title, "ok", text("All of them are the defaults."))
-    if wrong := wrong_in_settings(file):
+    _settings, wrong = read_settings(file)
+    if wrong:
         remedy = text("The next start keeps what is right of it, and the file itself.")
         return CheckResult("settings", title, "trouble", text("{reason}", reason=wrong), remedy)
     return CheckResult("settings", title, "ok", text("The file is right."))

@@ -17,6 +17,7 @@ from localllm.ui.driver_notice import DriverNotice
 from localllm.ui.errors import sentences_of
 from localllm.ui.forms import Form, Row, rows_of
 from localllm.ui.pages.settings_data import DataFolderCard
+from localllm.ui.preferences import AT_NEXT_START
 from localllm.ui.translation import say
 from localllm.ui.widgets.banner import Banner
 from localllm.ui.widgets.basics import (
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
 _WIDTH = 720
 _SAVE_MS = 400
-_NEXT_START = ("language", "models_folder")
 
 
 class SettingsPage(ScrollArea):
@@ -175,10 +175,9 @@ class SettingsPage(ScrollArea):
     def _on_changed(self, name: str) -> None:
         settings = self._services.preferences.settings
         self.notes[name].show_source(setting_of(settings, name))
-        if name == "model_folders":
-            self._services.library.use_folders(settings.model_folders)
-        self._form.set_value(name, getattr(settings, name))
-        if name in _NEXT_START:
+        if name not in self._written:  # what is being written here is saved in a moment, and counts
+            self._form.set_value(name, getattr(settings, name))
+        if name in AT_NEXT_START:
             self._offer_restart([self.tr("This takes effect at the next start.")])
 
     def _offer_restart(self, sentences: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,7 +59,10 @@ class DataFolderCard(QFrame):
         self._table.setColumnStretch(0, 1)
         self.state = make_label(role="muted", wrap=True)
         self.state.hide()
+        self.next_models = make_label(role="muted", wrap=True)
         self._build()
+        self._show_next_models()
+        services.preferences.changed.connect(self._show_next_models)
 
     def showEvent(self, event: QShowEvent) -> None:
         """Measure anew."""
@@ -97,10 +101,20 @@ class DataFolderCard(QFrame):
         if self._services.paths.usual_models is not None:
             models = text("Models are kept in {folder}.", folder=str(self._services.paths.models))
             column.addWidget(make_label(say(models), wrap=True))
+        column.addWidget(self.next_models)
         column.addLayout(self._table)
         column.addWidget(self.state)
         column.addWidget(self._make_buttons())
         self._show_moving()
+
+    def _show_next_models(self) -> None:
+        """Say where models go from the next start on, where that is another folder."""
+        now, chosen = self._services.paths, self._services.preferences.settings.models_folder
+        usual = dataclasses.replace(now, models=now.usual_models or now.models, usual_models=None)
+        folder = usual.with_models_in(chosen).models
+        words = text("From the next start on, new models go to {folder}.", folder=str(folder))
+        self.next_models.setText(say(words))
+        self.next_models.setVisible(folder != now.models)
 
     def _make_buttons(self) -> TurningRow:
         open_folder = make_button(self.tr("Open the folder"))
