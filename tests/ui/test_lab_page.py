@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent, QGuiApplication
-from PySide6.QtWidgets import QApplication
 
 from localllm.core.convert.job import convert
 from localllm.core.convert.source import FolderSource
@@ -350,9 +349,7 @@ def test_longer_words_are_not_cut(with_library, checkpoint, show, qtbot, size):
                 look_at(page, checkpoint, qtbot)
             for disclosure in page.findChildren(Disclosure):
                 disclosure.unfold()
-            QApplication.processEvents()
-            qtbot.wait(50)
-            assert not cut_labels(page)
+            qtbot.waitUntil(lambda: not cut_labels(page))
     finally:
         app.removeTranslator(translator)
         translator.setParent(None)
