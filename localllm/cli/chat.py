@@ -236,7 +236,10 @@ def _load(
 ) -> None:
     output = context.output
 
-    def show(done: float, _total: float, _note: Text | None) -> None:
+    def show(done: float, _total: float, note: Text | None) -> None:
+        if note is not None:  # why nothing moves for long
+            output.status("")
+            output.note(note)
         loading = text("Loading {model}: {percent} %", model=model.name, percent=int(done * 100))
         output.status(output.translate(loading))
 

@@ -50,6 +50,8 @@ if TYPE_CHECKING:
 START_SECONDS = 30.0
 _POLL_SECONDS = 0.1
 _CHILD_MODULE = "localllm.engine.child"
+_COMPILES = "Vulkan"  # the backend whose drivers compile as a model is loaded
+_PREPARES = text("The graphics driver prepares its programs; the first time can take minutes.")
 
 
 class Engine:
@@ -71,6 +73,7 @@ class Engine:
         self._ready: queue.SimpleQueue[Message | Death] = queue.SimpleQueue()
         self.loaded: LoadedModel | None = None
         self.adapters: tuple[Adapter, ...] = ()  # that are laid over it now
+        self.backends = ""  # what it computes with besides the processor, once it is ready: "Vulkan,BLAS"
         self._drivers = FailedDrivers(Paths.for_user().failed_drivers_file)
         known = (part for part in self._drivers.left_out if part not in without)
         self.left_out = (*without, *known)
@@ -100,6 +103,7 @@ class Engine:
             raise EngineDied(text("The engine did not start within {seconds} s.", seconds=int(START_SECONDS)))
         if isinstance(first, Death):
             raise died(first, text("The engine could not start: {cause}.", cause=first.cause))
+        self.backends = str(first.get("backends", ""))
         self._drivers.note_start(failed, self.left_out)
 
     def _start(self) -> Child:
@@ -154,11 +158,22 @@ class Engine:
         return self.loaded
 
     def loading(self, path: Path, settings: LoadSettings, progress: Progress) -> Iterator[float]:
-        """Load a model as `load` does; yields how far it is, from 0 to 1."""
+        """Load a model as `load` does; yields how far it is, from 0 to 1.
+
+        `progress` is told why it takes so long where a graphics driver compiles its programs.
+        """
         self.loaded = None
+        fraction = 0.0
+
+        def tell_why() -> None:
+            if not progress.cancelled:
+                progress.update(fraction, 1.0, _PREPARES)
+
+        on_silence = tell_why if settings.gpu_layers and _COMPILES in self.backends else None
         with Request(self, "load", path=str(path), settings=to_record(settings)) as request:
-            while (event := request.next(progress))["event"] != "loaded":
-                yield event["fraction"]
+            while (event := request.next(progress, on_silence=on_silence))["event"] != "loaded":
+                fraction = event["fraction"]
+                yield fraction
             self.loaded = model_from_record(event["model"])
             self.adapters = settings.adapters
 

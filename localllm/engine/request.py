@@ -12,10 +12,13 @@ from localllm.processes import Death, Message
 from localllm.texts import text
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from localllm.engine.client import Engine
     from localllm.progress import Progress
 
 FORCE_SECONDS = 3.0  # a stop that the engine does not follow within this is enforced
+SILENCE_SECONDS = 10.0  # after which somebody who waits would like to know why
 _POLL_SECONDS = 0.05
 _LAST_EVENTS = frozenset(
     {
@@ -70,8 +73,15 @@ class Request:
             self._cancel()
         self._engine.close_request(self.number)
 
-    def next(self, progress: Progress | None = None, seconds: float = math.inf) -> Message:
+    def next(
+        self,
+        progress: Progress | None = None,
+        seconds: float = math.inf,
+        on_silence: Callable[[], object] | None = None,
+    ) -> Message:
         """Wait for the next event; an engine that sends none for so long is ended.
+
+        `on_silence` is called once where none comes for `SILENCE_SECONDS`.
 
         Raises:
             Cancelled: The engine confirmed the stop, or had to be ended to stop.
@@ -84,6 +94,9 @@ class Request:
                 event = self._events.get(timeout=_POLL_SECONDS)
             except queue.Empty:
                 waited += _POLL_SECONDS
+                if on_silence is not None and waited >= SILENCE_SECONDS:
+                    on_silence()
+                    on_silence = None
                 if waited > (self.force_seconds if self._cancel_sent else seconds):
                     self._engine.kill()
                 continue

@@ -21,13 +21,13 @@ class ModelState(QObject):
 
     Signals:
         changed: Another model is loaded, or none, or one is being loaded.
-        progressed: arg: fraction 0 to 1 of the model that is being loaded.
+        progressed: args: fraction 0 to 1 of the model that is being loaded; why it takes long, or None.
         failed: It was not loaded. arg: the exception.
         ejected: Somebody wants no model, or gave up loading one.
     """
 
     changed = Signal()
-    progressed = Signal(float)
+    progressed = Signal(float, object)
     failed = Signal(object)
     ejected = Signal()
 
@@ -101,7 +101,8 @@ class ModelState(QObject):
 
     def _on_progressed(self, how_far: HowFar) -> None:
         if self.sender() is self._job:
-            self.progressed.emit(how_far.done / how_far.total if how_far.total else 0.0)
+            fraction = how_far.done / how_far.total if how_far.total else 0.0
+            self.progressed.emit(fraction, how_far.note)
 
     def _on_succeeded(self, loaded: LoadedModel | None) -> None:
         if self.sender() is self._job:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtWidgets import QGridLayout, QWidget
 
-from localllm.texts import text
+from localllm.texts import Text, text
 from localllm.ui.downloads_panel import DownloadsButton
 from localllm.ui.loader_details import comparison_of
 from localllm.ui.translation import say
@@ -43,7 +43,7 @@ class TopBar(QWidget):
         services.theme.changed.connect(self._show_model)
         self._show_model()
 
-    def _show_model(self, fraction: float = 0.0) -> None:
+    def _show_model(self, fraction: float = 0.0, note: Text | None = None) -> None:
         model = self._services.model
         if model.loading is not None:
             percent = round(100 * fraction)
@@ -56,7 +56,7 @@ class TopBar(QWidget):
         metrics = self.model_button.fontMetrics()
         short = metrics.elidedText(words, Qt.TextElideMode.ElideMiddle, _MODEL_WORDS_WIDTH)
         self.model_button.setText("  " + short)
-        self.model_button.setToolTip(self._with_comparison(words))
+        self.model_button.setToolTip(f"{words}\n{say(note)}" if note else self._with_comparison(words))
         self.model_button.setAccessibleName(words)
         ready = model.loaded is not None
         self.model_button.setIcon(self._services.theme.icon("model", "accent" if ready else "muted"))

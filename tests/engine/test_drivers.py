@@ -1,8 +1,10 @@
 """Drivers that fail as the engine starts are left alone after two starts, and tried again when they change."""
 
 import json
+import math
 import os
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +12,11 @@ import pytest
 from localllm.engine import drivers
 from localllm.engine.client import Engine
 from localllm.engine.drivers import FailedDrivers, identify_drivers
+from localllm.engine.protocol import LoadSettings
+from localllm.engine.request import Request
+from localllm.errors import Cancelled
 from localllm.paths import Paths
+from localllm.progress import Progress
 from tests.engine.stand_ins import CRASHES_IN_A_DRIVER, start_with
 
 WORKS = CRASHES_IN_A_DRIVER.replace('("vulkan", "hip")', "()")
@@ -136,3 +142,63 @@ def test_a_folder_that_cannot_be_written_costs_the_memory_only(tmp_path):
 def test_a_strange_manifest_is_no_error(manifest, content):
     manifest.write_text(content)
     assert identify_drivers()
+
+
+SAYS_NOTHING_AS_IT_LOADS = """
+import json, sys
+from localllm.processes import ParentLink
+link = ParentLink()
+link.send({"event": "ready", "backends": sys.argv[1]})
+for line in sys.stdin:
+    asked = json.loads(line)
+    if asked["op"] == "load":
+        load = asked["id"]
+        link.send({"id": load, "event": "load_progress", "fraction": 0.5})
+    else:
+        link.send({"id": load, "event": "cancelled"})
+"""
+
+
+def load_in_silence(monkeypatch, backends, gpu_layers, *, cancelled=False):
+    """Load a model in an engine that never ends it; return what is said until somebody has enough of it."""
+    monkeypatch.setattr("localllm.engine.request.SILENCE_SECONDS", 0.1)
+    monkeypatch.setattr(
+        "localllm.engine.client.python_arguments",
+        lambda _module: [sys.executable, "-c", SAYS_NOTHING_AS_IT_LOADS, backends],
+    )
+    said = []
+
+    def listen(done, _total, note):
+        said.append((done, str(note)))
+        progress.cancel()
+
+    progress = Progress(listen)
+    engine = Engine()
+    try:
+        engine.wait_until_ready()
+        loading = engine.loading(Path("model"), LoadSettings(gpu_layers=gpu_layers), progress)
+        assert next(loading) == 0.5
+        if cancelled:
+            progress.cancel()
+        with pytest.raises(Cancelled):
+            next(loading)
+    finally:
+        engine.stop()
+    return said
+
+
+def test_a_load_in_which_a_driver_compiles_says_so(monkeypatch):
+    ((done, note),) = load_in_silence(monkeypatch, "Vulkan,BLAS", 99)
+    assert done == 0.5
+    assert "first time can take minutes" in note
+
+
+@pytest.mark.parametrize(("backends", "gpu_layers"), [("CUDA", 99), ("Vulkan", 0)])
+def test_of_other_loads_nothing_is_said(monkeypatch, backends, gpu_layers):
+    class Watched(Request):
+        def next(self, progress=None, seconds=math.inf, on_silence=None):
+            assert on_silence is None
+            return super().next(progress, seconds, on_silence)
+
+    monkeypatch.setattr("localllm.engine.client.Request", Watched)
+    assert not load_in_silence(monkeypatch, backends, gpu_layers, cancelled=True)

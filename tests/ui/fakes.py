@@ -29,7 +29,7 @@ from localllm.engine.protocol import (
 from localllm.errors import EngineError
 from localllm.paths import Paths
 from localllm.settings import Settings
-from localllm.texts import Bytes, text
+from localllm.texts import Bytes, Text, text
 from localllm.ui.downloads import Downloads
 from localllm.ui.hub_access import HubAccess
 from localllm.ui.jobs import JobRunner
@@ -138,6 +138,7 @@ class FakeSession:
         self.loads: list[tuple[LibraryModel, LoadSettings, bool]] = []
         self.closed = False
         self.build = None
+        self.note: Text | None = None  # why a load takes long
         self.probes = self.rests = 0
         self.asked: list[tuple[str, LoadSettings, bool]] = []
         self.comparison: Load | None = None
@@ -149,7 +150,7 @@ class FakeSession:
 
     def load(self, model, settings, progress, *, anyway=False) -> LoadedModel:
         self.loads.append((model, settings, anyway))
-        progress.update(0.5, 1.0)
+        progress.update(0.5, 1.0, self.note)
         while not self.gate.wait(0.005):
             progress.raise_if_cancelled()
         if self.refusals and not anyway:

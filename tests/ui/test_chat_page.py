@@ -127,6 +127,15 @@ def test_without_any_model_on_this_disk_one_is_asked_for(page, services, qtbot):
     qtbot.waitUntil(lambda: shown(page) == ["Wait for it", "Hello, world"])
 
 
+def test_why_a_load_takes_long_is_said_while_it_does(page, services, qtbot):
+    services.session.gate.clear()
+    services.session.note = text("The driver compiles.")
+    services.model.load(STARTER, LoadSettings())
+    qtbot.waitUntil(lambda: page._activity.text() == "The driver compiles.")
+    services.session.gate.set()
+    qtbot.waitUntil(page._activity.isHidden)
+
+
 def test_too_little_memory_offers_to_load_anyway(page, services, qtbot):
     refusal = NotEnoughMemory(text("It needs more."), need=9, have=5, hint=text("Take a smaller one."))
     services.session.refusals.append(refusal)

@@ -76,7 +76,7 @@ class EngineChild:
     def serve(self) -> None:
         """Answer requests until the parent is gone."""
         self._link.serve_parent(self._on_message, self._on_parent_gone)
-        self._link.send({"event": "ready"})
+        self._link.send({"event": "ready", "backends": native.backends()})
         while (request := self._requests.get()) is not None:
             with self._lock:
                 self._running = request["id"]

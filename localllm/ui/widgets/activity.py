@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QWidget
 
-from localllm.texts import text
+from localllm.texts import Text, text
 from localllm.ui.motion import WorkBar
 from localllm.ui.translation import say
 from localllm.ui.widgets.basics import ElidedLabel
@@ -40,8 +40,11 @@ class ActivityLine(QWidget):
         self.show_activity(words, 0.0)
         self._bar.show_unknown()
 
-    def show_loading(self, fraction: float) -> None:
-        """Show how much of the model is loaded, 0 to 1."""
+    def show_loading(self, fraction: float, note: Text | None = None) -> None:
+        """Show how much of the model is loaded, 0 to 1, or why nobody knows how long it still takes."""
+        if note is not None:
+            self.show_waiting(say(note))
+            return
         self.show_activity(
             say(text("Loading the model: {percent} %", percent=round(100 * fraction))), fraction
         )
