@@ -53,7 +53,9 @@ def test_every_computer_and_use(catalogue, machine, use):
 
 @EVERY
 def test_three_picks_for_everybody(catalogue, machine):
-    assert len(picks(recommend(machine, catalogue, Wish()))) == 3
+    found = picks(recommend(machine, catalogue, Wish()))
+    # on one core nothing small is faster than the second with 2048 tokens in the context
+    assert len(found) == (2 if machine.cpu.usable_cores == 1 else 3)
 
 
 @EVERY
@@ -64,7 +66,8 @@ def test_the_best_pick_is_recent_and_not_wasteful(catalogue, machine):
 
 
 def test_a_weak_processor_gets_experts_where_memory_allows(catalogue):
-    best = recommend(machines.REFERENCE, catalogue, Wish()).best
+    weak = replace(machines.REFERENCE, cpu=machines.cpu(3, machines.AVX512), memory_bandwidth=30e9)
+    best = recommend(weak, catalogue, Wish()).best
     assert best.model.shape.experts
     small = recommend(replace(machines.REFERENCE, memory=memory(8, 6)), catalogue, Wish()).best
     assert small.model.parameters < 5e9

@@ -1,15 +1,16 @@
 """Speed where nothing was measured on the machine: t = a + bytes / B for each token, summed over the devices.
 
 Bytes are those that one token reads: the active weights, and the cache at a quarter of the context, the
-mean of a chat that grows until it fills half. The constants come from measurements, each named where it
-stands; without a calibration on this machine the result is an estimate from tables and its interval is wide.
+mean of a chat that grows until it fills half; on a CPU the cache's cost more than the weights'. The
+constants come from measurements, each named where it stands; without a calibration on this machine the
+result is an estimate from tables and its interval is wide.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from localllm.core.fit.memory import cache_bytes_per_token
+from localllm.core.speed.work import Place, cache_work, state_work
 
 if TYPE_CHECKING:
     from localllm.core.fit import FitSettings, Placement
@@ -32,6 +33,7 @@ BYTES_PER_CORE = (
 SLOWEST_CORE = 1.5 * GB
 APPLE_CORE = 12 * GB
 CPU_LAYER = 53e-6  # seconds; 1.6 ms for the 30 layers of SmolLM2 on that Xeon
+CPU_CACHE = 3.0  # seconds of a byte of `cache_work` over a weight's: SmolLM2 at 512 and 2048 tokens there
 OF_MEASURED_BANDWIDTH = 0.85
 SCATTERED = 0.81  # experts lie apart: 0.57 instead of 0.70 of the memory's bandwidth
 # files of few bits take longer to unpack: in llama.cpp's tools/quantize/README.md Q3_K_M reaches 0.81 and
@@ -72,7 +74,7 @@ def table_rates(machine: Machine, threads: int) -> tuple[Rates, Rates]:
     byte = 1 / min(bytes_per_core(machine.cpu) * cores, _memory_bandwidth(machine))
     relative = bytes_per_core(machine.cpu) / (6.4 * GB)
     flop = 1 / (CPU_FLOPS * cores * relative)
-    cpu = (CPU_LAYER, CPU_LAYER / 2, byte, byte, 6 * byte)
+    cpu = (CPU_LAYER, CPU_LAYER / 2, byte, byte, CPU_CACHE * byte)
     cpu_prompt = (CPU_PROMPT_LAYER / cores / 10, flop, 2 * flop, flop, 4 * flop)
     gpus = [gpu for gpu in machine.gpus if gpu.usable is not False and (gpu.memory_total or gpu.shared_total)]
     if not gpus:
@@ -98,32 +100,28 @@ class _Job:
         self.ubatch = settings.ubatch
         per_weight = weights / max(1, shape.parameters)
         self.rate = min(1.0, max(SLOWEST_RATE, 1 - RATE_PER_BIT * (EASY_BITS - 8 * per_weight)))
-        depth = settings.context_length // (4 * settings.sequences)
-        per_token = cache_bytes_per_token(shape, settings.kv_type_k, settings.kv_type_v)
-        cache = per_token * depth + 8 * shape.recurrent_layers * shape.recurrent_state
-        if shape.window_layers:
-            heads = shape.window_kv_heads or shape.kv_heads
-            length = shape.window_head_length or shape.key_length
-            cache += 4 * heads * length * shape.window_layers * min(depth, shape.sliding_window)
+        place = Place.of(placement, shape, settings.kv_type_k, settings.kv_type_v)
+        depth = settings.context_length / (4 * settings.sequences)
+        self.on_gpu = place.on_gpu
+        self.gpu_cache = place.share("gpu") * cache_work(shape, place, depth, "gpu")
+        state = state_work(shape)  # is gone through once
+        attended = cache_work(shape, place, depth, "cpu") - state
+        self.cpu_cache = place.share("cpu") * (state + CPU_CACHE * attended)
         experts = shape.expert_parameters * shape.experts_used / shape.experts if shape.experts else 0
         self.expert_bytes = experts * per_weight
-        self.bytes_read = shape.active_parameters * per_weight + cache
-        self.on_gpu = self._share_on_gpu(placement)
-
-    def _share_on_gpu(self, placement: Placement) -> float:
-        if placement.kind == "partly_gpu":
-            return (placement.gpu_layers - 1) / self.shape.layers
-        return 0.0 if placement.kind == "cpu" else 1.0
+        self.weights_read = shape.active_parameters * per_weight
 
     @property
     def gpu_bytes(self) -> float:
         if self.kind == "experts_on_cpu":
-            return self.bytes_read - self.expert_bytes
-        return self.bytes_read * self.on_gpu
+            return self.weights_read - self.expert_bytes + self.gpu_cache
+        return self.weights_read * self.on_gpu + self.gpu_cache
 
     @property
-    def cpu_bytes(self) -> float:
-        return self.bytes_read - self.gpu_bytes
+    def cpu_weights(self) -> float:
+        if self.kind == "experts_on_cpu":
+            return self.expert_bytes
+        return self.weights_read * (1 - self.on_gpu)
 
 
 def _gpus(machine: Machine, kind: str) -> tuple[Gpu, ...]:
@@ -164,14 +162,16 @@ def _effective(gpu: Gpu, machine: Machine) -> tuple[float, float]:
 
 
 def _cpu_seconds(machine: Machine, job: _Job) -> float:
-    if not job.cpu_bytes:
+    if not job.cpu_weights:
         return 0.0
     cpu = machine.cpu
-    by_cores = bytes_per_core(cpu) * cpu.usable_cores**CORE_SCALING * job.rate
+    by_cores = bytes_per_core(cpu) * cpu.usable_cores**CORE_SCALING
     by_memory = _memory_bandwidth(machine)
-    experts = min(job.cpu_bytes, job.expert_bytes)
-    rest = job.cpu_bytes - experts
-    seconds = rest / min(by_cores, by_memory) + experts / min(by_cores, by_memory * SCATTERED)
+    experts = min(job.cpu_weights, job.expert_bytes)
+    rest = job.cpu_weights - experts
+    unpacked = by_cores * job.rate
+    seconds = rest / min(unpacked, by_memory) + experts / min(unpacked, by_memory * SCATTERED)
+    seconds += job.cpu_cache / min(by_cores, by_memory)
     layers = 1.0 if job.kind == "experts_on_cpu" else 1 - job.on_gpu
     return seconds + CPU_LAYER * job.shape.layers * layers
 

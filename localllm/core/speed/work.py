@@ -130,12 +130,12 @@ def decode_work(model: TimedModel, place: Place, depth: float) -> dict[Role, Wor
             experts=of_experts * shape.expert_layers,
             wide=size if model.bits >= WIDE else 0.0,
             packed=size if model.bits < WIDE else 0.0,
-            cache=share * _cache(shape, place, depth, role),
+            cache=share * cache_work(shape, place, depth, role),
         )
     return found
 
 
-def _cache(shape: ModelShape, place: Place, depth: float, role: Role) -> float:
+def cache_work(shape: ModelShape, place: Place, depth: float, role: Role) -> float:
     """Return the bytes of cache that a token reads, on a CPU times what each costs more than elsewhere.
 
     A GPU reads them once.
@@ -148,7 +148,12 @@ def _cache(shape: ModelShape, place: Place, depth: float, role: Role) -> float:
         cell = heads * length * (CACHE_BYTES[kinds[0]] + CACHE_BYTES[kinds[1]])
         window = shape.window_layers * min(depth, shape.sliding_window)
         size += _again(role, shape.heads, heads, length) * cell * window
-    return size + 8 * shape.recurrent_layers * shape.recurrent_state
+    return size + state_work(shape)
+
+
+def state_work(shape: ModelShape) -> float:
+    """Return the bytes of recurrent layers' state that a token reads and writes."""
+    return 8.0 * shape.recurrent_layers * shape.recurrent_state
 
 
 def _again(role: Role, asking: int, kept: int, length: int) -> float:
