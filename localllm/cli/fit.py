@@ -11,7 +11,6 @@ from localllm.cli.this_machine import this_machine
 from localllm.cli.verdicts import VERDICT_SENTENCES
 from localllm.core.fit import FitSettings, Placing
 from localllm.core.resolution import resolve
-from localllm.core.speed import BASES
 from localllm.engine.protocol import KV_TYPES
 from localllm.errors import UsageError
 from localllm.progress import Progress
@@ -268,15 +267,13 @@ def _devices_table(answer: Estimate) -> tuple[list[Column], list[list[Text | str
 def _speed(speed: SpeedEstimate, *, embeddings: bool) -> Text:
     if embeddings and speed.prompt_tokens_per_second:
         reading = Number(speed.prompt_tokens_per_second)
-        return text(
-            "Speed: it reads about {speed} tokens/s ({basis}).", speed=reading, basis=BASES[speed.basis]
-        )
+        return text("Speed: it reads about {speed} tokens/s ({basis}).", speed=reading, basis=speed.source)
     return text(
         "Speed: about {speed} tokens/s ({low} to {high}, {basis}).",
         speed=Number(speed.tokens_per_second, 1),
         low=Number(speed.low, 1),
         high=Number(speed.high, 1),
-        basis=BASES[speed.basis],
+        basis=speed.source,
     )
 
 

@@ -28,7 +28,6 @@ from localllm.core.recommend import (
     recommend,
     serving_plans,
 )
-from localllm.core.speed import BASES
 from localllm.errors import ModelNotFound, UsageError
 from localllm.texts import Bytes, Number, Text, plural, text
 
@@ -277,7 +276,7 @@ def _evidence(choice: Choice) -> Text:
         return text(
             "    Speed: reads {speed} tokens/s, {basis}. Quality: {source}. Licence: {license}.",
             speed=Number(prompt),
-            basis=BASES[speed.basis],
+            basis=speed.source,
             source=choice.quality.source,
             license=choice.model.license,
         )
@@ -285,7 +284,7 @@ def _evidence(choice: Choice) -> Text:
         "    Speed: {low} to {high} tokens/s, {basis}. Quality: {source}. Licence: {license}.",
         low=Number(speed.low),
         high=Number(speed.high),
-        basis=BASES[speed.basis],
+        basis=speed.source,
         source=choice.quality.source,
         license=choice.model.license,
     )

@@ -61,7 +61,8 @@ def source_of_speed(speed: SpeedEstimate) -> Text:
     percent = round(100 * (speed.high - speed.low) / 2 / spread)
     sources: dict[Basis, Text] = {
         "measured": text("measured here, ±{percent} %", percent=percent),
-        "calibrated": text("calibrated here, ±{percent} %", percent=percent),
+        "carried": text("estimated from a measurement here, ±{percent} %", percent=percent),
+        "calibrated": text("from other models here, ±{percent} %", percent=percent),
         "table": text("estimated ±{percent} %", percent=percent),
     }
     return sources[speed.basis]
@@ -69,16 +70,11 @@ def source_of_speed(speed: SpeedEstimate) -> Text:
 
 def interval_of(speed: SpeedEstimate) -> Text:
     """Return the interval of a speed with what it rests on."""
-    bases: dict[Basis, Text] = {
-        "measured": text("measured here with this model"),
-        "calibrated": text("calibrated on this computer"),
-        "table": text("estimated from tables"),
-    }
     return text(
         "{low} to {high} tokens/s, {basis}",
         low=speed_number(speed.low),
         high=speed_number(speed.high),
-        basis=bases[speed.basis],
+        basis=speed.source,
     )
 
 

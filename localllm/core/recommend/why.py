@@ -12,7 +12,6 @@ from localllm.core.recommend.picks import choice_of, recommend
 from localllm.core.recommend.sentences import speed_number, where
 from localllm.core.recommend.what_if import WhatIf
 from localllm.core.recommend.wish import suits
-from localllm.core.speed import BASES
 from localllm.texts import Bytes, Number, Text, plural, text
 
 if TYPE_CHECKING:
@@ -168,14 +167,12 @@ def _speed(choice: Choice) -> Text:
     speed = choice.speed
     prompt = speed.prompt_tokens_per_second
     if choice.settings.embeddings and prompt:
-        return text(
-            "It reads about {speed} tokens/s, {basis}.", speed=Number(prompt), basis=BASES[speed.basis]
-        )
+        return text("It reads about {speed} tokens/s, {basis}.", speed=Number(prompt), basis=speed.source)
     answer = text(
         "{low} to {high} tokens/s, {basis}",
         low=speed_number(speed.low),
         high=speed_number(speed.high),
-        basis=BASES[speed.basis],
+        basis=speed.source,
     )
     if not prompt:
         return text("{answer}.", answer=answer)

@@ -2,11 +2,10 @@
 
 from localllm.core.speed.fits import SpeedFits
 from localllm.core.speed.history import SpeedHistory
-from localllm.core.speed.predict import BASES, Basis, Calibration, SpeedEstimate, predict_speed
+from localllm.core.speed.predict import Basis, Calibration, SpeedEstimate, predict_speed
 from localllm.core.speed.work import TimedModel
 
 __all__ = [
-    "BASES",
     "Basis",
     "Calibration",
     "SpeedEstimate",

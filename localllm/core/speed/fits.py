@@ -3,21 +3,60 @@
 from __future__ import annotations
 
 import math
-import statistics
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from localllm.core.speed.linear import Observation, fit, half_width, left_out_errors
+from localllm.core.speed.linear import (
+    Doubts,
+    Observation,
+    doubt_about,
+    error,
+    fit,
+    half_width,
+    left_out_errors,
+    predict,
+    shares,
+    slowed,
+    slowness,
+)
 from localllm.core.speed.work import ROLES, Place, TimedModel, Work, decode_work, prompt_work
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from localllm.core.speed.work import Role
 
 BEFORE_ANY = math.log(1.25)  # half-width of an interval before a prediction was compared with an answer
 BEFORE_ANY_OF_MODEL = math.log(1.12)  # the same where this very model was measured
 _QUANTITIES = len(Work._fields)
+# How far each quantity follows a model, or a computer, that takes longer than expected. Attention does by
+# half: what slows the weights down may be their file type or layout, of which the cache has nothing.
+FOLLOWS = Work(1.0, 1.0, 1.0, 1.0, 0.5)
+_OWN_DOUBT = 0.1  # a model's own deviation in each quantity, in logarithms
+
+
+@dataclass(frozen=True)
+class Correction:
+    """How one model with its settings differs from what is predicted.
+
+    Attributes:
+        rates: Its own seconds of each quantity.
+        half_width: Of its measurements, in logarithms.
+        seen: The quantities that were measured.
+    """
+
+    rates: tuple[float, ...]
+    half_width: float
+    seen: tuple[tuple[float, ...], ...]
+
+    def seconds(self, quantities: Sequence[float]) -> float:
+        """Return the predicted time of one token."""
+        return predict(self.rates, quantities)
+
+    def nearest(self, quantities: Sequence[float]) -> tuple[float, ...]:
+        """Return the measured quantities whose time is the most alike."""
+        wanted = self.seconds(quantities)
+        return min(self.seen, key=lambda seen: abs(math.log(self.seconds(seen) / wanted)))
 
 
 @dataclass(frozen=True)
@@ -28,7 +67,7 @@ class Figures:
         rates: Seconds of each quantity of `Work`, CPU then GPU.
         roles: The devices that were measured.
         half_width: Of the interval, in logarithms.
-        corrections: For each model and settings measured here: factor on the predicted time, half-width.
+        corrections: For each model and settings measured here.
         used: Measurements that count.
         dropped: Measurements that were dropped as wrong.
     """
@@ -36,13 +75,25 @@ class Figures:
     rates: tuple[float, ...]
     roles: frozenset[Role] = frozenset()
     half_width: float = BEFORE_ANY
-    corrections: Mapping[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
+    corrections: Mapping[str, Correction] = field(default_factory=dict[str, Correction])
     used: int = 0
     dropped: int = 0
+    doubts: Doubts = ()
 
-    def seconds(self, work: Mapping[Role, Work]) -> float:
+    def seconds(self, quantities: Sequence[float]) -> float:
         """Return the predicted time of one token."""
-        return sum(rate * quantity for rate, quantity in zip(self.rates, joined(work), strict=True))
+        return predict(self.rates, quantities)
+
+    def width(self, quantities: Sequence[float]) -> float:
+        """Return the half-width of the interval of a model that was not measured, in logarithms."""
+        return math.hypot(self.half_width, doubt_about(self.doubts, shares(self.rates, quantities)))
+
+    def width_from(self, own: Correction, quantities: Sequence[float], seen: Sequence[float]) -> float:
+        """Return the half-width of the interval of a model that was measured with other quantities."""
+        here, there = shares(own.rates, quantities), shares(own.rates, seen)
+        moved = [one - other for one, other in zip(here, there, strict=True)]
+        of_its_own = 2 * _OWN_DOUBT * math.hypot(*moved)
+        return math.hypot(own.half_width, doubt_about(self.doubts, moved), of_its_own)
 
     def of(self, role: str) -> Work:
         """Return the seconds of each quantity on one device."""
@@ -74,8 +125,8 @@ def joined(work: Mapping[Role, Work]) -> tuple[float, ...]:
 
 def figures(observations: Sequence[Observation], before: Sequence[float]) -> Figures:
     """Fit one of both speeds; `before` are the rates of the table."""
-    solution = fit(observations, before, _QUANTITIES)
-    errors = left_out_errors(solution, before, _QUANTITIES)
+    solution = fit(observations, before, FOLLOWS)
+    errors = left_out_errors(solution, before, FOLLOWS)
     roles: set[Role] = {
         role
         for i, role in enumerate(ROLES)
@@ -88,21 +139,21 @@ def figures(observations: Sequence[Observation], before: Sequence[float]) -> Fig
         _corrections(solution.rates, observations),
         len(solution.kept),
         len(solution.dropped),
+        solution.doubts,
     )
 
 
-def _corrections(
-    rates: Sequence[float], observations: Iterable[Observation]
-) -> dict[str, tuple[float, float]]:
-    by_group: dict[str, list[float]] = {}
+def _corrections(rates: Sequence[float], observations: Sequence[Observation]) -> dict[str, Correction]:
+    by_group: dict[str, list[Observation]] = {}
     for seen in observations:
-        predicted = sum(r * q for r, q in zip(rates, seen.quantities, strict=True))
         if not seen.anchor:
-            by_group.setdefault(seen.group, []).append(math.log(seen.seconds / predicted))
-    found: dict[str, tuple[float, float]] = {}
-    for group, errors in by_group.items():
-        middle = statistics.median(errors)
-        found[group] = (math.exp(middle), half_width([e - middle for e in errors], BEFORE_ANY_OF_MODEL))
+            by_group.setdefault(seen.group, []).append(seen)
+    found: dict[str, Correction] = {}
+    follows = FOLLOWS * len(ROLES)
+    for group, several in by_group.items():
+        own = slowed(rates, slowness(rates, several, follows), follows)
+        width = half_width([error(own, seen) for seen in several], BEFORE_ANY_OF_MODEL)
+        found[group] = Correction(own, width, tuple(dict.fromkeys(seen.quantities for seen in several)))
     return found
 
 

@@ -1,7 +1,7 @@
 """Finds the seconds that each quantity takes, from measurements of which some are wrong.
 
 Minimised is the sum of squared relative errors. Each unknown is held, weakly, to what it was before: where
-measurements say nothing about it, it keeps its value times the scale of the others.
+measurements say nothing about it, it keeps its value times the scale of the others, and stays in doubt.
 """
 
 from __future__ import annotations
@@ -20,8 +20,14 @@ _LEAST = 0.02  # of the value before: nothing takes less than no time
 _TOLERATED = 0.05  # relative error below which no measurement counts as wrong
 _WRONG = 3.5  # deviations of the others
 _LEVEL = 0.95
+_DEVIATIONS = 1.96  # that hold 19 of 20
+_DOUBT = math.log(2) / _DEVIATIONS  # of a quantity's seconds that nobody measured: half or twice
+_ALIKE = 24  # rounds after which a factor is found: each leaves half of its error at most
 _UNKNOWNS = 4  # that usually matter
 _ASSUMED = (0.05, 0.15, 0.25, 0.4, 0.6, 1.0)  # of the half-width before anything was measured
+
+
+Doubts = tuple[tuple[float, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -39,11 +45,19 @@ class Observation:
 
 @dataclass(frozen=True)
 class Solution:
-    """Seconds per quantity; the observations that count; the others, which were dropped as wrong."""
+    """What was found.
+
+    Attributes:
+        rates: Seconds per quantity.
+        kept: The observations that count.
+        dropped: The others, which are wrong.
+        doubts: Covariances of the logarithms of the rates.
+    """
 
     rates: tuple[float, ...]
     kept: tuple[Observation, ...]
     dropped: tuple[Observation, ...]
+    doubts: Doubts = ()
 
     def seconds(self, quantities: Sequence[float]) -> float:
         """Return how long so much takes."""
@@ -60,18 +74,49 @@ def error(rates: Sequence[float], seen: Observation) -> float:
     return math.log(seen.seconds / max(1e-12, predict(rates, seen.quantities)))
 
 
-def fit(observations: Sequence[Observation], before: Sequence[float], block: int) -> Solution:
+def shares(rates: Sequence[float], quantities: Sequence[float]) -> list[float]:
+    """Return which share of the time each quantity takes."""
+    whole = max(1e-12, predict(rates, quantities))
+    return [rate * quantity / whole for rate, quantity in zip(rates, quantities, strict=True)]
+
+
+def doubt_about(doubts: Doubts, parts: Sequence[float]) -> float:
+    """Return the half-width, in logarithms, that doubtful rates give a time with these shares."""
+    variance = sum(
+        one * other * value
+        for one, row in zip(parts, doubts, strict=False)
+        for other, value in zip(parts, row, strict=True)
+    )
+    return _DEVIATIONS * math.sqrt(max(0.0, variance))
+
+
+def slowed(rates: Sequence[float], factor: float, follows: Sequence[float]) -> tuple[float, ...]:
+    """Return the rates of something that takes so many times as long; each follows that by its power."""
+    return tuple(rate * factor**power for rate, power in zip(rates, follows, strict=True))
+
+
+def slowness(rates: Sequence[float], observations: Sequence[Observation], follows: Sequence[float]) -> float:
+    """Return the factor for `slowed` with which half of the observations are slower and half faster."""
+    factor = 1.0
+    for _ in range(_ALIKE):
+        found = slowed(rates, factor, follows)
+        factor *= math.exp(statistics.median(error(found, seen) for seen in observations))
+    return factor
+
+
+def fit(observations: Sequence[Observation], before: Sequence[float], follows: Sequence[float]) -> Solution:
     """Fit rates to observations; `before` (all above 0) is what they were taken to be.
 
-    So many rates belong together (one device's): where one is faster than expected, the others are too.
+    As many rates as `follows` has belong together (one device's): where one is faster than expected, the
+    others are too, by the factor to the power that stands there.
 
     First the errors' absolute values are made small, which a third of wrong measurements hardly moves. Then
     those are dropped that lie 3.5 robust deviations off, 5 % at least; the rest gets the least squares.
     """
     if not observations:
-        return Solution(tuple(before), (), ())
+        return Solution(tuple(before), (), (), _doubts((), before, _TOLERATED))
     weights = _group_weights(observations)
-    rates = _scaled(observations, before, block)
+    rates = _scaled(observations, before, follows)
     for _ in range(2 * _ROUNDS):
         soft = [
             weight / max(_TOLERATED, abs(error(rates, seen)))
@@ -88,7 +133,7 @@ def fit(observations: Sequence[Observation], before: Sequence[float], block: int
     weights = _group_weights(kept)
     for _ in range(_ROUNDS):
         rates = _least_squares(kept, weights, rates)
-    return Solution(rates, kept, dropped)
+    return Solution(rates, kept, dropped, _doubts(kept, rates, max(_TOLERATED, spread)))
 
 
 def _group_weights(observations: Sequence[Observation]) -> list[float]:
@@ -99,15 +144,31 @@ def _group_weights(observations: Sequence[Observation]) -> list[float]:
     return [1 / math.sqrt(counts[seen.group]) for seen in observations]
 
 
-def _scaled(observations: Sequence[Observation], before: Sequence[float], block: int) -> tuple[float, ...]:
+def _doubts(observations: Sequence[Observation], rates: Sequence[float], noise: float) -> Doubts:
+    """Return how little observations of so much noise say of each rate: the inverse of what they say."""
+    size = len(rates)
+    known = [[1 / _DOUBT**2 if i == j else 0.0 for j in range(size)] for i in range(size)]
+    for seen, weight in zip(observations, _group_weights(observations), strict=True):
+        parts = shares(rates, seen.quantities)
+        used = [i for i in range(size) if parts[i]]
+        for i in used:
+            for j in used:
+                known[i][j] += weight * parts[i] * parts[j] / noise**2
+    units = ([float(i == j) for j in range(size)] for i in range(size))
+    return tuple(tuple(_solve([row.copy() for row in known], unit)) for unit in units)
+
+
+def _scaled(
+    observations: Sequence[Observation], before: Sequence[float], follows: Sequence[float]
+) -> tuple[float, ...]:
     """Bring each device that was measured to the measured scale."""
-    rates = list(before)
+    rates, block = list(before), len(follows)
     for start in range(0, len(rates), block):
         mine = slice(start, start + block)
         seen_here = [seen for seen in observations if any(seen.quantities[mine])]
         if seen_here:
             factor = math.exp(statistics.median(error(rates, seen) for seen in seen_here))
-            rates[mine] = [rate * factor for rate in rates[mine]]
+            rates[mine] = slowed(rates[mine], factor, follows)
     return tuple(rates)
 
 
@@ -172,12 +233,14 @@ def half_width(errors: Sequence[float], expected: float) -> float:
     return sizes[min(position, len(sizes) - 1)]
 
 
-def left_out_errors(solution: Solution, before: Sequence[float], block: int) -> list[float]:
-    """Return the error of every model's observations as the others predict them."""
+def left_out_errors(solution: Solution, before: Sequence[float], follows: Sequence[float]) -> list[float]:
+    """Return the error of every model's observations as the others predict them; none of a single model."""
     found: list[float] = []
     groups = dict.fromkeys(seen.group for seen in solution.kept if not seen.anchor)
     for group in groups:
         others = [seen for seen in solution.kept if seen.group != group]
-        rates = fit(others, before, block).rates
+        if not others:
+            break
+        rates = fit(others, before, follows).rates
         found += [error(rates, seen) for seen in solution.kept if seen.group == group]
     return found

@@ -67,7 +67,7 @@ class SpeedFact(Fact):
         else:
             percent = round(100 * (math.exp(fits.writing.half_width) - 1))
             known = text("Calibrated: ±{percent} %", percent=percent)
-            learned = text("Learned from answers: ±{percent} %", percent=percent)
+            learned = text("Learned from answers")  # how far off it is depends on the model and the context
             count = fits.writing.used
             self._known = say(known if calibrated else learned)
             self._basis = say(

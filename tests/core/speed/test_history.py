@@ -1,21 +1,27 @@
 """Measured speeds are kept, belong to their machine, and make predictions."""
 
+import itertools
 import sqlite3
 import threading
 from contextlib import closing
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from localllm.core.fit import FitSettings, Placement
-from localllm.core.speed import SpeedHistory, TimedModel, predict_speed
+from localllm.core.speed import SpeedFits, SpeedHistory, TimedModel, predict_speed
+from localllm.core.speed.fits import figures, work_of_token
 from localllm.core.speed.history import Subject, key_of
+from localllm.core.speed.linear import Observation
+from localllm.core.speed.linear import predict as predicted
+from localllm.core.speed.table import table_rates
 from localllm.engine.protocol import BenchTest, LoadSettings, Stats
 from tests.core import machines
 
 CPU = Placement("cpu", 0, 0, 0)
 SETTINGS = LoadSettings(threads=2)
-AT_ONCE = FitSettings(256)
 TG = BenchTest(generated_tokens=16)
 
 
@@ -34,11 +40,29 @@ def stats(tokens=50, per_second=5.0, prompt=300, prompt_ms=10_000.0, used=350):
     return Stats(prompt, 0, prompt_ms, tokens, (tokens - 1) / per_second * 1000, context_used=used)
 
 
-def predict(history, subject, measured=None, placement=CPU, machine=machines.REFERENCE):
+def predict(history, subject, measured=None, placement=CPU, machine=machines.REFERENCE, depth=64):
     return predict_speed(
-        machine, subject.model.shape, subject.model.weights, placement, AT_ONCE, history.fits(machine),
-        quant=subject.model.quant, measured=measured,
+        machine, subject.model.shape, subject.model.weights, placement, FitSettings(4 * depth),
+        history.fits(machine), quant=subject.model.quant, measured=measured,
     )  # fmt: skip
+
+
+def at_depths(history, asked, depths):
+    return [predict(history, asked, asked.key, depth=depth) for depth in depths]
+
+
+def width(speed):
+    return speed.high / speed.low
+
+
+def add_smollm(history, catalogue, *depths):
+    """Add what was measured of SmolLM2 on two cores of a Xeon, without repacked weights."""
+    asked = subject(catalogue, "smollm2-135m-instruct", "Q4_1")
+    for depth in depths:
+        took = {98: 1 / 55, 520: 0.0297, 2056: 0.0598}[depth]
+        test = BenchTest(generated_tokens=16, depth=depth - 8)
+        history.add_bench(asked, test, [int(16 * took * 1e9)])
+    return asked
 
 
 def test_before_anything_was_measured_there_is_only_the_table(history, catalogue):
@@ -54,10 +78,81 @@ def test_an_answer_makes_predictions_for_it_and_for_others(history, catalogue):
     assert here.basis == "measured"
     assert here.tokens_per_second == pytest.approx(2.5, rel=0.1), "a little faster with less in the cache"
     assert here.low < 2.5 < here.high
+    assert str(here.source) == "measured on this computer"
     there = predict(history, other, other.key)
     assert there.basis == "calibrated"
     assert there.tokens_per_second == pytest.approx(2.4, rel=0.15)
     assert there.high / there.low > here.high / here.low
+
+
+def test_a_short_answer_says_little_of_a_long_context(history, catalogue):
+    asked = add_smollm(history, catalogue, 98)
+    near, far = at_depths(history, asked, (98, 2056))
+    assert (near.basis, far.basis, far.measured_depth) == ("measured", "carried", 98)
+    assert near.tokens_per_second == pytest.approx(55, rel=0.01)
+    assert far.low < 16.7 < far.high
+    assert far.tokens_per_second == pytest.approx(16.7, rel=0.25)
+    assert width(far) > 2 * width(near)
+    assert str(far.source) == "estimated from a measurement here with 98 tokens in the context"
+
+
+def test_a_long_answer_says_little_of_a_short_one(history, catalogue):
+    asked = add_smollm(history, catalogue, 2056)
+    far, near = at_depths(history, asked, (98, 2056))
+    assert (near.basis, far.basis, far.measured_depth) == ("measured", "carried", 2056)
+    assert far.low < 55 < far.high
+    assert width(far) > 1.5 * width(near)
+
+
+def test_a_second_depth_says_what_the_cache_costs(history, catalogue):
+    asked = add_smollm(history, catalogue, 98)
+    unsure = at_depths(history, asked, (520, 2056))
+    add_smollm(history, catalogue, 2056)
+    between, deep = at_depths(history, asked, (520, 2056))
+    assert (between.basis, deep.basis) == ("carried", "measured")
+    assert between.low < 1 / 0.0297 < between.high
+    assert deep.tokens_per_second == pytest.approx(16.7, rel=0.05)
+    assert width(between) < width(unsure[0])
+    assert width(deep) < 0.6 * width(unsure[1])
+
+
+def measured_once(asked, depth, slower):
+    """Return the fits of a computer so much slower than the table, where one depth was measured."""
+    table, work = table_rates(asked.machine, 2)[0], work_of_token(asked.model, asked.place, depth)
+    seconds = slower * predicted(table, work)
+    return seconds, SpeedFits(2, figures([Observation(asked.key, work, seconds)], table), figures([], table))
+
+
+@pytest.mark.parametrize("name", ["smollm2-135m-instruct", "qwen3-30b-a3b", "gemma-3-4b-it"])
+def test_deeper_is_never_faster_and_doubt_grows_with_the_distance(catalogue, name):
+    asked = subject(catalogue, name)
+
+    @settings(max_examples=15)
+    @given(st.integers(1, 20_000), st.floats(0.2, 5), st.lists(st.integers(1, 4000), min_size=3, max_size=6))
+    def check(measured, slower, steps):
+        seconds, fits = measured_once(asked, measured, slower)
+
+        def at(depth):
+            return predict_speed(
+                asked.machine, asked.model.shape, asked.model.weights, CPU, FitSettings(4 * depth), fits,
+                quant=asked.model.quant, measured=asked.key,
+            )  # fmt: skip
+
+        away = [0, *itertools.accumulate(steps)]
+        deeper = [at(measured + distance) for distance in away]
+        shallower = [at(measured - distance) for distance in away if distance < measured]
+        assert deeper[0].basis == "measured"
+        assert deeper[0].tokens_per_second == pytest.approx(1 / seconds, rel=0.02)
+        for speeds, sign in ((deeper, 1), (shallower, -1)):
+            for one, farther in itertools.pairwise(speeds):
+                assert sign * (one.tokens_per_second - farther.tokens_per_second) >= -1e-9
+                assert width(farther) >= width(one) * (1 - 1e-9)
+        for speed in deeper + shallower:
+            near = 1 / 1.1 <= speed.tokens_per_second / deeper[0].tokens_per_second <= 1.1
+            assert speed.measured_depth == (None if near else measured)
+            assert speed.basis == ("measured" if near else "carried")
+
+    check()
 
 
 def test_the_gpu_stays_with_the_table_where_only_the_cpu_was_measured(history, catalogue):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from localllm.core.speed.fits import figures, joined
+from localllm.core.speed.fits import FOLLOWS, figures, joined
 from localllm.core.speed.linear import Observation, fit, half_width
 from localllm.core.speed.work import Work
 
@@ -40,7 +40,7 @@ def test_planted_figures_come_back(layer, bandwidth, packed, cache, seed):
     true = Work(layer, 0.0, 1 / bandwidth, 1 / (packed * bandwidth), 1 / (cache * bandwidth))
     chance = random.Random(seed)
     seen = [Observation(str(i), row, seconds(true, row)) for i, row in enumerate(models(chance, 14))]
-    solution = fit(seen, TABLE, 5)
+    solution = fit(seen, TABLE, FOLLOWS)
     assert not solution.dropped
     for row in models(random.Random(seed + 1000), 10):
         assert solution.seconds(row) == pytest.approx(seconds(true, row), rel=0.05)
@@ -57,7 +57,7 @@ def test_wrong_measurements_are_dropped(seed):
             wrong.append(Observation(str(i), row, seconds(true, row) * chance.uniform(2, 10)))
         else:
             right.append(Observation(str(i), row, seconds(true, row) * math.exp(chance.gauss(0, 0.02))))
-    solution = fit(right + wrong, TABLE, 5)
+    solution = fit(right + wrong, TABLE, FOLLOWS)
     assert set(solution.dropped) >= set(wrong)
     assert len(solution.dropped) <= len(wrong) + 3
     for seen in right:
@@ -86,7 +86,7 @@ def test_what_nobody_measured_keeps_its_proportion():
     # everything is twice as slow as the table says; experts and the GPU were not measured
     row = joined({"cpu": Work(30, 0, 0, 1e9, 0), "gpu": Work()})
     seconds_of_table = sum(rate * quantity for rate, quantity in zip(TABLE, row, strict=True))
-    solution = fit([Observation("m", row, 2 * seconds_of_table)], TABLE, 5)
+    solution = fit([Observation("m", row, 2 * seconds_of_table)], TABLE, FOLLOWS)
     assert solution.rates[1] == pytest.approx(2 * TABLE[1])
     assert solution.rates[5:] == TABLE[5:]
 
@@ -95,7 +95,7 @@ def test_a_model_that_is_asked_often_does_not_outweigh_the_others():
     many = joined({"cpu": Work(30, 0, 0, 1e9, 0), "gpu": Work()})
     other = joined({"cpu": Work(30, 0, 4e9, 0, 0), "gpu": Work()})
     seen = [Observation("many", many, 0.12)] * 300 + [Observation("other", other, 0.9)]
-    assert fit(seen, TABLE, 5).seconds(other) == pytest.approx(0.9, rel=0.1)
+    assert fit(seen, TABLE, FOLLOWS).seconds(other) == pytest.approx(0.9, rel=0.1)
 
 
 def test_more_measurements_narrow_the_interval():
