@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import time
 from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -21,7 +22,7 @@ from localllm.texts import Text, text
 
 if TYPE_CHECKING:
     from localllm.cli.output import Context, Output
-    from localllm.core.bench import Bench, BenchedModel, Parameters
+    from localllm.core.bench import Bench, BenchedModel
     from localllm.core.bench.plan import Configuration
     from localllm.core.library import LibraryModel
 
@@ -133,14 +134,19 @@ def _measure(
     models: list[LibraryModel],
     progress: Progress,
 ) -> int:
-    from localllm.core.bench import run_bench
+    from localllm.core.bench import BenchedModel, run_bench
+    from localllm.core.model_hash import hash_model
 
     output = context.output
-    plan = _plan(arguments, models, bench, progress)
+    benched = [BenchedModel(one.path, one.name, hash_model(one, progress)) for one in models]
+    plan = _plan(arguments, models, benched, bench)
     shown = LiveRows(output, plan, None if arguments.json else arguments.output, arguments.output_err)
     number = 0
     try:
-        number = run_bench(bench, plan, shown.add, progress, name=arguments.name)
+        if arguments.preset == "quick":
+            number = _measure_quickly(arguments, bench, benched, shown, progress)
+        else:
+            number = run_bench(bench, plan, shown.add, progress, name=arguments.name)
     finally:  # also after what was finished before somebody stopped it
         shown.end()
         if arguments.json:
@@ -152,34 +158,39 @@ def _measure(
     return 0 if any(row.samples for row in shown.rows) else 1
 
 
-def _plan(
-    arguments: argparse.Namespace, models: list[LibraryModel], bench: Bench, progress: Progress
-) -> tuple[Configuration, ...]:
-    from localllm.core.bench import BenchedModel, make_plan
-    from localllm.core.model_hash import hash_model
+def _measure_quickly(
+    arguments: argparse.Namespace,
+    bench: Bench,
+    benched: list[BenchedModel],
+    shown: LiveRows,
+    progress: Progress,
+) -> int:
+    import psutil
 
-    benched = [BenchedModel(one.path, one.name, hash_model(one, progress)) for one in models]
-    wanted = replace(
-        _usual(arguments.preset or "llama-bench", models, benched, bench), **chosen_values(arguments)
-    )
-    plan = make_plan(benched, wanted, bench.machine.cpu.usable_cores)
+    from localllm.core.bench.quick import Quick, run_quick
+
+    began = time.monotonic() - (time.time() - psutil.Process().create_time())  # Python's own start counts too
+    wanted = Quick(benched, began, bench.machine.cpu.usable_cores, chosen_values(arguments))
+    return run_quick(bench, wanted, shown.add, progress, name=arguments.name, on_plan=shown.expect)
+
+
+def _plan(
+    arguments: argparse.Namespace,
+    models: list[LibraryModel],
+    benched: list[BenchedModel],
+    bench: Bench,
+) -> tuple[Configuration, ...]:
+    from localllm.core.bench import make_plan
+    from localllm.core.bench.presets import preset
+
+    cores, layers = bench.machine.cpu.usable_cores, max(model.layers or 0 for model in models)
+    usual = preset(arguments.preset or "llama-bench", cores, layers)
+    plan = make_plan(benched, replace(usual, **chosen_values(arguments)), cores)
     if not plan:
         raise UsageError(
             text("There is nothing to measure."), hint=text("Ask for tokens with -p, -n or -pg.")
         )
     return plan
-
-
-def _usual(name: str, models: list[LibraryModel], benched: list[BenchedModel], bench: Bench) -> Parameters:
-    from localllm.core.bench.duration import predict_paces, quick_parameters
-    from localllm.core.bench.presets import preset
-    from localllm.core.session import ModelSession
-
-    if name == "quick":
-        paces = predict_paces(ModelSession(lambda: bench.machine, bench.estimator), models)
-        if paces:
-            return quick_parameters(paces, benched)
-    return preset(name, bench.machine.cpu.usable_cores, max(model.layers or 0 for model in models))
 
 
 def _models(names: list[str], context: Context) -> list[LibraryModel]:

@@ -44,8 +44,9 @@ class LiveRows:
         from localllm.core.bench.formats import Writer, markdown_columns
 
         def columns(first: BenchRow) -> list[str]:
-            return markdown_columns(planned_fields(plan, first))
+            return markdown_columns(planned_fields(self._plan, first))
 
+        self._plan = plan
         self.rows: list[BenchRow] = []
         self._unwritten: LocalLLMError | None = None
         self._output = output
@@ -54,6 +55,10 @@ class LiveRows:
             (aside, output.aside),
         )
         self._writers = [(Writer(form, columns), put) for form, put in places if form is not None]
+
+    def expect(self, plan: Sequence[Configuration]) -> None:
+        """Take another plan, before the first row."""
+        self._plan = plan
 
     def add(self, row: BenchRow) -> None:
         """Print one more row."""

@@ -233,7 +233,8 @@ EngineEvent = PromptProgress | Piece | Finished
 class BenchTest:
     """What to measure: a prompt read, then tokens written, on a cache that holds `depth` tokens already.
 
-    Each of the `sequences` does that, all at the same time.
+    Each of the `sequences` does that, all at the same time. A repetition after the first that would end more
+    than `until` seconds after the model began to be loaded is left out; 0 allows any.
     """
 
     prompt_tokens: int = 0
@@ -241,6 +242,7 @@ class BenchTest:
     depth: int = 0
     repetitions: int = 5
     sequences: int = 1
+    until: float = 0.0
 
     @property
     def tokens(self) -> int:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from localllm.core.bench.parameters import Parameters
 from localllm.core.bench.plan import BenchedModel, make_plan
 from localllm.core.bench.run import run_bench
-from localllm.core.calibration.guard import MOST_FOREIGN_LOAD, load_now, refusal
+from localllm.core.calibration.guard import require_idle
 from localllm.core.chat import AnswerEnded, Conversation
 from localllm.core.chat_store import ChatStore
 from localllm.core.measuring_lock import measuring_alone
@@ -102,19 +102,12 @@ def measure_chat(bench: Bench, model: LibraryModel, progress: Progress, threads:
     with measuring_alone(bench.paths, text("Chats with {models}", models=model.name)):
         if not bench.anyway:
             progress.update(0, 1, text("Looking whether the computer is idle…"))
-            _require_idle(bench)
+            require_idle(bench.computer, bench.machine.cpu.usable_cores)  # not after minutes of chatting
         with contextlib.closing(session):
             progress.update(0, 0, text("Loading “{model}”…", model=model.name))
             loaded = session.load(model, settings, progress, anyway=bench.anyway)
             turns = _chat(session, progress)
         return _beside_engine(bench, model, loaded, turns, progress)
-
-
-def _require_idle(bench: Bench) -> None:
-    """Refuse at once what would be refused after minutes, when it is the bare engine's turn."""
-    load = load_now(bench.computer, bench.machine.cpu.usable_cores)
-    if load > MOST_FOREIGN_LOAD:
-        raise refusal(load)
 
 
 def _beside_engine(

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from localllm.core.bench.parameters import Parameters
 from localllm.core.bench.plan import make_plan
 from localllm.engine.protocol import LoadSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from localllm.core.bench.plan import BenchedModel
     from localllm.core.library import LibraryModel
@@ -60,10 +61,20 @@ def expected_seconds(wanted: Parameters, models: Sequence[BenchedModel], paces: 
     return total
 
 
-def quick_parameters(paces: Sequence[Pace], models: Sequence[BenchedModel]) -> Parameters:
-    """Return the longest tests with which all of these models take no more than half a minute."""
-    ways = [Parameters((read,), (write,), repetitions=times) for read, write, times in _LADDER]
-    room = _KEPT * QUICK_SECONDS
+def quick_parameters(
+    paces: Sequence[Pace],
+    models: Sequence[BenchedModel],
+    seconds: float = QUICK_SECONDS,
+    chosen: Mapping[str, Any] = MappingProxyType({}),
+) -> Parameters:
+    """Return the longest tests with which all of these models take no more than so long.
+
+    `chosen` are values of `Parameters` that are to be as they are.
+    """
+    ways = [
+        replace(Parameters((read,), (write,), repetitions=times), **chosen) for read, write, times in _LADDER
+    ]
+    room = _KEPT * seconds
     return next((way for way in ways if expected_seconds(way, models, paces) <= room), ways[-1])
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from localllm.core.calibration.guard import MOST_FOREIGN_LOAD, LoadGuard, load_now, refusal
+from localllm.core.calibration.guard import MOST_FOREIGN_LOAD, LoadGuard, require_idle
 from localllm.core.calibration.state import hottest, on_battery
 
 if TYPE_CHECKING:
@@ -99,9 +99,7 @@ class Guard:
         Raises:
             MachineBusy: There are some.
         """
-        self.highest_load = max(self.highest_load, found := load_now(self._computer, self._cores))
-        if found > MOST_FOREIGN_LOAD:
-            raise refusal(found)
+        self.highest_load = max(self.highest_load, require_idle(self._computer, self._cores))
 
     def watch(self, engine: int) -> TestWatch:
         """Begin to watch a test; `engine` is the number of the process that measures."""

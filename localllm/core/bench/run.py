@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _USUAL = BenchSettings()
+_SHORTEST_SHARE = 0.001  # seconds: of time that is over
 # what places a model otherwise than an estimate knows of
 _PLACING = (
     "experts_layers_on_cpu", "overrides", "devices", "tensor_split", "split_mode", "main_gpu",
@@ -58,6 +60,8 @@ class Bench:
         history: Where results go, each as soon as it is there.
         computer: Whose load is watched.
         anyway: Measure also beside busy programs, and what does not seem to fit.
+        until: When a bench should have ended, as `time.monotonic` counts: repetitions that would end later
+            are left out, but for the first of each test.
     """
 
     paths: Paths
@@ -66,6 +70,7 @@ class Bench:
     history: BenchHistory
     computer: Computer = dataclasses.field(default_factory=RunningBench)
     anyway: bool = False
+    until: float | None = None
 
 
 def run_bench(
@@ -109,8 +114,8 @@ def run_bench(
             kept.append(bench.history.add(number, row))
             on_row(row)
 
-        total = sum(test.repetitions for one in plan for test in one.tests)
-        series = _Series(bench, build, guard, _Steps(progress, total), keep)
+        steps = _Steps(progress, [test for one in plan for test in one.tests], bench.until)
+        series = _Series(bench, build, guard, steps, keep)
         for configuration in plan:
             series.measure(configuration)
         return number if all(kept) else 0
@@ -136,10 +141,11 @@ def _facts(bench: Bench, build: dict[str, Any], guard: Guard) -> dict[str, Any]:
 
 
 class _Steps:
-    """Counts repetitions for the progress."""
+    """Counts repetitions for the progress, and shares out the time."""
 
-    def __init__(self, progress: Progress, total: int) -> None:
-        self.progress, self._total, self._done = progress, total, 0
+    def __init__(self, progress: Progress, tests: Sequence[BenchTest], until: float | None) -> None:
+        self.progress, self._until, self._tests_left = progress, until, len(tests)
+        self._total, self._done = sum(test.repetitions for test in tests), 0
 
     def tell(self, configuration: Configuration, test: BenchTest, repetition: int) -> None:
         note = text(
@@ -153,6 +159,14 @@ class _Steps:
 
     def end(self, test: BenchTest) -> None:
         self._done += test.repetitions
+        self._tests_left -= 1
+
+    def in_time(self, tests: Sequence[BenchTest]) -> Sequence[BenchTest]:
+        """Give each of the next tests its share of the time that is left."""
+        if self._until is None:
+            return tests
+        share = max(_SHORTEST_SHARE, (self._until - time.monotonic()) / self._tests_left)
+        return [dataclasses.replace(test, until=share * number) for number, test in enumerate(tests, start=1)]
 
 
 def _name(test: BenchTest) -> str:
@@ -252,11 +266,11 @@ class _Attempt:
         tests = tuple(waiting)
         if not tests:
             return
-        engine = Engine(self._without)
+        engine, progress = Engine(self._without), self._steps.progress
         try:
-            engine.wait_until_ready(self._steps.progress)
+            engine.wait_until_ready(progress)
             path = self._configuration.model.path
-            for event in engine.bench(path, self._settings, tests, self._steps.progress):
+            for event in engine.bench(path, self._settings, self._steps.in_time(tests), progress):
                 if isinstance(event, BenchRefusal) and is_its_own_fault(event.error):
                     raise event.error  # what was lost with a driver does not come back in this engine
                 self._take(event, tests, engine.pid)

@@ -69,6 +69,18 @@ def load_now(computer: Computer, cores: int) -> float:
     return guard.foreign_load()
 
 
+def require_idle(computer: Computer, cores: int) -> float:
+    """Return `load_now`, if it is so little that it does not matter.
+
+    Raises:
+        MachineBusy: It is more.
+    """
+    load = load_now(computer, cores)
+    if load > MOST_FOREIGN_LOAD:
+        raise refusal(load)
+    return load
+
+
 def refusal(load: float, safe: Text | None = None) -> MachineBusy:
     """Return why nothing is measured beside programs that keep this share of the cores busy."""
     return MachineBusy(

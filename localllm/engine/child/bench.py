@@ -70,6 +70,7 @@ class Bench:
         on_progress: Callable[[float], None],
     ) -> None:
         self.settings, self._log, self._stop = settings, log, stop
+        self._began = time.monotonic()
         self._positions = _learned_positions(path)
         self._parameters = BenchParameters(settings)
         self._parameters.set_process()
@@ -112,7 +113,10 @@ class Bench:
             if self.settings.warm_up:
                 run.warm_up()
             for _ in range(test.repetitions):
-                send("sample", test=number, nanoseconds=run.repeat())
+                nanoseconds = run.repeat()
+                send("sample", test=number, nanoseconds=nanoseconds)
+                if test.until and time.monotonic() - self._began + nanoseconds / 1e9 > test.until:
+                    break
         finally:
             run.close()
         send("ended", test=number, buffers=[to_record(one) for one in buffers], peak_memory=read_peak())

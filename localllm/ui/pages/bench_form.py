@@ -89,7 +89,7 @@ class BenchForm(TurningRow):
         models = tuple(self.picker.checks.chosen)
         if chosen == CHAT:
             return Wanted(models, Parameters(), name, chat=True)
-        return Wanted(models, self.matrix.parameters, name)
+        return Wanted(models, self.matrix.parameters, name, quick=chosen == "quick")
 
     def _build(self) -> None:
         self.parts.addWidget(self.picker, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,6 +37,7 @@ class Wanted:
         name: What the run is called in the history, in English.
         anyway: Also beside busy programs, and what does not seem to fit.
         chat: Chats through the application beside the bare engine, instead of tests.
+        quick: What there is time for in half a minute, instead of the parameters' tests.
     """
 
     models: tuple[LibraryModel, ...]
@@ -43,6 +45,7 @@ class Wanted:
     name: str = ""
     anyway: bool = False
     chat: bool = False
+    quick: bool = False
 
     @property
     def names(self) -> str:
@@ -123,15 +126,20 @@ def measure(
         LocalLLMError: A file is gone, or the engine does not start.
         Cancelled: Through `progress`; what was finished is in the history.
     """
+    from localllm.core.bench.quick import Quick, run_quick
     from localllm.core.model_hash import hash_model
 
+    began = time.monotonic()
     bench = _bench(paths, anyway=wanted.anyway)
     models = [
         BenchedModel(model.path, model.name, hash_model(model, _unmeasured(progress, model)))
         for model in wanted.models
     ]
-    plan = make_plan(models, wanted.parameters, threads or bench.machine.cpu.usable_cores)
-    return run_bench(bench, plan, on_row, TimedProgress(progress), name=wanted.name)
+    cores, timed = threads or bench.machine.cpu.usable_cores, TimedProgress(progress)
+    if wanted.quick:
+        return run_quick(bench, Quick(models, began, cores), on_row, timed, name=wanted.name)
+    plan = make_plan(models, wanted.parameters, cores)
+    return run_bench(bench, plan, on_row, timed, name=wanted.name)
 
 
 def _bench(paths: Paths, *, anyway: bool) -> Bench:

@@ -35,5 +35,9 @@ def test_the_quick_preset_fits_the_computer(pace, chosen):
     assert (*found.prompts, *found.generated, found.repetitions) == chosen
     if pace.writing > 1:
         assert expected_seconds(found, [MODEL], [pace]) <= QUICK_SECONDS
+    in_less = quick_parameters([pace], [MODEL], QUICK_SECONDS / 3)
+    assert in_less.generated <= found.generated
+    asked = quick_parameters([pace], [MODEL], QUICK_SECONDS, {"generated": (0,), "repetitions": 2})
+    assert (asked.generated, asked.repetitions) == ((0,), 2)
     pair = quick_parameters([pace, pace], [MODEL, MODEL])
     assert pair.prompts <= found.prompts
