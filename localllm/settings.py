@@ -168,6 +168,16 @@ class Settings:
         high=999,
         least="automatic",
     )
+    experts_layers_on_cpu: int = _of(
+        "loading",
+        "Experts in main memory",
+        "Of so many layers; automatic takes as few as must be. For models with experts.",
+        -1,
+        low=-1,
+        high=512,
+        least="automatic",
+        most="all layers",
+    )
     kv_type: str = _of(
         "loading",
         "KV cache type",

@@ -160,7 +160,7 @@ def all_said() -> dict[Said, Path]:
 def all_sentences() -> dict[str, Path]:
     sentences = {said.words: path for said, path in all_said().items()}
     for field in dataclasses.fields(Settings):
-        for part in ("label", "help", "least"):
+        for part in ("label", "help", "least", "most"):
             sentences.setdefault(field.metadata.get(part, ""), Path("localllm/settings.py"))
     for title in GROUPS.values():
         sentences.setdefault(title, Path("localllm/settings.py"))

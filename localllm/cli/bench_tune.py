@@ -35,9 +35,9 @@ def run_tune(
     output = context.output
     subject = subject_of_file(model.path)
     benched = BenchedModel(model.path, model.name, hash_model(model, progress))
-    found = tune(bench, TunedModel(benched, subject.layers, subject.experts), progress, arguments.tune)
-    output.status("")
     usual = resolve(context.settings).load
+    found = tune(bench, TunedModel(benched, subject.layers, subject.experts, usual), progress, arguments.tune)
+    output.status("")
     best = found.best.settings(usual, bench.machine.cpu.usable_cores) if found.best else None
     unkept: LocalLLMError | None = None
     if best is not None and arguments.save:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from localllm.cli.model_flags import read_adapter
+from localllm.cli.model_flags import add_expert_flags, read_adapter
 from localllm.cli.output import Column
 from localllm.cli.this_machine import this_machine
 from localllm.cli.verdicts import VERDICT_SENTENCES
-from localllm.core.fit import FitSettings, Placing
+from localllm.core.fit import FitSettings
 from localllm.core.resolution import resolve
-from localllm.engine.protocol import KV_TYPES
+from localllm.engine.experts import AUTOMATIC
+from localllm.engine.protocol import KV_TYPES, LoadSettings
 from localllm.errors import UsageError
 from localllm.progress import Progress
 from localllm.texts import Bytes, Number, Text, text
@@ -50,7 +51,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("-b", "--batch", type=int, default=2048, metavar="N", help="logical batch (2048)")
     parser.add_argument("-np", "--parallel", type=int, default=1, metavar="N", help="sequences at once (1)")
     parser.add_argument("-ngl", "--gpu-layers", default="auto", metavar="N|auto", help="layers on the GPU")
-    parser.add_argument("-cmoe", "--cpu-moe", action="store_true", help="keep experts in main memory")
+    add_expert_flags(parser)
     parser.add_argument("--no-flash-attn", action="store_true", help="without flash attention")
     parser.add_argument("--swa-full", action="store_true", help="cache the whole context in windows too")
     parser.add_argument(
@@ -73,7 +74,7 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     from localllm.core.estimate.rules_of_thumb import rules_of_thumb
 
     settings = _settings(arguments, context)
-    placing = _placing(arguments)
+    wished = _wished(arguments)
     subject = _subject(arguments.model, context)
     if subject.shape and subject.shape.is_encoder:
         settings = _for_texts(settings, arguments.context or min(USUAL_TEXT, settings.context_length))
@@ -86,7 +87,9 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     estimator = Estimator.for_paths(context.paths)
     try:
         adapters = _adapters(arguments.lora, subject, context)
-        question = Question(subject, settings, this_machine(context), placing, adapters=adapters)
+        question = Question(
+            subject, settings, this_machine(context), subject.placing(wished), adapters=adapters
+        )
         answer = estimator.estimate(question)
         advice = advise(estimator, question, answer)
     finally:
@@ -166,16 +169,18 @@ def _for_texts(settings: FitSettings, length: int) -> FitSettings:
     )
 
 
-def _placing(arguments: argparse.Namespace) -> Placing | None:
+def _wished(arguments: argparse.Namespace) -> LoadSettings:
+    """Return settings that say where it is to go."""
+    experts = AUTOMATIC if arguments.n_cpu_moe is None else arguments.n_cpu_moe
     if arguments.gpu_layers == "auto":
-        return Placing(MOST, experts_on_cpu=True) if arguments.cpu_moe else None
+        return LoadSettings(experts_layers_on_cpu=experts)
     try:
         layers = int(arguments.gpu_layers)
     except ValueError:
         layers = -1
     if layers < 0:
         raise UsageError(text("{name} cannot be {value}.", name="--gpu-layers", value=arguments.gpu_layers))
-    return Placing(layers, arguments.cpu_moe)
+    return LoadSettings(gpu_layers=layers, experts_layers_on_cpu=experts)
 
 
 def _print(answer: Estimate, advice: tuple[Advice, ...], context: Context) -> None:

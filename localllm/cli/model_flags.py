@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from typing import Any, cast
 
+from localllm.engine.experts import ALL_LAYERS
 from localllm.engine.protocol import KV_TYPES, Adapter, Sampling
 
 _STANDARD = Sampling()
@@ -19,6 +20,7 @@ _LOADING = {
     "ctx_size": "context_length",
     "threads": "threads",
     "gpu_layers": "gpu_layers",
+    "n_cpu_moe": "experts_layers_on_cpu",
     "cache_type_k": "kv_type_k",
     "cache_type_v": "kv_type_v",
     "lora": "adapters",
@@ -47,6 +49,7 @@ def add_engine_flags(group: Any) -> None:
         "-t", "--threads", type=_threads, metavar="N", help="0: the physical cores usable here"
     )
     group.add_argument("-ngl", "--gpu-layers", type=layers, metavar="N", help="layers on the GPU")
+    add_expert_flags(group)
     group.add_argument("-ctk", "--cache-type-k", choices=KV_TYPES, help="type of the keys (default: f16)")
     group.add_argument("-ctv", "--cache-type-v", choices=KV_TYPES, help="type of the values (default: f16)")
     group.add_argument(
@@ -55,6 +58,26 @@ def add_engine_flags(group: Any) -> None:
         type=read_adapter,
         metavar="FILE[:STRENGTH]",
         help="lay a LoRA adapter over the model (strength 1); several are added up",
+    )
+
+
+def add_expert_flags(group: Any) -> None:
+    """Describe which experts stay in main memory."""
+    experts = group.add_mutually_exclusive_group()
+    experts.add_argument(
+        "-ncmoe",
+        "--n-cpu-moe",
+        type=layers,
+        metavar="N",
+        help="keep the experts of the first N layers in main memory (-1: as few as must be)",
+    )
+    experts.add_argument(
+        "-cmoe",
+        "--cpu-moe",
+        action="store_const",
+        const=ALL_LAYERS,
+        dest="n_cpu_moe",
+        help="keep all experts in main memory",
     )
 
 
@@ -119,7 +142,7 @@ def _threads(value: str) -> int:
 
 
 def layers(value: str) -> int:
-    """Read a number of layers on the GPU; -1 leaves it to us."""
+    """Read a number of layers; -1 leaves it to us."""
     return int(_bounded(value, -1, 10_000, whole=True))
 
 

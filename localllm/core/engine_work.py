@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 from localllm.core.engine_build import read_engine_build
 from localllm.core.estimate import Estimator, Question, subject_of_file
-from localllm.core.fit import FitSettings, Placing
 from localllm.core.hardware import probe, with_engine
 from localllm.core.memory_refusals import refuse_work
 from localllm.core.ways_around import WaysAround
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from localllm.core.estimate import Estimate
+    from localllm.core.fit import FitSettings
     from localllm.core.machine import Machine
     from localllm.paths import Paths
     from localllm.progress import Progress
@@ -85,19 +85,14 @@ class EngineWork:
         if answer and not anyway and answer.verdict in ("does_not_fit", "needs_closing_apps"):
             raise refuse_work(answer)
         wished = self._settings
-        layers, experts = wished.gpu_layers, wished.experts_on_cpu
-        if layers < 0 and answer:
-            layers, experts = answer.placement.gpu_layers, experts or answer.experts_on_cpu
         settings = replace(
-            wished,
+            answer.placed(wished) if answer else wished,
             context_length=fit.context_length,
             batch=fit.batch,
             ubatch=fit.ubatch,
             kv_type_k=fit.kv_type_k,
             kv_type_v=fit.kv_type_v,
             threads=wished.threads or self.machine.cpu.usable_cores,
-            gpu_layers=layers,
-            experts_on_cpu=experts,
         )
         speed = answer.speed if answer else None
         if speed is None or speed.tokens_per_second <= 0:
@@ -124,7 +119,6 @@ class EngineWork:
 
     def _estimate(self, path: Path, fit: FitSettings) -> Estimate | None:
         wished = self._settings
-        placing = Placing(wished.gpu_layers, wished.experts_on_cpu) if wished.gpu_layers >= 0 else None
         subject = subject_of_file(path)
         try:
             return self._estimator.estimate(
@@ -132,7 +126,7 @@ class EngineWork:
                     subject,
                     fit,
                     self.machine,
-                    placing,
+                    subject.placing(wished),
                     threads=wished.threads,
                     extra_buffers=wished.extra_buffers,
                     exact=False,  # the closed form is near enough for a short context, and takes no time

@@ -12,7 +12,7 @@ from localllm.core.engine_build import read_engine_build
 from localllm.core.estimate import Question, subject_of_file
 from localllm.core.estimate.advice import advise
 from localllm.core.estimate.comparison import compare, given_back
-from localllm.core.fit import FitSettings, Placing
+from localllm.core.fit import FitSettings
 from localllm.core.hardware import with_engine
 from localllm.core.library.adapters import bytes_of, check_layable_all
 from localllm.core.memory_refusals import refuse_load
@@ -251,7 +251,7 @@ class ModelSession:
             subject,
             fit_settings(settings, subject.trained_context),
             machine or self.probe(),
-            _placing(settings, subject.layers),
+            subject.placing(settings),
             threads=settings.threads,
             extra_buffers=settings.extra_buffers,
             exact=exact,
@@ -354,15 +354,9 @@ class ModelSession:
         answer = self.estimate(model, settings, machine)
         if answer and answer.verdict in ("does_not_fit", "needs_closing_apps") and not anyway:
             raise refuse_load(model.name, answer)
-        layers = settings.gpu_layers
-        if layers < 0 and answer:
-            layers = answer.placement.gpu_layers
         chosen = replace(
-            settings,
+            answer.placed(settings) if answer else settings,
             threads=settings.threads or machine.cpu.usable_cores,
-            gpu_layers=layers,
-            experts_on_cpu=settings.experts_on_cpu
-            or bool(answer and answer.experts_on_cpu and settings.gpu_layers < 0),
             context_length=_context_length(model, settings),
         )
         return chosen, answer
@@ -413,9 +407,3 @@ def _timed(answer: Estimate, chosen: LoadSettings, machine: Machine) -> speed_hi
         return None
     model = TimedModel(subject.shape, subject.weights, subject.quant)
     return speed_history.Subject(machine, subject.file.name, model, answer.placement, chosen)
-
-
-def _placing(settings: LoadSettings, layers: int) -> Placing | None:
-    if settings.gpu_layers >= 0:
-        return Placing(settings.gpu_layers, settings.experts_on_cpu)
-    return Placing(layers + 1, experts_on_cpu=True) if settings.experts_on_cpu else None

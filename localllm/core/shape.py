@@ -158,6 +158,12 @@ class ModelShape:
         """Weights of all routed experts."""
         return sum(matrix.elements for matrix in self.matrices if matrix.expert)
 
+    def expert_share(self, layers: int) -> float:
+        """Return the share of the experts that are in the first layers; dense layers come before them."""
+        if not self.expert_layers:
+            return 0.0
+        return min(1.0, max(0, layers - (self.layers - self.expert_layers)) / self.expert_layers)
+
     @cached_property
     def active_parameters(self) -> int:
         """Weights that take part in one token; a table of embeddings that is only looked up is left out."""

@@ -34,7 +34,6 @@ class BenchSettings(LoadSettings):
 
     Attributes:
         require_flash_attention: Refuse where it cannot be had; `flash_attention` alone takes it where it can.
-        experts_layers_on_cpu: Layers, from the first, whose experts stay in main memory.
         load_mode: How llama.cpp reads the file.
         lazy_mode: Whether tensors that the architecture marks are read as they are needed.
         split_mode: How several GPUs share the model.

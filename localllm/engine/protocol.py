@@ -23,6 +23,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, cast
 
+from localllm.engine.experts import AUTOMATIC
 from localllm.errors import (
     AdapterRefused,
     BadModelFile,
@@ -71,7 +72,8 @@ class LoadSettings:
         context_length: Tokens; 0 takes what the model was trained for.
         threads: 0 takes the physical cores this process may really use.
         gpu_layers: Layers on the GPU; -1 as many as there are, where the engine has a GPU.
-        experts_on_cpu: Keep the experts of a mixture-of-experts model in main memory.
+        experts_layers_on_cpu: Layers, from the first, whose experts stay in main memory; -1 as few as must be
+            (chosen before a load: the engine takes it for 0), `ALL_LAYERS` all.
         batch: Tokens of a logical batch.
         ubatch: Tokens of a physical batch; decides the compute buffer.
         kv_type_k: Type of the keys in the KV cache.
@@ -84,7 +86,7 @@ class LoadSettings:
     context_length: int = 8192
     threads: int = 0
     gpu_layers: int = -1
-    experts_on_cpu: bool = False
+    experts_layers_on_cpu: int = AUTOMATIC
     batch: int = 2048
     ubatch: int = 512
     kv_type_k: str = "f16"
@@ -135,7 +137,7 @@ class DryRun:
     kv_type_k: str = "f16"
     kv_type_v: str = "f16"
     gpu_layers: int = 0
-    experts_on_cpu: bool = False
+    experts_layers_on_cpu: int = 0
     extra_buffers: bool = False
 
 

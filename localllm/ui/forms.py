@@ -47,6 +47,7 @@ class Row:
     choices: tuple[str, ...] = ()
     shown: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])  # words for choices
     least: Text | str = ""  # what the lowest number or no text is called, where it means something of its own
+    most: Text | str = ""  # what the highest number is called, likewise
     lines: bool = False  # of one text
 
 
@@ -193,7 +194,7 @@ class Form(QObject):
         return box
 
     def _make_number(self, name: str, row: Row, value: int) -> QWidget:
-        spin = PatientSpinBox()
+        spin = PatientSpinBox(say(row.most))
         spin.setRange(int(row.low), int(row.high))
         spin.setSingleStep(int(row.step))
         spin.setValue(value)

@@ -7,8 +7,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QSpinBox, QVBoxLayout, QWidget
 
+from localllm.engine.experts import ALL_LAYERS, AUTOMATIC
 from localllm.engine.protocol import KV_TYPES, PLAIN_KV_TYPES, LoadSettings
 from localllm.texts import text
 from localllm.ui.context_slider import MOST_TOKENS, SPIN_WIDTH, ContextSlider
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from localllm.core.estimate import Estimate
     from localllm.core.resolution import Resolution
 
-_OF_GPU = ("gpu_layers", "experts_on_cpu")
+_OF_GPU = ("gpu_layers", "experts_layers_on_cpu")
 
 
 def load_rows() -> dict[str, Row]:
@@ -58,9 +59,14 @@ def load_rows() -> dict[str, Row]:
         "gpu_layers": Row(
             text("GPU layers"), text("Automatic puts as many on the GPU as fit."), -1, 999, 1, least=automatic
         ),
-        "experts_on_cpu": Row(
+        "experts_layers_on_cpu": Row(
             text("Experts in main memory"),
-            text("Leaves the GPU to what every token needs; for models with experts."),
+            text("Of so many layers, from the first; automatic takes as few as must be."),
+            AUTOMATIC,
+            ALL_LAYERS,
+            1,
+            least=automatic,
+            most=text("all layers"),
         ),
     }
 
@@ -93,6 +99,7 @@ class LoadForm(QWidget):
         self._usual: Callable[[Mapping[str, object]], Resolution] = lambda _chosen: usual
         self.context = ContextSlider()
         self.form = Form(usual.load, load_rows(), self)
+        self._experts = cast("QSpinBox", self.form.controls["experts_layers_on_cpu"])
         self._labels: dict[str, QWidget] = {}
         labels = {"context_length": text("Context length")} | {n: row.label for n, row in load_rows().items()}
         self.notes = {name: SourceNote(say(label), "choice") for name, label in labels.items()}
@@ -119,6 +126,8 @@ class LoadForm(QWidget):
         self.context.set_value(self.settings.context_length or trained_context or MOST_TOKENS)
         on_gpu = answer is not None and bool(answer.budgets.gpus)
         experts = on_gpu and answer is not None and answer.subject.experts
+        if answer is not None:
+            self._show_layers(answer.subject.layers)
         for name, there in zip(_OF_GPU, (on_gpu, experts), strict=True):
             for widget in (self.form.controls[name], self._labels[name], self.notes[name]):
                 widget.setVisible(there)
@@ -184,8 +193,17 @@ class LoadForm(QWidget):
     def _on_context_changed(self, tokens: int) -> None:
         self._on_edited("context_length", tokens)
 
+    def _show_layers(self, layers: int) -> None:
+        """Let the experts of so many layers be all."""
+        self._experts.blockSignals(True)  # noqa: FBT003 - Qt's own signature
+        self._experts.setMaximum(max(1, layers))
+        self._experts.setValue(self.settings.experts_layers_on_cpu)
+        self._experts.blockSignals(False)  # noqa: FBT003 - Qt's own signature
+
     def _on_edited(self, name: str, value: object) -> None:
         before = self.settings
+        if name == "experts_layers_on_cpu" and value == self._experts.maximum():
+            value = ALL_LAYERS  # also of the next model
         changed = dataclasses.replace(before, **cast("dict[str, Any]", {name: value}))
         consistent = made_consistent(changed, name)
         others = {

@@ -24,7 +24,7 @@ OF_SETTINGS = {
     "threads": "threads",
     "gpu_layers": "offload",
     "flash_attention": "flash-attention",
-    "experts_on_cpu": "moe",
+    "experts_layers_on_cpu": "moe",
     "batch": "batch",
     "ubatch": "batch",
     "temperature": "temperature",

@@ -67,7 +67,7 @@ CASES = (
     ("8B Q4_K_M", replace(FitSettings(8192), flash_attention=False), Placing(ALL)),
     ("30B-A3B Q4_K_M", FitSettings(8192), Placing(ALL)),
     ("30B-A3B Q4_K_M", FitSettings(8192), Placing(24)),
-    ("30B-A3B Q4_K_M", FitSettings(8192), Placing(ALL, experts_on_cpu=True)),
+    ("30B-A3B Q4_K_M", FitSettings(8192), Placing(ALL, ALL)),
     ("30B-A3B Q4_K_M", LONG, Placing(ALL)),
 )
 
@@ -100,7 +100,7 @@ def load_settings(fit: FitSettings, placing: Placing, threads: int) -> LoadSetti
         fit.context_length,
         threads=threads,
         gpu_layers=placing.gpu_layers,
-        experts_on_cpu=placing.experts_on_cpu,
+        experts_layers_on_cpu=placing.experts_layers_on_cpu,
         batch=fit.batch,
         ubatch=fit.ubatch,
         kv_type_k=fit.kv_type_k,
@@ -164,7 +164,9 @@ def main() -> None:
                 wait_until_free(idle)
                 said, guess = exact.placement.gpu_bytes, formula.placement.gpu_bytes
                 kinds = f"{fit.kv_type_k}/{fit.kv_type_v} ub{fit.ubatch} fa{fit.flash_attention:d}"
-                where = f"ngl {placing.gpu_layers}{' experts on CPU' if placing.experts_on_cpu else ''}"
+                where = (
+                    f"ngl {placing.gpu_layers}{' experts on CPU' if placing.experts_layers_on_cpu else ''}"
+                )
                 print(
                     f"{model} {fit.context_length} {kinds} {where}: {exact.memory.certainty} {said / MIB:.0f} "
                     f"used {taken / MIB:.0f} MiB ({100 * (said / taken - 1):+.1f} %), formula {guess / MIB:.0f} "

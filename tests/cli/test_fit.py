@@ -4,6 +4,7 @@ import pytest
 
 from localllm.cli.main import run
 from tests.adapter_files import make_pairs, write_adapter, write_pairs
+from tests.core import machines
 from tests.hub_server import HubFile, HubRepo, HubServer
 
 MIB = 2**20
@@ -133,3 +134,15 @@ def test_a_file_that_llama_cpp_could_not_be_asked_about_says_so(capsys, starter,
     monkeypatch.setattr("localllm.core.estimate.dry_runs.DryRuns.measure", lambda *_: None)
     assert run(["fit", str(starter)]) == 0
     assert "llama.cpp itself could not say" in capsys.readouterr().out
+
+
+def test_experts_in_main_memory_are_counted_by_layers(capsys, monkeypatch):
+    monkeypatch.setattr(
+        "localllm.cli.fit.this_machine", lambda _context: machines.with_engine(machines.RTX_4060)
+    )
+    for flags, layers in ((("-ncmoe", "7"), 7), (("-cmoe",), 48), (("-ngl", "9", "-ncmoe", "-1"), 0)):
+        place = asked(capsys, "qwen3-30b-a3b:Q4_K_M", *flags)["placement"]
+        assert place["experts_layers_on_cpu"] == layers
+    assert 1 < asked(capsys, "qwen3-30b-a3b:Q4_K_M")["placement"]["experts_layers_on_cpu"] < 48
+    with pytest.raises(SystemExit):
+        run(["fit", "qwen3-30b-a3b:Q4_K_M", "-cmoe", "-ncmoe", "7"])

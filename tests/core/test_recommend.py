@@ -119,7 +119,7 @@ def test_vision_counts_the_projector(catalogue):
 def test_settings_suit_the_computer(catalogue):
     best = recommend(machines.RTX_4060, catalogue, Wish()).best
     assert best.settings.threads == 8
-    assert best.settings.experts_on_cpu is (best.placement.kind == "experts_on_cpu")
+    assert best.settings.experts_layers_on_cpu == best.placement.experts_layers_on_cpu
     assert best.settings.gpu_layers == best.placement.gpu_layers > 0
     assert (best.settings.flash_attention, best.settings.outputs_max, best.settings.swa_full) == (
         True,

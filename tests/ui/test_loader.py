@@ -13,6 +13,7 @@ from localllm.core.estimate.loads import Load
 from localllm.core.fit import Budgets, Placement
 from localllm.core.fit.budgets import Amount
 from localllm.core.machine import Gpu
+from localllm.engine.experts import ALL_LAYERS, AUTOMATIC
 from localllm.engine.protocol import LoadSettings
 from localllm.errors import StoreError
 from localllm.texts import text
@@ -218,7 +219,7 @@ def test_automatic_is_a_word(loader):
 def test_settings_of_graphics_appear_where_there_are_some(loader):
     def shown():
         controls = loader._form.form.controls
-        return [not controls[name].isHidden() for name in ("gpu_layers", "experts_on_cpu")]
+        return [not controls[name].isHidden() for name in ("gpu_layers", "experts_layers_on_cpu")]
 
     assert shown() == [False, False]
     gpu = Gpu("RTX 4090", "NVIDIA", "discrete", 24 * GIB, 23 * GIB)
@@ -229,6 +230,30 @@ def test_settings_of_graphics_appear_where_there_are_some(loader):
     subject = dataclasses.replace(answer.subject, experts=True)
     loader._form.show_for(8192, dataclasses.replace(answer, subject=subject))
     assert shown() == [True, True]
+
+
+def test_experts_in_main_memory_are_a_number_or_all_or_left_to_us(loader):
+    form, spin = loader._form, loader._form.form.controls["experts_layers_on_cpu"]
+    experts = dataclasses.replace(loader._answer.subject, experts=True, layers=12)
+    form.show_for(8192, dataclasses.replace(loader._answer, subject=experts))
+    assert (spin.text(), form.settings.experts_layers_on_cpu) == ("automatic", AUTOMATIC)
+    spin.setValue(5)
+    assert (spin.text(), form.settings.experts_layers_on_cpu) == ("5", 5)
+    spin.setValue(12)
+    assert (spin.text(), form.settings.experts_layers_on_cpu) == ("all layers", ALL_LAYERS)
+    longer = dataclasses.replace(experts, layers=40)
+    form.show_for(8192, dataclasses.replace(loader._answer, subject=longer))
+    assert (spin.text(), spin.maximum(), form.settings.experts_layers_on_cpu) == (
+        "all layers",
+        40,
+        ALL_LAYERS,
+    )
+    spin.lineEdit().setText("7")
+    spin.interpretText()
+    assert form.settings.experts_layers_on_cpu == 7
+    spin.lineEdit().setText("all layers")
+    spin.interpretText()
+    assert form.settings.experts_layers_on_cpu == ALL_LAYERS
 
 
 def test_each_device_has_its_bar(loader):

@@ -41,15 +41,18 @@ class SpeedFeed:
         if subject.shape is None or subject.shape.is_encoder:  # which writes nothing, and caches nothing
             return
         model = TimedModel(subject.shape, subject.weights, subject.quant)
-        placement = self._placement(settings, layers)
+        placement = self._placement(settings, layers, experts=subject.experts)
         name = self._path.name
         self._speeds.add_bench(Subject(self._machine, name, model, placement, settings), test, nanoseconds)
 
-    def _placement(self, settings: BenchSettings, layers: int) -> Placement:
+    def _placement(self, settings: BenchSettings, layers: int, *, experts: bool) -> Placement:
         whole = layers + 1  # llama.cpp counts the output too
         wanted = whole if settings.gpu_layers < 0 else min(settings.gpu_layers, whole)
         if not self._machine.engine_gpus or not wanted:
             return Placement("cpu", 0, 0, 0)
+        moved = min(settings.experts_layers_on_cpu, layers) if experts else 0
+        if moved > whole - wanted:
+            return Placement("experts_on_cpu", wanted, 0, 0, moved)
         return Placement("gpu" if wanted == whole else "partly_gpu", wanted, 0, 0)
 
 

@@ -21,6 +21,7 @@ from localllm.core.measuring_lock import measuring_alone
 from localllm.core.ways_around import WaysAround, is_its_own_fault
 from localllm.engine.benches import BenchEnd, BenchRefusal, BenchSettings, BenchStart
 from localllm.engine.client import Engine
+from localllm.engine.experts import AUTOMATIC
 from localllm.engine.protocol import BenchReport, BenchSample
 from localllm.errors import EngineError, LocalLLMError, NotEnoughMemory
 from localllm.texts import text
@@ -45,8 +46,7 @@ _USUAL = BenchSettings()
 _SHORTEST_SHARE = 0.001  # seconds: of time that is over
 # what places a model otherwise than an estimate knows of
 _PLACING = (
-    "experts_layers_on_cpu", "overrides", "devices", "tensor_split", "split_mode", "main_gpu",
-    "no_kv_offload",
+    "overrides", "devices", "tensor_split", "split_mode", "main_gpu", "no_kv_offload",
 )  # fmt: skip
 
 
@@ -331,7 +331,8 @@ class _Attempt:
             return
         settings = self._settings
         if any(getattr(settings, name) != getattr(_USUAL, name) for name in _PLACING):
-            settings = dataclasses.replace(settings, gpu_layers=-1)  # no more is known than if it fits at all
+            # no more is known than if it fits at all
+            settings = dataclasses.replace(settings, gpu_layers=-1, experts_layers_on_cpu=AUTOMATIC)
         work = EngineWork(self._bench.paths, self._bench.machine, self._bench.estimator, settings)
         for test in sorted(waiting, key=_context, reverse=True):
             try:

@@ -19,7 +19,10 @@ from localllm.core.bench.plan import make_plan
 from localllm.core.bench.presets import layer_counts
 from localllm.core.bench.run import run_bench
 from localllm.core.bench.search_progress import SearchProgress
+from localllm.core.estimate import Question, subject_of_file
 from localllm.core.measuring_lock import measuring_alone
+from localllm.core.session import fit_settings
+from localllm.engine.experts import AUTOMATIC
 from localllm.engine.passes import CHUNK_TOKENS
 from localllm.engine.protocol import LoadSettings
 from localllm.errors import LocalLLMError
@@ -55,11 +58,12 @@ _FLAGS = {
 
 @dataclass(frozen=True)
 class TunedModel:
-    """What to tune; `layers` as llama.cpp counts them, without the output."""
+    """What to tune; `layers` as llama.cpp counts them, without the output, `usual` as chats are loaded."""
 
     model: BenchedModel
     layers: int
     experts: bool
+    usual: LoadSettings = field(default_factory=LoadSettings)
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,7 @@ class Trial:
             usual,
             threads=wanted.threads[0] or cores,
             gpu_layers=wanted.gpu_layers[0],
-            experts_on_cpu=wanted.expert_layers[0] > 0,
+            experts_layers_on_cpu=wanted.expert_layers[0] or AUTOMATIC,
             ubatch=wanted.ubatches[0],
             batch=wanted.batches[0],
             flash_attention=wanted.flash[0] != "off",
@@ -190,10 +194,33 @@ class _Search:
             self._try({"gpu_layers": (0,)})
             return
         if self.wanted.experts:
-            self._try({"expert_layers": (self.wanted.layers,)})
+            self._find_experts()
         for layers in layer_counts(self.wanted.layers)[-2::-1]:
             if self.best is None:
                 self._try({"gpu_layers": (layers,)}, always=not layers)
+
+    def _find_experts(self) -> None:
+        """Look how many layers' experts are best in main memory: all, as few as must be, or half way."""
+        layers = self.wanted.layers
+        self._try({"expert_layers": (layers,)})
+        if self.best is not None:
+            fewest = self._fewest_experts() or max(1, layers // 4)
+            for count in (fewest, (fewest + layers) // 2):
+                self._try({"expert_layers": (count,)})
+
+    def _fewest_experts(self) -> int:
+        """Return of how many layers a chat leaves the experts in main memory by itself; 0 = not known."""
+        estimator, usual = self.bench.estimator, self.wanted.usual
+        try:
+            subject = subject_of_file(self.wanted.model.path)
+            fit = fit_settings(usual, subject.trained_context)
+            answer = estimator.estimate(Question(subject, fit, self.bench.machine), self.progress)
+        except LocalLLMError as error:
+            _log.info("Nobody knows how many experts fit: %s", error)
+            return 0
+        finally:
+            estimator.rest()
+        return answer.placement.experts_layers_on_cpu
 
     def try_all(self, changes: Sequence[dict[str, Any]]) -> None:
         """Measure neighbours of the best so far."""

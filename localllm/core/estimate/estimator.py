@@ -99,13 +99,16 @@ class Estimator:
             )
         arguments = (budgets, subject.shape, subject.weights + question.adapters, question.settings)
         placement, memory, verdict = (
-            place_as(*arguments, question.placing) if question.placing else place_within(*arguments)
+            place_as(*arguments, question.placing, subject.of_experts)
+            if question.placing
+            else place_within(*arguments, subject.of_experts)
         )
         return _formula_estimate(question, placement, memory, verdict, budgets)
 
     def _exact(self, question: Question, progress: Progress | None) -> Estimate | None:
         places = ExactPlaces(question, self._dry_runs, self._overheads(question), progress)
-        return places.best() if question.placing is None else places.chosen(question.placing)
+        placing = question.placing
+        return places.best() if placing is None or placing.gpu_layers < 0 else places.chosen(placing)
 
     def _overheads(self, question: Question) -> tuple[int | None, int | None, int]:
         """Return the engine's own bytes without a GPU and with one, and the drivers' bytes."""

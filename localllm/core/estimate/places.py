@@ -1,11 +1,12 @@
 """Finds where a model goes by asking llama.cpp: on the GPU, with experts or some layers on the CPU, or there.
 
-The order is that of the closed form (`core.fit.placement`), whose guess for the number of layers is where
-the search begins.
+The order is that of the closed form (`core.fit.placement`). A search for a number of layers begins with a
+guess: the closed form's, for experts the bytes of each layer.
 """
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -70,19 +71,45 @@ class ExactPlaces:
             yield self._measure(Placing(subject.layers + 1))
             if self._budgets.unified:
                 return
-            if subject.experts:
-                yield self._measure(Placing(subject.layers + 1, experts_on_cpu=True))
+            if subject.experts and self._question.placing is None:
+                yield self._with_experts_on_cpu(closed=closed)
             layers = self._most_layers(closed=closed)
             if layers:
                 yield self._measure(Placing(layers))
         yield self._measure(Placing(0))
 
+    def _with_experts_on_cpu(self, *, closed: bool) -> Estimate | None:
+        """Leave the experts of as few layers in main memory as must be, of all if even that is too much."""
+        subject = self._question.subject
+        layers = subject.layers
+
+        def measure(on_gpu: int) -> Estimate | None:
+            return self._measure(Placing(layers + 1, layers - on_gpu))
+
+        def fits(on_gpu: int) -> bool:
+            place = measure(on_gpu)
+            return place is not None and self._fits_gpus(place, closed=closed)
+
+        none = measure(0)
+        if none is None or not self._fits_gpus(none, closed=closed):
+            return none
+        gpu = self._budgets.gpu
+        room = (gpu.closed if closed else gpu.now) - none.placement.gpu_bytes
+        sizes = itertools.accumulate(reversed(subject.of_experts))
+        found = search_most(fits, 1, layers - 1, sum(size <= room for size in sizes))
+        return measure(found) if found else none
+
     def _fits(self, place: Estimate, *, closed: bool) -> bool:
-        """Whether it fits; of several GPUs each must hold its own part, for layers cannot be divided."""
+        """Whether it fits."""
+        host = self._budgets.host
+        if place.placement.host_bytes > (host.closed if closed else host.now):
+            return False
+        return self._fits_gpus(place, closed=closed)
+
+    def _fits_gpus(self, place: Estimate, *, closed: bool) -> bool:
+        """Whether each of several GPUs holds its own part, for layers cannot be divided."""
         budgets = self._budgets
-        gpu = budgets.gpu.closed if closed else budgets.gpu.now
-        host = budgets.host.closed if closed else budgets.host.now
-        if place.placement.gpu_bytes > gpu or place.placement.host_bytes > host:
+        if place.placement.gpu_bytes > (budgets.gpu.closed if closed else budgets.gpu.now):
             return False
         if len(budgets.each) != len(self._gpus):
             return True
@@ -132,7 +159,7 @@ class ExactPlaces:
             kv_type_k=settings.kv_type_k,
             kv_type_v=settings.kv_type_v,
             gpu_layers=placing.gpu_layers,
-            experts_on_cpu=placing.experts_on_cpu,
+            experts_layers_on_cpu=placing.experts_layers_on_cpu,
             extra_buffers=self._question.extra_buffers,
         )
 
@@ -142,7 +169,8 @@ class ExactPlaces:
         devices = tuple(device for device in devices if device.device == HOST or device.total)
         host = next(device.total for device in devices if device.device == HOST)
         kind = self._kind(placing)
-        placement = Placement(kind, placing.gpu_layers, sum(device.total for device in devices) - host, host)
+        on_gpus = sum(device.total for device in devices) - host
+        placement = Placement(kind, placing.gpu_layers, on_gpus, host, placing.experts_layers_on_cpu)
         if kind == "unified":
             overhead = self._beside_gpu or RUNTIME
             placement = replace(
@@ -165,9 +193,10 @@ class ExactPlaces:
             return "cpu"
         if self._budgets.unified:
             return "unified"
-        if placing.experts_on_cpu and self._question.subject.experts:
+        layers = self._question.subject.layers
+        if placing.experts_layers_on_cpu > max(0, layers - placing.gpu_layers + 1):
             return "experts_on_cpu"
-        return "gpu" if placing.gpu_layers > self._question.subject.layers else "partly_gpu"
+        return "gpu" if placing.gpu_layers > layers else "partly_gpu"
 
     def _device(self, entry: DeviceBuffers, *, on_gpu: bool) -> DeviceMemory:
         if entry.device != HOST:  # large batches go there even if no layer is

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from localllm.core.fit import Budgets, FitSettings, MemoryEstimate, Placement, Placing, Verdict
     from localllm.core.machine import Machine
     from localllm.core.speed import SpeedEstimate
+    from localllm.engine.protocol import LoadSettings
 
 HOST = "CPU"
 
@@ -103,10 +104,14 @@ class Estimate:
         """Whether it is a GPU's own memory that is too small now for this place."""
         return not self.budgets.unified and self.placement.gpu_bytes > self.budgets.gpu.now
 
-    @property
-    def experts_on_cpu(self) -> bool:
-        """Whether the experts stay in main memory."""
-        return self.placement.kind == "experts_on_cpu"
+    def placed(self, settings: LoadSettings) -> LoadSettings:
+        """Return settings that put the model where they say, and here where they leave it to us."""
+        if settings.gpu_layers >= 0:
+            return replace(settings, experts_layers_on_cpu=max(0, settings.experts_layers_on_cpu))
+        place = self.placement
+        return replace(
+            settings, gpu_layers=place.gpu_layers, experts_layers_on_cpu=place.experts_layers_on_cpu
+        )
 
     def memory_record(self) -> dict[str, Any]:
         """Return the parts in bytes as JSON data."""

@@ -7,7 +7,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from localllm.core.fit import Placing
 from localllm.core.shape import shape_from_gguf
+from localllm.engine.experts import AUTOMATIC, layer_of_experts
 from localllm.errors import BadModelFile
 from localllm.gguf import check_header, read_header
 from localllm.texts import text
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
     from localllm.core.catalogue import CatalogueModel, QuantFile
     from localllm.core.shape import ModelShape
+    from localllm.engine.protocol import LoadSettings
     from localllm.gguf import GgufHeader
     from localllm.gguf.header import TensorInfo
 
@@ -33,6 +36,7 @@ class Subject:
         size: Bytes of its file or files.
         layers: As llama.cpp counts them, without the output.
         vocabulary: Number of tokens; 0 = not known.
+        of_experts: Bytes of each layer's experts; () without experts, or without a header.
         file: A file with its header, the first of a split model; the data may be a hole. None = no header.
         key: Hash of the header, hexadecimal; "" without one.
     """
@@ -48,6 +52,15 @@ class Subject:
     vocabulary: int
     file: Path | None = None
     key: str = ""
+    of_experts: tuple[int, ...] = ()
+
+    def placing(self, settings: LoadSettings) -> Placing | None:
+        """Return the place that settings ask for; None leaves it to us."""
+        layers, experts = settings.gpu_layers, settings.experts_layers_on_cpu if self.experts else AUTOMATIC
+        if layers < 0 and experts < 0:
+            return None
+        experts = max(0, min(experts, self.layers))
+        return Placing(self.layers + 1 if layers < 0 < experts else layers, experts)
 
 
 def subject_of_file(path: Path, name: str = "") -> Subject:
@@ -74,6 +87,7 @@ def subject_of_file(path: Path, name: str = "") -> Subject:
         vocabulary=shape.vocabulary if shape else len(header.strings("tokenizer.ggml.tokens")),
         file=path,
         key=_hash(headers),
+        of_experts=_of_experts(tensors),
     )
 
 
@@ -117,6 +131,15 @@ def _other_parts(path: Path) -> list[Path]:
             hint=text("Download it again, or put all its files into one folder."),
         )
     return parts
+
+
+def _of_experts(tensors: tuple[TensorInfo, ...]) -> tuple[int, ...]:
+    sizes: dict[int, int] = {}
+    for tensor in tensors:
+        layer = layer_of_experts(tensor.name)
+        if layer is not None:
+            sizes[layer] = sizes.get(layer, 0) + tensor.size
+    return tuple(sizes.get(layer, 0) for layer in range(max(sizes, default=-1) + 1))
 
 
 def _number(header: GgufHeader, key: str) -> int:

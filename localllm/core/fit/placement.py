@@ -1,8 +1,9 @@
-"""Where a model goes: all on the GPU, its experts or some layers on the CPU, or all on the CPU.
+"""Where a model goes: all on the GPU, experts or some layers on the CPU, or all on the CPU.
 
 The first of these that fits now is taken; otherwise the first that fits after other programs are
 closed. llama.cpp's rules are followed: the token embedding stays in main memory, and a model whose output
-is its embedding has a second copy of it on the GPU; layers go to the GPU from the last one back.
+is its embedding has a second copy of it on the GPU; layers go to the GPU from the last one back. Experts
+stay in main memory from the first layer on, of as few layers as must be.
 """
 
 from __future__ import annotations
@@ -36,32 +37,43 @@ METAL_CONTEXT, OTHER_CONTEXT, LARGEST_CONTEXT = 64 * MIB, 200 * MIB, 527 * MIB
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the parts of a model are; `gpu_layers` as llama.cpp counts them (the output is one more)."""
+    """Where the parts of a model are; `gpu_layers` as llama.cpp counts them (the output is one more).
+
+    Of the first `experts_layers_on_cpu` layers the experts are in main memory, wherever their layer is.
+    """
 
     kind: PlacementKind
     gpu_layers: int
     gpu_bytes: int
     host_bytes: int
+    experts_layers_on_cpu: int = 0
 
 
 @dataclass(frozen=True)
 class Placing:
-    """A place that somebody has chosen; `gpu_layers` as llama.cpp counts them."""
+    """A place that somebody has chosen, as llama.cpp counts layers.
+
+    -1 GPU layers are as many as fit, their experts with them.
+    """
 
     gpu_layers: int
-    experts_on_cpu: bool = False
+    experts_layers_on_cpu: int = 0
 
 
 @dataclass(frozen=True)
 class _Job:
-    """One question: a model, its parts, what the drivers take, and what a batch brings to each device."""
+    """One question: a model, its parts, what the drivers take, and what a batch brings to each device.
+
+    Attributes:
+        of_experts: Bytes of each layer's experts; () where only the model's dimensions are known.
+    """
 
     shape: ModelShape
     base: MemoryEstimate
     budgets: Budgets
     driver: int
-
     inputs: int
+    of_experts: tuple[int, ...] = ()
 
     @property
     def embedding(self) -> int:
@@ -69,7 +81,14 @@ class _Job:
 
     @property
     def experts(self) -> int:
-        return int(self.base.weights * self.shape.expert_parameters / max(1, self.shape.parameters))
+        return self.experts_before(self.shape.layers)
+
+    def experts_before(self, layer: int) -> int:
+        """Return the bytes of the experts of the layers before this one."""
+        if self.of_experts:
+            return sum(self.of_experts[: max(0, layer)])
+        every = int(self.base.weights * self.shape.expert_parameters / max(1, self.shape.parameters))
+        return int(every * self.shape.expert_share(layer))
 
 
 def place(
@@ -84,17 +103,30 @@ def place(
 
 
 def place_within(
-    budgets: Budgets, shape: ModelShape, weights: int, settings: FitSettings
+    budgets: Budgets,
+    shape: ModelShape,
+    weights: int,
+    settings: FitSettings,
+    of_experts: tuple[int, ...] = (),
+    *,
+    move_experts: bool = True,
 ) -> tuple[Placement, MemoryEstimate, Verdict]:
-    """Do what `place` does, for budgets that are already known."""
-    base = estimate_memory(shape, weights, settings, budgets.engine)
-    drivers = driver_share(budgets.gpus, shape, settings)
-    job = _Job(shape, base, budgets, drivers, input_bytes(shape, settings))
+    """Do what `place` does, for budgets that are already known.
+
+    Args:
+        budgets: What there is.
+        shape: Of the model.
+        weights: Bytes.
+        settings: Of its context.
+        of_experts: Bytes of each layer's experts, where they are known.
+        move_experts: Whether experts may be in main memory without their layers.
+    """
+    job = _job(budgets, shape, weights, settings, of_experts)
     last: tuple[Placement, MemoryEstimate] | None = None
     for closed in (False, True):
         gpu = budgets.gpu.closed if closed else budgets.gpu.now
         host = budgets.host.closed if closed else budgets.host.now
-        for placement, memory in _candidates(job, gpu):
+        for placement, memory in _candidates(job, gpu, move_experts=move_experts):
             last = placement, memory
             if placement.gpu_bytes <= gpu and placement.host_bytes <= host:
                 return placement, memory, _verdict(placement, gpu, host, closed=closed)
@@ -104,14 +136,26 @@ def place_within(
 
 
 def place_as(
-    budgets: Budgets, shape: ModelShape, weights: int, settings: FitSettings, wish: Placing
+    budgets: Budgets,
+    shape: ModelShape,
+    weights: int,
+    settings: FitSettings,
+    wish: Placing,
+    of_experts: tuple[int, ...] = (),
 ) -> tuple[Placement, MemoryEstimate, Verdict]:
     """Do what `place_within` does, for a place that somebody has chosen."""
+    if wish.gpu_layers < 0:
+        return place_within(budgets, shape, weights, settings, of_experts, move_experts=False)
+    placement, memory = _as_wished(_job(budgets, shape, weights, settings, of_experts), wish)
+    return placement, memory, verdict_of(budgets, placement)
+
+
+def _job(
+    budgets: Budgets, shape: ModelShape, weights: int, settings: FitSettings, of_experts: tuple[int, ...]
+) -> _Job:
     base = estimate_memory(shape, weights, settings, budgets.engine)
     drivers = driver_share(budgets.gpus, shape, settings)
-    job = _Job(shape, base, budgets, drivers, input_bytes(shape, settings))
-    placement, memory = _as_wished(job, wish)
-    return placement, memory, verdict_of(budgets, placement)
+    return _Job(shape, base, budgets, drivers, input_bytes(shape, settings), of_experts)
 
 
 def _as_wished(job: _Job, wish: Placing) -> tuple[Placement, MemoryEstimate]:
@@ -120,12 +164,16 @@ def _as_wished(job: _Job, wish: Placing) -> tuple[Placement, MemoryEstimate]:
     if not job.budgets.gpus or not wish.gpu_layers:
         return _all_on_cpu(job)
     full, memory = _all_on_gpu(job)
-    if wish.gpu_layers > job.shape.layers and not wish.experts_on_cpu:
+    layers = job.shape.layers
+    moved = min(wish.experts_layers_on_cpu, layers) if job.shape.experts else 0
+    if wish.gpu_layers > layers and not moved:
         return full, memory
     memory = replace(memory, compute=_compute_beside_cpu(job))
-    if wish.experts_on_cpu and job.shape.experts:
-        return _experts_on_cpu(job, full, memory), memory
-    return _with_layers(job, wish.gpu_layers - 1, full, memory), memory
+    if wish.gpu_layers > layers:
+        return _experts_on_cpu(job, moved, full, memory), memory
+    place = _with_layers(job, wish.gpu_layers - 1, full, memory)
+    on_cpu = layers - wish.gpu_layers + 1
+    return (_without_experts(job, on_cpu, moved, place) if moved > on_cpu else place), memory
 
 
 def verdict_of(budgets: Budgets, placement: Placement) -> Verdict:
@@ -182,15 +230,15 @@ def _context(gpu: Gpu) -> int:
     return METAL_CONTEXT if gpu.vendor == "Apple" else OTHER_CONTEXT
 
 
-def _candidates(job: _Job, gpu: int) -> Iterator[tuple[Placement, MemoryEstimate]]:
+def _candidates(job: _Job, gpu: int, *, move_experts: bool) -> Iterator[tuple[Placement, MemoryEstimate]]:
     if job.budgets.unified:
         yield _unified(job)
     elif job.budgets.gpus:
         full, memory = _all_on_gpu(job)
         yield full, memory
         memory = replace(memory, compute=_compute_beside_cpu(job))
-        if job.shape.experts:
-            yield _experts_on_cpu(job, full, memory), memory
+        if job.shape.experts and move_experts:
+            yield _fewest_experts_on_cpu(job, gpu, full, memory), memory
         partly = _partly(job, gpu, full, memory)
         if partly:
             yield partly, memory
@@ -237,9 +285,25 @@ def _all_on_gpu(job: _Job) -> tuple[Placement, MemoryEstimate]:
     return Placement("gpu", job.shape.layers + 1, memory.total - host, host), memory
 
 
-def _experts_on_cpu(job: _Job, full: Placement, memory: MemoryEstimate) -> Placement:
-    host = full.host_bytes + job.experts
-    return Placement("experts_on_cpu", job.shape.layers + 1, memory.total - host, host)
+def _fewest_experts_on_cpu(job: _Job, gpu: int, full: Placement, memory: MemoryEstimate) -> Placement:
+    """Leave the experts of as few layers in main memory as must be, of all if even that is too much."""
+    layers = job.shape.layers
+    room = gpu - _experts_on_cpu(job, layers, full, memory).gpu_bytes
+    least = (count for count in range(1, layers) if job.experts - job.experts_before(count) <= room)
+    return _experts_on_cpu(job, next(least, layers), full, memory)
+
+
+def _experts_on_cpu(job: _Job, layers: int, full: Placement, memory: MemoryEstimate) -> Placement:
+    whole = replace(full, gpu_bytes=memory.total - full.host_bytes)
+    return _without_experts(job, 0, layers, whole)
+
+
+def _without_experts(job: _Job, first: int, end: int, place: Placement) -> Placement:
+    """Move the experts of these layers, which are on the GPU, to main memory; those before are there."""
+    moved = job.experts_before(end) - job.experts_before(first)
+    return Placement(
+        "experts_on_cpu", place.gpu_layers, place.gpu_bytes - moved, place.host_bytes + moved, end
+    )
 
 
 def _compute_beside_cpu(job: _Job) -> int:

@@ -11,11 +11,12 @@ import logging
 import sqlite3
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from localllm.core.library.model import LoadProfile, Provenance
 from localllm.core.library.schema import MIGRATIONS, PERSON_MADE, migrate
 from localllm.core.salvage import is_damage, salvage
+from localllm.engine.experts import ALL_LAYERS
 from localllm.engine.protocol import LoadSettings, Sampling, from_record, to_record
 from localllm.errors import StoreError, UsageError
 from localllm.files import file_number, held_if_still, move_into_place, set_aside
@@ -227,11 +228,16 @@ def tidy_name(name: str) -> str:
     return tidy
 
 
+def _with_number_of_experts(load: dict[str, Any]) -> dict[str, Any]:
+    """Return a record that says how many layers' experts stay in main memory; older ones said only if."""
+    return {"experts_layers_on_cpu": ALL_LAYERS, **load} if load.get("experts_on_cpu") else load
+
+
 def _as_profile(name: str, packed: str) -> LoadProfile | None:
     try:
         record = json.loads(packed)
         sampling = from_record(Sampling, record["sampling"]) if record.get("sampling") else None
-        load = from_record(LoadSettings, record["load"])
+        load = from_record(LoadSettings, _with_number_of_experts(record["load"]))
         return LoadProfile(name, load, sampling, record.get("system_prompt", ""), record.get("template", ""))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         _log.warning("The load profile %s cannot be read: %s", name, error)

@@ -7,6 +7,7 @@ from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from localllm.engine.experts import ALL_LAYERS
 from localllm.engine.protocol import LoadSettings, Sampling
 from localllm.texts import Text, plural, text
 
@@ -24,6 +25,13 @@ def describe_profile(profile: LoadProfile) -> Text:
         parts.append(plural(profile.load.threads, "{count} thread", "{count} threads"))
     if profile.load.gpu_layers != usual.gpu_layers:
         parts.append(plural(profile.load.gpu_layers, "1 GPU layer", "{count} GPU layers"))
+    experts = profile.load.experts_layers_on_cpu
+    if experts >= ALL_LAYERS:
+        parts.append(text("all experts in main memory"))
+    elif experts >= 0:
+        parts.append(
+            plural(experts, "1 layer's experts in main memory", "{count} layers' experts in main memory")
+        )
     if profile.load.kv_type_k != usual.kv_type_k:
         parts.append(text("KV {kind}", kind=profile.load.kv_type_k))
     parts += [

@@ -23,7 +23,7 @@ class RecommendedSettings:
     threads: int
     context_length: int
     gpu_layers: int
-    experts_on_cpu: bool
+    experts_layers_on_cpu: int
     flash_attention: bool = True
     outputs_max: int = 1
     swa_full: bool = False

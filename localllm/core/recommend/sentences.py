@@ -52,7 +52,7 @@ class Writer:
             threads=cpu.performance_cores or cpu.usable_cores,
             context_length=min(fit.context_length, candidate.model.context_length),
             gpu_layers=candidate.placement.gpu_layers,
-            experts_on_cpu=candidate.placement.kind == "experts_on_cpu",
+            experts_layers_on_cpu=candidate.placement.experts_layers_on_cpu,
             outputs_max=fit.outputs_max,
             kv_type_k=fit.kv_type_k,
             kv_type_v=fit.kv_type_v,
@@ -126,8 +126,14 @@ def where(candidate: Candidate | Choice) -> Text:
     match candidate.placement.kind:
         case "gpu" | "unified":
             return text("all of it on the GPU")
-        case "experts_on_cpu":
+        case "experts_on_cpu" if candidate.placement.experts_layers_on_cpu >= candidate.model.shape.layers:
             return text("its experts in main memory, the rest on the GPU")
+        case "experts_on_cpu":
+            return text(
+                "the experts of {layers} of {all} layers in main memory, the rest on the GPU",
+                layers=candidate.placement.experts_layers_on_cpu,
+                all=candidate.model.shape.layers,
+            )
         case "partly_gpu":
             return text(
                 "{layers} of {all} layers on the GPU",

@@ -319,7 +319,8 @@ def _longest(situation: Situation, choice: Choice, low: int, high: int, worst: i
 
 
 def _slower(choice: Choice, other: Choice) -> bool:
-    return other.placement.gpu_layers < choice.placement.gpu_layers
+    before, after = choice.placement, other.placement
+    return after.gpu_layers < before.gpu_layers or after.experts_layers_on_cpu > before.experts_layers_on_cpu
 
 
 def _cache(situation: Situation, choice: Choice) -> list[Change]:

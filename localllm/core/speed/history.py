@@ -101,6 +101,8 @@ class Subject:
 def key_of(name: str, placement: Placement, settings: LoadSettings) -> str:
     """Return the key of a model with all settings that decide its speed."""
     layers = placement.gpu_layers if placement.kind == "partly_gpu" else 0
+    if placement.kind == "experts_on_cpu" and placement.experts_layers_on_cpu < placement.gpu_layers - 1:
+        layers = placement.experts_layers_on_cpu
     kinds = f"{settings.kv_type_k} {settings.kv_type_v} fa{settings.flash_attention:d}"
     return f"{name} {placement.kind} {layers} {kinds}"
 

@@ -134,9 +134,7 @@ def _prompt_seconds(model: TimedModel, place: Place, fits: SpeedFits, measured: 
     if place.kind not in ("partly_gpu", "experts_on_cpu"):
         return seconds
     shape = model.shape
-    on_host = (
-        shape.expert_parameters / shape.parameters if place.kind == "experts_on_cpu" else 1 - place.on_gpu
-    )
-    all_on_gpu = replace(place, kind="gpu", on_gpu=1.0)
+    on_host = 1 - place.on_gpu + place.experts_on_cpu * shape.expert_parameters / shape.parameters
+    all_on_gpu = replace(place, kind="gpu", on_gpu=1.0, experts_on_cpu=0.0)
     copied = on_host * model.weights / (PROMPT_TOKENS * UPLOAD)
     return min(seconds, copied + reading.seconds(joined(prompt_work(model, all_on_gpu, PROMPT_TOKENS))))

@@ -102,7 +102,7 @@ class _Job:
         self.rate = min(1.0, max(SLOWEST_RATE, 1 - RATE_PER_BIT * (EASY_BITS - 8 * per_weight)))
         place = Place.of(placement, shape, settings.kv_type_k, settings.kv_type_v)
         depth = settings.context_length / (4 * settings.sequences)
-        self.on_gpu = place.on_gpu
+        self.on_gpu, self.experts_on_cpu = place.on_gpu, place.experts_on_cpu
         self.gpu_cache = place.share("gpu") * cache_work(shape, place, depth, "gpu")
         state = state_work(shape)  # is gone through once
         attended = cache_work(shape, place, depth, "cpu") - state
@@ -113,15 +113,12 @@ class _Job:
 
     @property
     def gpu_bytes(self) -> float:
-        if self.kind == "experts_on_cpu":
-            return self.weights_read - self.expert_bytes + self.gpu_cache
-        return self.weights_read * self.on_gpu + self.gpu_cache
+        weights = self.weights_read * self.on_gpu - self.expert_bytes * self.experts_on_cpu
+        return weights + self.gpu_cache
 
     @property
     def cpu_weights(self) -> float:
-        if self.kind == "experts_on_cpu":
-            return self.expert_bytes
-        return self.weights_read * (1 - self.on_gpu)
+        return self.weights_read * (1 - self.on_gpu) + self.expert_bytes * self.experts_on_cpu
 
 
 def _gpus(machine: Machine, kind: str) -> tuple[Gpu, ...]:
@@ -172,8 +169,7 @@ def _cpu_seconds(machine: Machine, job: _Job) -> float:
     unpacked = by_cores * job.rate
     seconds = rest / min(unpacked, by_memory) + experts / min(unpacked, by_memory * SCATTERED)
     seconds += job.cpu_cache / min(by_cores, by_memory)
-    layers = 1.0 if job.kind == "experts_on_cpu" else 1 - job.on_gpu
-    return seconds + CPU_LAYER * job.shape.layers * layers
+    return seconds + CPU_LAYER * job.shape.layers * (1 - job.on_gpu + job.experts_on_cpu)
 
 
 def bytes_per_core(cpu: Cpu) -> float:
@@ -208,7 +204,7 @@ def _prompt_speed(machine: Machine, job: _Job) -> float:
     shape = job.shape
     output = shape.embedding_parameters
     flops = 2 * max(1, shape.active_parameters - output)
-    on_cpu = 1 - job.on_gpu if job.kind != "experts_on_cpu" else shape.expert_parameters / shape.parameters
+    on_cpu = 1 - job.on_gpu + job.experts_on_cpu * shape.expert_parameters / shape.parameters
     cores = machine.cpu.usable_cores**CORE_SCALING
     relative = bytes_per_core(machine.cpu) / (6.4 * GB)
     cpu_seconds = on_cpu * (flops / (CPU_FLOPS * cores * relative) + CPU_PROMPT_LAYER * shape.layers / cores)

@@ -98,6 +98,7 @@ class Place:
     on_gpu: float  # share of the layers
     kv_type_k: str = "f16"
     kv_type_v: str = "f16"
+    experts_on_cpu: float = 0.0  # share of them that is there without its layer
 
     @classmethod
     def of(
@@ -105,13 +106,21 @@ class Place:
     ) -> Place:
         """Read a placement; llama.cpp counts the output as one layer more."""
         share = 0.0 if placement.kind == "cpu" else 1.0
-        if placement.kind == "partly_gpu":
+        if placement.kind in ("partly_gpu", "experts_on_cpu"):
             share = min(1.0, max(0.0, (placement.gpu_layers - 1) / shape.layers))
-        return cls(placement.kind, share, kv_type_k, kv_type_v)
+        on_cpu = shape.layers - round(share * shape.layers)
+        moved = shape.expert_share(placement.experts_layers_on_cpu) - shape.expert_share(on_cpu)
+        alone = max(0.0, moved) if placement.kind == "experts_on_cpu" else 0.0
+        return cls(placement.kind, share, kv_type_k, kv_type_v, alone)
 
     def share(self, role: Role) -> float:
         """Return the share of the layers on a device."""
         return self.on_gpu if role == "gpu" else 1 - self.on_gpu
+
+    def share_of_experts(self, role: Role) -> float:
+        """Return the share of the experts on a device."""
+        alone = self.experts_on_cpu
+        return self.share(role) + (alone if role == "cpu" else -alone)
 
 
 def decode_work(model: TimedModel, place: Place, depth: float) -> dict[Role, Work]:
@@ -123,7 +132,7 @@ def decode_work(model: TimedModel, place: Place, depth: float) -> dict[Role, Wor
     found: dict[Role, Work] = {}
     for role in ROLES:
         share = place.share(role)
-        of_experts = float(role == "cpu") if place.kind == "experts_on_cpu" else share
+        of_experts = place.share_of_experts(role)
         size = per_weight * (share * rest + of_experts * experts)
         found[role] = Work(
             layers=max(share * shape.layers, of_experts * shape.expert_layers),
@@ -177,7 +186,7 @@ def prompt_work(model: TimedModel, place: Place, tokens: int, depth: float = 0.0
     found: dict[Role, Work] = {}
     for role in ROLES:
         share = place.share(role)
-        of_experts = float(role == "cpu") if place.kind == "experts_on_cpu" else share
+        of_experts = place.share_of_experts(role)
         flops = 2 * (share * rest + of_experts * experts) / model.prompt_rate
         found[role] = Work(
             layers=share * shape.layers,

@@ -32,8 +32,7 @@ class BenchParameters:
     def __init__(self, settings: BenchSettings) -> None:
         self._settings = settings
         pairs = [_pair(one) for one in settings.overrides]
-        if settings.experts_on_cpu or settings.experts_layers_on_cpu:
-            pairs += experts_in_memory(0 if settings.experts_on_cpu else settings.experts_layers_on_cpu)
+        pairs += experts_in_memory(settings.experts_layers_on_cpu)
         self._places = placement_table(pairs)
         self._devices = _devices(settings.devices)
         most = llama.llama_max_devices()

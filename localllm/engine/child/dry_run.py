@@ -57,7 +57,7 @@ class DryRunner:
         stat = path.stat()
         key = (
             str(path), stat.st_size, stat.st_mtime_ns,
-            settings.gpu_layers, settings.experts_on_cpu, settings.extra_buffers,
+            settings.gpu_layers, settings.experts_layers_on_cpu, settings.extra_buffers,
         )  # fmt: skip
         if key == self._key:
             return
@@ -68,9 +68,8 @@ class DryRunner:
         parameters.load_mode = llama.LLAMA_LOAD_MODE_NONE  # any other is asserted against with no_alloc
         parameters.use_extra_bufts = settings.extra_buffers
         parameters.n_gpu_layers = settings.gpu_layers
-        places = placement_table(experts_in_memory()) if settings.experts_on_cpu else None
-        if places is not None:
-            parameters.tensor_buft_overrides = ctypes.cast(places, ctypes.c_void_p)
+        places = placement_table(experts_in_memory(settings.experts_layers_on_cpu))
+        parameters.tensor_buft_overrides = ctypes.cast(places, ctypes.c_void_p)
         self._log.clear()
         self._model = llama.llama_model_load_from_file(str(path).encode(), parameters)
         if not self._model:

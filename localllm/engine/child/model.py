@@ -277,9 +277,8 @@ def load_weights(
 
     callback = llama.llama_progress_callback(report)
     parameters.progress_callback = callback
-    places = placement_table(experts_in_memory()) if settings.experts_on_cpu else None
-    if places is not None:
-        parameters.tensor_buft_overrides = ctypes.cast(places, ctypes.c_void_p)
+    places = placement_table(experts_in_memory(settings.experts_layers_on_cpu))
+    parameters.tensor_buft_overrides = ctypes.cast(places, ctypes.c_void_p)
     if adjust is not None:
         adjust(parameters)
     log.clear()

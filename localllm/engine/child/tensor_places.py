@@ -6,13 +6,12 @@ import ctypes
 from typing import TYPE_CHECKING, Any
 
 from localllm.engine.child.native import ggml_function
+from localllm.engine.experts import experts_pattern
 from localllm.errors import EngineError
 from localllm.texts import text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-_EXPERTS = r"\.ffn_(up|down|gate)_(ch|)exps"
 
 
 class _Override(ctypes.Structure):
@@ -21,13 +20,9 @@ class _Override(ctypes.Structure):
     _fields_ = (("pattern", ctypes.c_char_p), ("buffer_type", ctypes.c_void_p))
 
 
-def experts_in_memory(layers: int = 0) -> list[tuple[str, str]]:
-    """Return the pairs that keep experts in main memory (llama.cpp's --cpu-moe, --n-cpu-moe).
-
-    Of the first `layers` layers; 0 means all.
-    """
-    patterns = [rf"blk\.{layer}{_EXPERTS}" for layer in range(layers)] or [_EXPERTS]
-    return [(pattern, "CPU") for pattern in patterns]
+def experts_in_memory(layers: int) -> list[tuple[str, str]]:
+    """Return the pairs that keep the experts of the first layers in main memory (llama.cpp's --n-cpu-moe)."""
+    return [(experts_pattern(layers), "CPU")] if layers > 0 else []
 
 
 def placement_table(pairs: Iterable[tuple[str, str]]) -> Any:

@@ -183,11 +183,14 @@ def search_best(paths: Paths, model: LibraryModel, progress: Progress, *, anyway
     from localllm.core.bench.tune import TunedModel, tune
     from localllm.core.estimate import subject_of_file
     from localllm.core.model_hash import hash_model
+    from localllm.core.resolution import resolve
+    from localllm.settings import read_settings
 
     subject = subject_of_file(model.path)
     benched = BenchedModel(model.path, model.name, hash_model(model, _unmeasured(progress, model)))
     bench = _bench(paths, anyway=anyway)
-    found = tune(bench, TunedModel(benched, subject.layers, subject.experts), progress)
+    usual = resolve(read_settings(paths.settings_file)[0]).load
+    found = tune(bench, TunedModel(benched, subject.layers, subject.experts, usual), progress)
     return Tuned(model, found, bench.machine.cpu.usable_cores)
 
 

@@ -196,9 +196,10 @@ class TunePanel(QWidget):
     def _make_hint(self) -> QLabel:
         return make_label(
             self.tr(
-                "Tries threads, flash attention, batches, and layers on the GPU where there is one, for "
-                "about two minutes, and shows what each costs in memory and quality. A turn is a chat's: 512 "
-                "tokens read, 128 written. The best can become what this model is loaded with from now on."
+                "Tries threads, flash attention, batches, and layers or experts on the GPU where there is "
+                "one, for about two minutes, and shows what each costs in memory and quality. A turn is a "
+                "chat's: 512 tokens read, 128 written. The best can become what this model is loaded with "
+                "from now on."
             ),
             "muted",
             wrap=True,

@@ -365,7 +365,7 @@ class HomePage(ScrollArea):
             context_length=chosen.context_length,
             threads=chosen.threads,
             gpu_layers=chosen.gpu_layers,
-            experts_on_cpu=chosen.experts_on_cpu,
+            experts_layers_on_cpu=chosen.experts_layers_on_cpu,
             kv_type_k=chosen.kv_type_k,
             kv_type_v=chosen.kv_type_v,
             flash_attention=chosen.flash_attention,

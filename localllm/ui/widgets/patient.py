@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from PySide6.QtGui import QValidator
 from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QSlider, QSpinBox
 
 if TYPE_CHECKING:
@@ -27,11 +28,30 @@ class _Patience(Control):
 
 
 class PatientSpinBox(_Patience, QSpinBox):
-    """A spin box that the wheel changes only when it has the focus."""
+    """A spin box that the wheel changes only when it has the focus.
 
-    def __init__(self) -> None:
+    Args:
+        most: What the highest number is called; "" shows it as it is.
+    """
+
+    def __init__(self, most: str = "") -> None:
         super().__init__()
+        self._most = most
         self.lineEdit().setTextMargins(*_MARGINS)
+
+    def textFromValue(self, value: int) -> str:
+        """Return what is shown of a number."""
+        return self._most if self._most and value == self.maximum() else super().textFromValue(value)
+
+    def valueFromText(self, words: str) -> int:
+        """Return the number of what is shown."""
+        return self.maximum() if self._most and words == self._most else super().valueFromText(words)
+
+    def validate(self, words: str, position: int) -> object:
+        """Take the highest number's name too."""
+        if self._most and words == self._most:
+            return QValidator.State.Acceptable, words, position
+        return super().validate(words, position)
 
 
 class PatientDoubleSpinBox(_Patience, QDoubleSpinBox):

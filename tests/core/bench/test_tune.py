@@ -1,11 +1,15 @@
 """What the search concludes from speeds that are made up."""
 
 import dataclasses
+from pathlib import Path
+from types import SimpleNamespace
 
 from localllm.core.bench import BenchedModel, Parameters, tune
 from localllm.core.bench.kv_cost import KvCost
 from localllm.core.bench.tune import Trial, TunedModel
+from localllm.core.fit import Placement
 from localllm.core.machine import EngineBuild, EngineDevice
+from localllm.engine.experts import AUTOMATIC
 from localllm.engine.protocol import LoadSettings
 from localllm.progress import Progress
 from localllm.texts import text
@@ -39,7 +43,7 @@ def made_up(monkeypatch, speed):
 
 def found(machine=machines.REFERENCE, seconds=60.0, *, experts=False):
     here = dataclasses.replace(bench(Idle()), machine=machine)
-    return tune.tune(here, TunedModel(BenchedModel("m.gguf", "m"), 4, experts), Progress(), seconds)
+    return tune.tune(here, TunedModel(BenchedModel(Path("m.gguf"), "m"), 4, experts), Progress(), seconds)
 
 
 def test_the_fastest_way_is_found(monkeypatch, tmp_path):
@@ -93,7 +97,35 @@ def test_experts_are_kept_in_main_memory_before_whole_layers(monkeypatch):
     made_up(monkeypatch, lambda one: 100 if one.settings.experts_layers_on_cpu else 0)
     result = found(dataclasses.replace(machines.REFERENCE, engine=GPU), experts=True)
     assert result.best.changed == {"expert_layers": 4}
-    assert result.best.settings(LoadSettings(), 2).experts_on_cpu
+    assert result.best.settings(LoadSettings(), 2).experts_layers_on_cpu == 4
+
+
+def test_experts_of_fewer_layers_are_tried_from_what_a_chat_leaves_there(monkeypatch):
+    asked = []
+
+    def estimate(question, _progress):
+        asked.append(question)
+        return SimpleNamespace(placement=Placement("experts_on_cpu", 5, 0, 0, 2))
+
+    subject = SimpleNamespace(trained_context=8192)
+    monkeypatch.setattr(tune, "subject_of_file", lambda _path: subject)
+    here = dataclasses.replace(
+        bench(Idle()), machine=dataclasses.replace(machines.REFERENCE, engine=GPU),
+        estimator=SimpleNamespace(estimate=estimate, rest=lambda: asked.append("rest")),
+    )  # fmt: skip
+    seen = made_up(monkeypatch, lambda one: {0: 0, 2: 80, 3: 70, 4: 60}[one.settings.experts_layers_on_cpu])
+    wanted = TunedModel(BenchedModel(Path("m.gguf"), "m"), 4, experts=True, usual=LoadSettings(4096))
+    result = tune.tune(here, wanted, Progress(), 60.0)
+    assert {one.settings.experts_layers_on_cpu for one in seen} == {0, 2, 3, 4}
+    assert result.best.settings(LoadSettings(), 2).experts_layers_on_cpu == 2
+    assert asked[0].settings.context_length == 4096
+    assert asked[1] == "rest", "its share of the GPU is free for what is measured"
+
+
+def test_where_the_usual_way_is_best_experts_stay_as_they_are_chosen_at_each_load(monkeypatch):
+    made_up(monkeypatch, lambda _one: 100)
+    result = found(dataclasses.replace(machines.REFERENCE, engine=GPU), experts=True)
+    assert result.best.settings(LoadSettings(), 2).experts_layers_on_cpu == AUTOMATIC
 
 
 def test_batches_are_searched_as_far_as_a_prompt_fills_them(monkeypatch):
@@ -115,7 +147,7 @@ def test_progress_is_in_seconds_and_says_what_is_tried(monkeypatch):
     monkeypatch.setattr(tune, "run_bench", run)
     monkeypatch.setattr(tune, "measure_kv_cost", lambda *_asked: COST)
     progress = Progress(lambda done, total, note: told.append((done, total, str(note))))
-    tune.tune(bench(Idle()), TunedModel(BenchedModel("m.gguf", "m"), 4, experts=False), progress, 60.0)
+    tune.tune(bench(Idle()), TunedModel(BenchedModel(Path("m.gguf"), "m"), 4, experts=False), progress, 60.0)
     assert [done for done, _, _ in told] == sorted(done for done, _, _ in told)
     assert {total for _, total, _ in told} == {60.0}
     assert any(note.startswith("Trying -ctk q4_0 -ctv q4_0") and note.endswith("left") for _, _, note in told)

@@ -3,7 +3,7 @@ import signal
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from localllm.core.estimate import Question, Subject, subject_of_file, subject_of_row
@@ -11,6 +11,7 @@ from localllm.core.estimate.places import search_most
 from localllm.core.fit import FitSettings, Placing
 from localllm.core.hardware import probe
 from localllm.engine.client import Engine
+from localllm.engine.experts import ALL_LAYERS
 from localllm.engine.protocol import DeviceBuffers, LoadSettings
 from localllm.errors import BadModelFile, NeedsHeader
 from tests.core import machines
@@ -249,16 +250,15 @@ def test_a_split_model_counts_all_its_files_and_misses_none(tmp_path, catalogue)
 class PlannedDryRuns:
     """Says what each number of layers takes on one GPU; the rest is in main memory."""
 
-    def __init__(self, layers, layer, fixed):
-        self.layers, self.layer, self.fixed = layers, layer, fixed
+    def __init__(self, layers, layer, fixed, experts=0):
+        self.layers, self.layer, self.fixed, self.experts = layers, layer, fixed, experts
         self.asked = []
 
     def measure(self, _subject, settings, devices, _progress):
         self.asked.append(settings)
         count = min(settings.gpu_layers, self.layers + 1)
         on_gpu = self.fixed + count * self.layer if count else 0
-        if settings.experts_on_cpu:
-            on_gpu = self.fixed
+        on_gpu -= self.experts * max(0, settings.experts_layers_on_cpu)
         all_layers = (self.layers + 1) * self.layer
         host = DeviceBuffers("CPU", weights=all_layers + self.fixed - on_gpu)
         return (host, *(DeviceBuffers(name, weights=on_gpu) for name in devices))
@@ -270,8 +270,9 @@ class PlannedDryRuns:
 def on_gpu(estimator, plan, *, experts=False, **question):
     estimator._dry_runs = plan
     subject = Subject(
-        "m", "Q4_K_M", None, GIB, GIB, 4096, plan.layers, experts, 32000, file=question.pop("file")
-    )
+        "m", "Q4_K_M", None, GIB, GIB, 4096, plan.layers, experts, 32000, file=question.pop("file"),
+        of_experts=(plan.experts,) * plan.layers if experts else (),
+    )  # fmt: skip
     machine = machines.with_engine(machines.RTX_4090)
     return estimator.estimate(Question(subject, FitSettings(4096), machine, **question))
 
@@ -294,9 +295,75 @@ def test_the_place_is_found_by_dry_runs(estimator, starter, layer, kind):
         assert answer.verdict == "partly_on_cpu"
 
 
-def test_experts_go_to_main_memory_before_layers_do(estimator, starter):
-    answer = on_gpu(estimator, PlannedDryRuns(40, GIB, 2 * GIB), experts=True, file=starter)
-    assert answer.experts_on_cpu
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(1, 3 * 1024), st.integers(1, 60))
+def test_experts_of_as_few_layers_as_must_be_go_to_main_memory(estimator, starter, experts, layers):
+    plan = PlannedDryRuns(layers, (experts + 30) * MIB, GIB, experts * MIB)
+    answer = on_gpu(estimator, plan, experts=True, file=starter)
+    place, free = answer.placement, answer.budgets.gpu.now
+    assert place.gpu_bytes <= free
+    assert (place.kind == "experts_on_cpu") == (place.experts_layers_on_cpu > 0)
+    if place.experts_layers_on_cpu:
+        assert place.gpu_layers == layers + 1
+        assert place.gpu_bytes + experts * MIB > free, "those of one layer more would not fit"
+        assert len({one.experts_layers_on_cpu for one in plan.asked}) <= 5, "the guess is near"
+
+
+def test_experts_of_layers_of_different_size_are_found_too(estimator, starter):
+    """The guess is wrong where the compute buffer changes or layers differ; dry runs decide."""
+    plan = PlannedDryRuns(40, 3 * GIB // 4, GIB, GIB // 2)
+    estimator._dry_runs = plan
+    subject = Subject(
+        "m", "Q4_K_M", None, GIB, GIB, 4096, 40, experts=True, vocabulary=32000, file=starter,
+        of_experts=(GIB, 0) * 20,
+    )  # fmt: skip
+    found = estimator.estimate(Question(subject, FitSettings(4096), machines.with_engine(machines.H100)))
+    assert found.placement.kind == "gpu"
+    found = estimator.estimate(Question(subject, FitSettings(4096), machines.with_engine(machines.RTX_4090)))
+    assert found.placement.gpu_bytes <= found.budgets.gpu.now < found.placement.gpu_bytes + GIB // 2
+
+
+def test_where_not_even_all_experts_away_are_enough_layers_move(estimator, starter):
+    plan = PlannedDryRuns(40, GIB, GIB, MIB)
+    answer = on_gpu(estimator, plan, experts=True, file=starter)
+    assert answer.placement.kind == "partly_gpu"
+    assert {one.experts_layers_on_cpu for one in plan.asked} == {0, 40}
+
+
+def test_settings_say_where_a_model_goes_or_leave_it_to_us(starter):
+    dense = subject_of_file(starter)
+    experts = replace(dense, experts=True)
+    for subject, asked, placing in (
+        (experts, LoadSettings(), None),
+        (experts, LoadSettings(experts_layers_on_cpu=7), Placing(31, 7)),
+        (experts, LoadSettings(experts_layers_on_cpu=ALL_LAYERS), Placing(31, 30)),
+        (experts, LoadSettings(experts_layers_on_cpu=0), Placing(-1)),
+        (experts, LoadSettings(gpu_layers=9, experts_layers_on_cpu=7), Placing(9, 7)),
+        (experts, LoadSettings(gpu_layers=9), Placing(9)),
+        (dense, LoadSettings(experts_layers_on_cpu=7), None),
+        (dense, LoadSettings(gpu_layers=9, experts_layers_on_cpu=7), Placing(9)),
+    ):
+        assert subject.placing(asked) == placing
+
+
+def test_what_is_left_to_us_is_filled_in(estimator, starter):
+    plan = PlannedDryRuns(40, GIB, GIB, GIB // 2)
+    answer = on_gpu(estimator, plan, experts=True, file=starter)
+    moved = answer.placement.experts_layers_on_cpu
+    loaded = answer.placed(LoadSettings())
+    assert (loaded.gpu_layers, loaded.experts_layers_on_cpu) == (41, moved)
+    loaded = answer.placed(LoadSettings(gpu_layers=3))
+    assert (loaded.gpu_layers, loaded.experts_layers_on_cpu) == (3, 0)
+
+
+def test_the_bytes_of_each_layers_experts_come_from_the_header(tmp_path, catalogue):
+    shape = replace(catalogue.model("glm-4.7-flash").shape, layers=4, full_layers=4, expert_layers=3)
+    write_header(tmp_path / "m.gguf", shape)
+    subject = subject_of_file(tmp_path / "m.gguf")
+    dense, *rest = subject.of_experts
+    assert dense == 0
+    assert len(set(rest)) == 1
+    assert sum(rest) == pytest.approx(subject.weights * shape.expert_parameters / shape.parameters, rel=0.01)
 
 
 def test_a_chosen_place_is_estimated_as_it_is(estimator, starter):

@@ -44,7 +44,7 @@ SEEN = (
     Seen(DENSE, ALL, FitSettings(32768, ubatch=2048), 9059.5, 9688.8),
     Seen(EXPERTS, ALL, FitSettings(8192), 18384.4, 19092.8),
     Seen(EXPERTS, Placing(24), FitSettings(8192), 9162.8, 9898.8),
-    Seen(EXPERTS, Placing(99, experts_on_cpu=True), FitSettings(8192), 1777.9, 2488.8),
+    Seen(EXPERTS, Placing(99, 99), FitSettings(8192), 1777.9, 2488.8),
 )
 
 

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from localllm.core.fit import FitSettings, Placing, budgets_of, estimate_memory, place, place_as
 from localllm.core.machine import Gpu
+from localllm.engine.experts import ALL_LAYERS
 from tests.core import machines
 from tests.core.machines import GIB, cpu, memory, nvidia
 
@@ -26,11 +27,73 @@ def test_all_on_a_gpu_that_is_large_enough(catalogue):
     assert placement.gpu_layers == 37
 
 
-def test_experts_go_to_main_memory_first(catalogue):
-    placement, _, verdict = placed(machines.RTX_4060, catalogue, "qwen3-30b-a3b")
+MOE = "qwen3-30b-a3b"
+
+
+def placed_as(machine, catalogue, placing, name=MOE, of_experts=()):
+    shape, size = catalogue.model(name).shape, weights(catalogue, name)
+    return place_as(budgets_of(machine), shape, size, SETTINGS, placing, of_experts)
+
+
+def test_experts_go_to_main_memory_first_and_no_more_than_must_be(catalogue):
+    placement, _, verdict = placed(machines.RTX_4060, catalogue, MOE)
     assert (placement.kind, verdict) == ("experts_on_cpu", "partly_on_cpu")
-    assert placement.gpu_bytes < 3 * GIB
-    assert placement.host_bytes > 15 * GIB
+    moved = placement.experts_layers_on_cpu
+    assert 1 < moved < 48
+    free = budgets_of(machines.RTX_4060).gpu.now
+    fewer, _, _ = placed_as(machines.RTX_4060, catalogue, Placing(49, moved - 1))
+    assert placement.gpu_bytes <= free < fewer.gpu_bytes
+
+
+@given(
+    name=st.sampled_from([MOE, "glm-4.7-flash", "gpt-oss-20b"]),
+    gpu_layers=st.integers(1, 49),
+    moved=st.integers(0, 49),
+    sizes=st.one_of(st.none(), st.lists(st.integers(0, 2**28), min_size=48, max_size=48)),
+)
+def test_each_layer_whose_experts_move_takes_them_from_the_gpu_to_main_memory(
+    catalogue, name, gpu_layers, moved, sizes
+):
+    layers = catalogue.model(name).shape.layers
+    sizes = tuple(sizes[:layers]) if sizes else ()
+    less, memory_less, _ = placed_as(machines.H100, catalogue, Placing(gpu_layers, moved), name, sizes)
+    more, memory_more, _ = placed_as(machines.H100, catalogue, Placing(gpu_layers, moved + 1), name, sizes)
+    assert more.gpu_bytes <= less.gpu_bytes or (less.kind, more.kind) == ("gpu", "experts_on_cpu")
+    assert more.host_bytes >= less.host_bytes
+    if less.kind == more.kind:
+        assert memory_more == memory_less
+        change = sizes[moved] if sizes and moved < layers and moved >= layers - gpu_layers + 1 else 0
+        assert more.host_bytes - less.host_bytes == less.gpu_bytes - more.gpu_bytes
+        assert not sizes or more.host_bytes - less.host_bytes == change
+
+
+@pytest.mark.parametrize("name", [MOE, "glm-4.7-flash"])
+def test_none_is_the_gpu_alone_and_all_layers_are_all_experts(catalogue, name):
+    shape = catalogue.model(name).shape
+    none, of_none, _ = placed_as(machines.H100, catalogue, Placing(99), name)
+    assert (none.kind, none.experts_layers_on_cpu) == ("gpu", 0)
+    whole, of_whole, _ = placed_as(machines.H100, catalogue, Placing(99, shape.layers), name)
+    assert placed_as(machines.H100, catalogue, Placing(99, ALL_LAYERS), name)[0] == whole
+    experts = weights(catalogue, name) * shape.expert_parameters // shape.parameters
+    assert whole.host_bytes - none.host_bytes == pytest.approx(experts, abs=1)
+    assert whole.gpu_bytes + experts == pytest.approx(
+        none.gpu_bytes + of_whole.compute - of_none.compute, abs=2
+    )
+
+
+def test_dense_layers_come_before_those_with_experts(catalogue):
+    name = "glm-4.7-flash"
+    dense = catalogue.model(name).shape.dense_layers
+    assert dense
+    first, after = (placed_as(machines.H100, catalogue, Placing(99, n), name)[0] for n in (dense, dense + 1))
+    none = placed_as(machines.H100, catalogue, Placing(99), name)[0]
+    assert first.host_bytes == none.host_bytes < after.host_bytes
+
+
+def test_where_experts_are_to_stay_with_their_layers_whole_layers_move(catalogue):
+    placement, _, verdict = placed_as(machines.RTX_4060, catalogue, Placing(-1))
+    assert (placement.kind, verdict) == ("partly_gpu", "partly_on_cpu")
+    assert placement.experts_layers_on_cpu == 0
 
 
 def test_a_dense_model_is_split_by_layers(catalogue):

@@ -1,3 +1,4 @@
+import json
 import os
 import random
 import threading
@@ -13,8 +14,10 @@ from localllm.core.library.index import Index
 from localllm.core.library.inspector import Inspector
 from localllm.core.library.library import Library
 from localllm.core.library.model import FileFacts, Inspection, LoadProfile, Provenance
+from localllm.core.library.profiles import describe_profile
 from localllm.core.library.records import write_model
 from localllm.core.library.scan import update
+from localllm.engine.experts import ALL_LAYERS, AUTOMATIC
 from localllm.engine.protocol import LoadSettings, Sampling
 from localllm.errors import Cancelled, StoreError, UsageError
 from localllm.paths import Paths
@@ -308,3 +311,34 @@ def test_models_of_a_disk_that_was_removed_are_marked_and_come_back_with_their_n
     assert [(model.path, model.problem) for model in library.models()] == [(path, None), (own, None)]
     path.unlink()
     assert [model.path for model in library.models()] == [own]
+
+
+@pytest.mark.parametrize(("old", "layers"), [(True, ALL_LAYERS), (False, AUTOMATIC)])
+def test_a_profile_that_said_only_whether_experts_stay_in_main_memory_is_read(
+    library, make_model, old, layers
+):
+    path = make_model(library.folder / "old.gguf")
+    library.save_profile(path, LoadProfile("old", LoadSettings(gpu_layers=3)))
+    with library.index.writing() as db:
+        ((packed,),) = db.execute("SELECT profile FROM profiles").fetchall()
+        record = json.loads(packed)
+        del record["load"]["experts_layers_on_cpu"]
+        record["load"]["experts_on_cpu"] = old
+        db.execute("UPDATE profiles SET profile = ?", (json.dumps(record),))
+    (profile,) = library.profiles(path)
+    assert profile.load == LoadSettings(gpu_layers=3, experts_layers_on_cpu=layers)
+
+
+@pytest.mark.parametrize(
+    ("layers", "words"),
+    [
+        (ALL_LAYERS, "all experts in main memory"),
+        (1, "1 layer's experts in main memory"),
+        (12, "12 layers' experts in main memory"),
+    ],
+)
+def test_a_profile_says_how_many_experts_stay_in_main_memory(library, make_model, layers, words):
+    path = make_model(library.folder / "m.gguf")
+    library.save_profile(path, LoadProfile("split", LoadSettings(experts_layers_on_cpu=layers)))
+    assert words in str(describe_profile(library.profile(path, "split")))
+    assert "experts" not in str(describe_profile(LoadProfile("usual", LoadSettings())))

@@ -31,7 +31,7 @@ MEASURED = [
     (machines.H100, "qwen3-0.6b", "Q8_0", Placement("partly_gpu", 14, 0, 0), 121, None),
     (machines.H100, LLAMA, "Q4_K_M", Placement("partly_gpu", 16, 0, 0), 17.8, 1401),
     (machines.H100, MOE, "Q4_K_M", Placement("partly_gpu", 24, 0, 0), 34.3, 958),
-    (machines.H100, MOE, "Q4_K_M", Placement("experts_on_cpu", 49, 0, 0), 29.2, 687),
+    (machines.H100, MOE, "Q4_K_M", Placement("experts_on_cpu", 49, 0, 0, 48), 29.2, 687),
 ]
 
 
