@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from localllm.engine.version import engine_version
 from localllm.files import write_atomically
+from localllm.paths import expand_home
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -128,7 +129,7 @@ def _manifests() -> Iterator[Path]:
 
 def _manifest_folders() -> Iterator[Path]:
     variables = ("XDG_CONFIG_HOME", "XDG_CONFIG_DIRS", "XDG_DATA_HOME", "XDG_DATA_DIRS")
-    own = (Path.home() / ".config", Path.home() / ".local" / "share")
+    own = (expand_home("~/.config"), expand_home("~/.local/share"))
     for root in (*itertools.chain(*map(_paths_in, variables)), *own, *map(Path, _SYSTEM_FOLDERS)):
         yield root / "vulkan" / "icd.d"
 

@@ -10,7 +10,7 @@ from localllm.engine.client import Engine
 from localllm.errors import DriverFailed
 
 CRASHES_IN_A_DRIVER = """
-import os, sys
+import json, os, sys
 from localllm.engine.backends import announce, announce_end
 from localllm.processes import ParentLink
 left_out = [name for name in ("vulkan", "hip") if name not in sys.argv]
@@ -21,8 +21,13 @@ if left_out:
 announce_end()
 link = ParentLink()
 link.send({"event": "ready"})
-sys.stdin.read()
+card = {"name": "Vulkan0", "description": "Card", "kind": "gpu"}
+answer = {"event": "devices", "version": "1", "commit": "", "system_info": "", "parts": [], "unused": [],
+          "devices": [card][len(sys.argv) - 1:]}
+for line in sys.stdin:
+    link.send({"id": json.loads(line)["id"], **answer})
 """
+WORKS = CRASHES_IN_A_DRIVER.replace('("vulkan", "hip")', "()")
 
 REAL_ENGINE_BEHIND_A_BAD_DRIVER = """
 import os, runpy, sys
@@ -43,9 +48,19 @@ def start_with(monkeypatch, program):
 
 
 class FailsInADriver(Engine):
-    """Starts well, and cannot load a model with its driver."""
+    """Starts well, sees a card, and cannot load a model with its driver."""
 
     crashes = False
+
+    def devices(self):
+        answer = super().devices()
+        card = {"name": "Vulkan0", "description": "Card", "kind": "gpu", "memory_free": 1 << 30}
+        return answer if self.left_out else {**answer, "devices": [*answer["devices"], card]}
+
+    def bench(self, path, settings, tests, progress=None):
+        if not self.left_out:
+            raise DriverFailed("ErrorDeviceLost")
+        yield from super().bench(path, settings, tests, progress)
 
     def loading(self, path, settings, progress):
         if not self.left_out and self.crashes:

@@ -16,6 +16,7 @@ from localllm.core.calibration.guard import MOST_FOREIGN_LOAD, LoadGuard
 from localllm.core.engine_limits import remember_crash
 from localllm.core.hardware import probe
 from localllm.core.hardware.bandwidth import RunningBench
+from localllm.core.machine import EngineBuild
 from localllm.core.measuring_lock import measuring_alone
 from localllm.core.speed import SpeedHistory
 from localllm.engine.client import Engine
@@ -24,6 +25,7 @@ from localllm.errors import Cancelled, EngineDied, MachineBusy, OwnWorkRuns
 from localllm.paths import Paths
 from localllm.progress import Progress
 from localllm.texts import text
+from tests.engine.stand_ins import FailsInADriver
 
 
 class Computer:
@@ -164,6 +166,15 @@ def test_an_engine_that_is_killed_meanwhile_is_not_about_chats(paths, machine, q
         calibrate(paths, machine, history, Progress(), computer=Computer())
     assert "measured before still counts" in str(caught.value.safe)
     assert "message" not in str(caught.value.hint)
+
+
+def test_a_driver_that_gives_up_costs_the_figures_of_its_card_only(paths, machine, quick, monkeypatch):
+    monkeypatch.setattr("localllm.core.calibration.bencher.Engine", FailsInADriver)
+    with_driver = replace(machine, engine=EngineBuild("1", "", (), ("vulkan", "cpu-haswell")))
+    history = SpeedHistory(paths.speeds_file)
+    result = calibrate(paths, with_driver, history, Progress(), computer=Computer())
+    assert [one.device for one in result.measured] == ["CPU"]
+    assert any("driver failed" in str(note) for note in result.notes)
 
 
 def test_the_guard_sees_a_real_busy_program_and_not_its_own_engine():
