@@ -302,7 +302,7 @@ def test_a_busy_computer_is_measured_only_if_one_insists(page, calibrator, qtbot
     assert [anyway for _, anyway in calibrator.asked] == [False, True]
 
 
-def test_another_measurement_has_to_end_first(page, calibrator, qtbot, monkeypatch):
+def test_another_measurement_has_to_end_first(page, services, calibrator, qtbot, monkeypatch):
     def refuse(*_where, anyway):
         calibrator.asked.append(anyway)
         raise OwnWorkRuns(text("Bench of {models}", models="tiny"))
@@ -312,6 +312,7 @@ def test_another_measurement_has_to_end_first(page, calibrator, qtbot, monkeypat
     qtbot.waitUntil(page._banner.isVisible)
     (again,) = page._banner.buttons
     assert again.text() == "Try again"
+    qtbot.waitUntil(lambda: services.computer._measuring is None)
     again.click()
     qtbot.waitUntil(lambda: calibrator.asked == [False, False])
 
