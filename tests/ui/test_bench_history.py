@@ -70,6 +70,18 @@ def test_it_is_still_sorted_when_it_was_read_again(panel, history, settle):
     assert [run.name for run in panel.chosen] == ["B"]
 
 
+def test_what_has_not_changed_is_not_shown_anew(panel, history, settle):
+    shown = []
+    panel.model.modelReset.connect(lambda: shown.append(names(panel)))
+    panel.refresh()
+    settle()
+    assert shown == []
+    add(history, "D")
+    panel.refresh()
+    settle()
+    assert shown == [["D", "A", "C", "B"]]
+
+
 def test_what_a_bench_adds_is_shown_at_once(panel, history, qtbot, settle):
     started = threading.Event()
     lab = panel._services.lab

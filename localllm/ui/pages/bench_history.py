@@ -59,6 +59,7 @@ class HistoryPanel(QWidget):
         self._services = services
         self._reading: Job | None = None
         self._wanted = 0
+        self._read: list[BenchRun] | None = None  # None = not yet
         self.model = RunTable(self)
         self.table = RecordView(self.tr("Runs"), several=True)
         self.comparison = RecordView(self.tr("Runs side by side"))
@@ -78,6 +79,7 @@ class HistoryPanel(QWidget):
         """Read the history."""
         super().showEvent(event)
         self.banner.hide()
+        self.results.prepare()
         self.refresh()
 
     def setFocus(self) -> None:
@@ -174,6 +176,10 @@ class HistoryPanel(QWidget):
     def _on_read(self, runs: list[BenchRun]) -> None:
         if self.sender() is not self._reading:
             return
+        self._shown.show()
+        if runs == self._read and not self._wanted:
+            return
+        self._read = list(runs)
         before = {run.id for run in self.chosen}
         wanted = {self._wanted} if self._wanted else before
         self.model.show_records(runs)
@@ -183,7 +189,6 @@ class HistoryPanel(QWidget):
             self.table.resizeColumnToContents(column)
         rows = [row for row, run in enumerate(self.model.records) if run.id in wanted]
         self._select(rows or ([0] if runs else []))
-        self._shown.show()
         self._show_chosen()
 
     def _on_unread(self, error: Exception) -> None:
