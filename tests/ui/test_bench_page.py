@@ -64,11 +64,14 @@ def test_presets_and_own_values(page, qtbot):
         "Chat beside the engine", "Own values",
     ]  # fmt: skip
     assert form.wanted.name == "Quick, 30 s"
-    assert form.plan.text() == "2 tests, 3 times each."
-    qtbot.waitUntil(lambda: "about 21 s" in form.plan.text())  # 300 and 42 tokens/s are predicted
-    assert (form.wanted.parameters.prompts, form.wanted.parameters.generated) == ((512,), (128,))
+    assert form.plan.text() == "2 tests, as often as there is time for in half a minute."
+    assert form.wanted.quick
+    tokens = lambda: (form.wanted.parameters.prompts, form.wanted.parameters.generated)  # noqa: E731
+    qtbot.waitUntil(lambda: tokens() == ((512,), (128,)))  # 300 and 42 tokens/s are predicted
     form.presets.setCurrentIndex(1)
     assert form.wanted.parameters == Parameters()
+    assert not form.wanted.quick
+    assert "5 times each. That takes about 30 s" in form.plan.text()
     form.presets.setCurrentIndex(3)
     assert form.wanted.parameters.threads == (1, 2, 4, 8)
     edit = form.matrix.edits["depths"]

@@ -201,6 +201,14 @@ class BenchForm(TurningRow):
         self.plan.setText(words)
 
     def _amount(self, wanted: Wanted, tests: int) -> str:
+        if wanted.quick:
+            return say(
+                plural(
+                    tests,
+                    "1 test, as often as there is time for in half a minute.",
+                    "{count} tests, as often as there is time for in half a minute.",
+                )
+            )
         times = plural(wanted.parameters.repetitions, "once", "{count} times each")
         amount = plural(tests, "1 test, {times}.", "{count} tests, {times}.", times=times)
         if self._paces is None:
