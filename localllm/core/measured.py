@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from localllm.core.catalogue import Catalogue
 from localllm.core.quality import QuantLoss
+from localllm.errors import LocalLLMError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -32,7 +33,10 @@ def catalogue_here(paths: Paths) -> Catalogue:
         return catalogue
     from localllm.core.evaluate.results import Results  # brings numpy, which few need
 
-    return with_measured(catalogue, Results(paths.evaluations_file).all())
+    try:
+        return with_measured(catalogue, Results(paths.evaluations_file).all())
+    except LocalLLMError:  # which is logged: what was published still judges them
+        return catalogue
 
 
 def with_measured(catalogue: Catalogue, results: Iterable[Evaluation]) -> Catalogue:

@@ -34,6 +34,14 @@ def test_what_a_cache_type_costs_is_measured_kept_and_shown(starter, capsys):
     assert json.loads(capsys.readouterr().out)["freed"] > 10**6
 
 
+def test_results_that_cannot_be_read_are_said(home, capsys):
+    (home / "data" / "evaluations.db").mkdir()
+    assert run(["evaluate", "--results"]) == 1
+    printed = capsys.readouterr()
+    assert "The results of evaluations cannot be read or written" in printed.err
+    assert "Nothing was measured" not in printed.out + printed.err
+
+
 def test_an_importance_matrix_is_put_where_it_was_asked_for(starter, capsys, tmp_path):
     target = tmp_path / "m.gguf"
     arguments = ["imatrix", str(starter), "--text", "es", *FEW, "--out", str(target)]

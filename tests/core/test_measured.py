@@ -108,3 +108,9 @@ def test_the_users_catalogue_has_what_was_measured():
     model = catalogue_here(paths).model("qwen3-8b")
     Results(paths.evaluations_file).add(result(model))
     assert ("qwen3-8b", "Q4_K_M") in catalogue_here(paths).measured
+
+
+def test_results_that_cannot_be_read_leave_what_was_published():
+    paths = Paths.for_user()
+    paths.evaluations_file.mkdir(parents=True)
+    assert catalogue_here(paths).measured == {}

@@ -88,6 +88,22 @@ def test_without_results_it_says_what_can_be_learnt(panel):
     assert not panel.report.chart.ready
 
 
+def test_results_that_cannot_be_read_are_said(services, show, qtbot):
+    file = services.paths.evaluations_file
+    file.mkdir(parents=True)
+    panel = show(QualityPanel(services))
+    qtbot.waitUntil(panel.banner.isVisible, timeout=60_000)
+    assert "cannot be read or written" in panel.banner.sentences
+    assert not panel.report._empty.isVisible(), "it says what is measured first"
+    settle(panel, qtbot)
+    file.rmdir()
+    Results(file).add(result())
+    panel.banner.buttons[0].click()
+    qtbot.waitUntil(panel.report._whole.isVisible, timeout=60_000)
+    assert not panel.report._empty.isVisible()
+    settle(panel, qtbot)
+
+
 def test_the_reference_is_proposed(panel, qtbot):
     form = panel.form
     tick(panel, SMALL)

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
 import logging
-import sqlite3
-import threading
 import time
-from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from localllm.core.bench.rows import BenchRow
-from localllm.core.mended_database import in_database
-from localllm.core.write_ahead import open_to_read
+from localllm.core.kept_database import KeptDatabase
 from localllm.errors import LocalLLMError
 from localllm.texts import text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+    import sqlite3
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
 _log = logging.getLogger(__name__)
@@ -47,7 +43,6 @@ _TABLES = """
     CREATE INDEX IF NOT EXISTS rows_of_run ON rows (run);
 """
 
-_HAS_RUNS = "SELECT 1 FROM sqlite_master WHERE name = 'runs'"
 _TIDY = """
     INSERT INTO runs (id, created, source, name, facts)
     SELECT DISTINCT run, 0, 'here', '', '{}' FROM rows WHERE run NOT IN (SELECT id FROM runs)
@@ -98,13 +93,21 @@ class BenchHistory:
     """
 
     def __init__(self, file: Path) -> None:
-        self._file = file
-        self._lock = threading.Lock()
+        self._kept = KeptDatabase(
+            file,
+            _TABLES,
+            ("runs", "rows"),
+            text("Another program holds the history of benches."),
+            lambda reason: text("The history of benches cannot be read or written: {reason}.", reason=reason),
+            (_TIDY,),
+        )
 
     def begin(self, facts: Mapping[str, Any], *, name: str = "") -> int:
         """Open a run; return its number, 0 where it cannot be kept."""
         try:
-            return self._do(lambda db: _insert_run(db, (None, time.time(), "here", name, json.dumps(facts))))
+            return self._kept.do(
+                lambda db: _insert_run(db, (None, time.time(), "here", name, json.dumps(facts)))
+            )
         except LocalLLMError:
             return 0
 
@@ -113,7 +116,7 @@ class BenchHistory:
         if not run:
             return False
         try:
-            self._do(lambda db: _insert_rows(db, run, [_record_of(row)]))
+            self._kept.do(lambda db: _insert_rows(db, run, [_record_of(row)]))
         except LocalLLMError:
             return False
         return True
@@ -128,11 +131,11 @@ class BenchHistory:
             _insert_rows(db, number, records)
             return number
 
-        return self._do(work)
+        return self._kept.do(work)
 
     def remove(self, run: int) -> None:
         """Forget a run and its results."""
-        self._do(lambda db: db.execute("DELETE FROM runs WHERE id = ?", (run,)))
+        self._kept.do(lambda db: db.execute("DELETE FROM runs WHERE id = ?", (run,)))
 
     def put_back(self, run: BenchRun) -> None:
         """Keep a run that was removed, under its number."""
@@ -142,7 +145,7 @@ class BenchHistory:
             _insert_run(db, values)
             _insert_rows(db, run.id, run.records)
 
-        self._do(work)
+        self._kept.do(work)
 
     def runs(self) -> list[BenchRun]:
         """Return every run with its rows, the newest first."""
@@ -162,36 +165,11 @@ class BenchHistory:
             ORDER BY runs.id DESC, rows.id
         """  # noqa: S608 - both ways are written here
         found: list[BenchRun] = []
-        for run, several in itertools.groupby(self._read(query, values), key=lambda row: row[:5]):
+        for run, several in itertools.groupby(self._kept.read(query, values), key=lambda row: row[:5]):
             number, created, source, name, facts = run
             records = tuple(row[5] for row in several if row[5] is not None)
             found.append(BenchRun(number, created, source, name, facts, records))
         return found
-
-    def _read(self, query: str, values: Sequence[object]) -> list[Any]:
-        def work(db: sqlite3.Connection) -> list[Any]:
-            return db.execute(query, values).fetchall()
-
-        if not self._file.exists():
-            return []
-        with _in_sentences():
-            try:
-                return self._in_database(work)
-            except sqlite3.OperationalError as error:
-                if _is_held(error):
-                    raise
-                with closing(open_to_read(self._file)) as db:  # a full or read-only disk
-                    return work(db) if db.execute(_HAS_RUNS).fetchone() else []
-
-    def _do(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        with _in_sentences():
-            return self._in_database(work)
-
-    def _in_database(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        with self._lock:
-            return in_database(
-                self._file, _TABLES, work, saved=("runs", "rows"), tidied=(_TIDY,), shared=True
-            )
 
 
 def _insert_run(db: sqlite3.Connection, values: tuple[object, ...]) -> int:
@@ -205,27 +183,6 @@ def _insert_rows(db: sqlite3.Connection, run: int, records: Iterable[str]) -> No
 
 def _record_of(row: BenchRow) -> str:
     return json.dumps(row.to_record())
-
-
-@contextlib.contextmanager
-def _in_sentences() -> Generator[None]:
-    try:
-        yield
-    except (OSError, sqlite3.Error) as error:
-        _log.warning("The history of benches failed", exc_info=True)
-        safe = text("What was measured before is safe.")
-        if _is_held(error):
-            message = text("Another program holds the history of benches.")
-            hint = text("Close other windows of LocalLLM and programs that copy its folder, then try again.")
-        else:
-            message = text("The history of benches cannot be read or written: {reason}.", reason=str(error))
-            hint = text("Check that its folder can be written, and that its disk has room.")
-        raise LocalLLMError(message, safe=safe, hint=hint, detail=str(error)) from error
-
-
-def _is_held(error: Exception) -> bool:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def _read_row(words: str) -> BenchRow:

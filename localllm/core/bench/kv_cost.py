@@ -11,6 +11,7 @@ from localllm.core.imatrix import evaluation_text
 from localllm.core.library import describe
 from localllm.core.model_hash import hash_model
 from localllm.engine.passes import CHUNK_TOKENS
+from localllm.errors import LocalLLMError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,8 +74,12 @@ def measure_kv_cost(
 def _kept(
     bench: Bench, model_hash: str, text_hash: str, wanted: LoadSettings, chunks: int
 ) -> Evaluation | None:
-    """Return the newest result of at least as many chunks, if there is one."""
-    for result in Results(bench.paths.evaluations_file).of_model(model_hash):
+    """Return the newest result of at least as many chunks, if there is one that can be read."""
+    try:
+        known = Results(bench.paths.evaluations_file).of_model(model_hash)
+    except LocalLLMError:  # which is logged: it is measured again
+        return None
+    for result in known:
         same = (result.text_hash, result.kv_type_k, result.kv_type_v)
         itself = result.base is not None and result.base.hash == model_hash
         enough = result.figures.chunks >= chunks

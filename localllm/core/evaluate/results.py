@@ -5,18 +5,19 @@ One row for each model, reference, text and cache type; measured again, it repla
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import logging
-import sqlite3
-import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from localllm.core.evaluate.figures import Comparison, Divergence, Estimated, Figures
-from localllm.core.mended_database import in_database
+from localllm.core.kept_database import KeptDatabase
 from localllm.engine.version import engine_version
+from localllm.errors import LocalLLMError
+from localllm.texts import text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -108,12 +109,20 @@ class Evaluation:
 class Results:
     """The results; may be used from any thread, and by several programs at once.
 
-    A file that cannot be read or written costs the memory of results only: that is logged, not raised.
+    A file that cannot be written does not end an evaluation: `add` logs it. Everything else raises a
+    LocalLLMError if the file cannot be read.
     """
 
     def __init__(self, file: Path) -> None:
-        self._file = file
-        self._lock = threading.Lock()
+        self._kept = KeptDatabase(
+            file,
+            _TABLES,
+            ("evaluations",),
+            text("Another program holds the results of evaluations."),
+            lambda reason: text(
+                "The results of evaluations cannot be read or written: {reason}.", reason=reason
+            ),
+        )
 
     def add(self, result: Evaluation) -> Evaluation:
         """Keep a result in place of an earlier one of the same kind; return it with its time."""
@@ -125,15 +134,12 @@ class Results:
             stamped.chunk_tokens, stamped.figures.chunks, stamped.kv_types,
         )  # fmt: skip
         values = (*key, stamped.engine, stamped.created, json.dumps(record), json.dumps(figures))
-        try:
-            self._do(
-                "INSERT OR REPLACE INTO evaluations (model_hash, base_hash, text_hash, chunk_tokens, "
-                "chunks, kv_types, engine, created, facts, figures) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                values,
-            )
-        except (OSError, sqlite3.Error):
-            _log.warning("A result could not be kept", exc_info=True)
+        statement = (
+            "INSERT OR REPLACE INTO evaluations (model_hash, base_hash, text_hash, chunk_tokens, "
+            "chunks, kv_types, engine, created, facts, figures) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        )
+        with contextlib.suppress(LocalLLMError):
+            self._kept.do(lambda db: db.execute(statement, values))
         return stamped
 
     def all(self) -> list[Evaluation]:
@@ -147,13 +153,7 @@ class Results:
         return self._read(query, model_hash)
 
     def _read(self, query: str, *values: object) -> list[Evaluation]:
-        if not self._file.exists():
-            return []
-        try:
-            rows = cast("Sequence[tuple[str, str]]", self._do(query, values))
-        except (OSError, sqlite3.Error):
-            _log.warning("The results could not be read", exc_info=True)
-            return []
+        rows = cast("Sequence[tuple[str, str]]", self._kept.read(query, values))
         found: list[Evaluation] = []
         for facts, figures in rows:
             try:
@@ -161,16 +161,6 @@ class Results:
             except (TypeError, KeyError, ValueError):  # of another version
                 _log.warning("A result could not be read", exc_info=True)
         return found
-
-    def _do(self, statement: str, values: Sequence[object]) -> list[Any]:
-        with self._lock:
-            return in_database(
-                self._file,
-                _TABLES,
-                lambda db: db.execute(statement, values).fetchall(),
-                saved=("evaluations",),
-                shared=True,
-            )
 
 
 def _evaluation(facts: dict[str, Any], figures: dict[str, Any]) -> Evaluation:

@@ -87,7 +87,7 @@ class QualityPanel(QWidget):
 
     def _read(self) -> None:
         paths = self._services.paths
-        reactions = Reactions(succeeded=self._on_read, failed=self._on_failed)
+        reactions = Reactions(succeeded=self._on_read, failed=self._on_unread)
         self._reading = self._services.jobs.run(lambda _progress: find_results(paths), reactions)
 
     def _build(self) -> None:
@@ -122,6 +122,10 @@ class QualityPanel(QWidget):
             self.report.show_findings(findings)
         else:
             self.report.show_findings(findings, key_of_result(newest), newest.model.path)
+
+    def _on_unread(self, error: Exception) -> None:
+        self.report.show_unread()
+        self._on_failed(error)
 
     def _on_failed(self, error: Exception) -> None:
         self.banner.show_notice(sentences_of(error), "error", ((self.tr("Try again"), self.refresh),))

@@ -101,6 +101,10 @@ class QualityReport(QWidget):
         self._kept_words.setText(say(size))
         self._show_group(chosen)
 
+    def show_unread(self) -> None:
+        """Do not say that nothing was measured, for that is not known."""
+        self._empty.hide()
+
     def _build(self) -> None:
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)

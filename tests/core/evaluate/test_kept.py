@@ -1,5 +1,6 @@
 import os
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from itertools import pairwise
 
@@ -7,11 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from localllm.core import kept_database, mended_database, write_ahead
 from localllm.core.evaluate.chart import ChartPoint, make_charts, pareto_front
 from localllm.core.evaluate.figures import figures_of
 from localllm.core.evaluate.references import References
 from localllm.core.evaluate.results import Evaluation, Measured, Results
-from localllm.errors import UsageError
+from localllm.errors import LocalLLMError, UsageError
 from tests.core.evaluate.test_figures import scores
 
 BASE = Measured("Reference", "/models/f16.gguf", "b" * 64, "F16", 1000, speed=10.0)
@@ -59,6 +61,45 @@ def test_a_damaged_file_costs_the_results_only(tmp_path):
     assert results.all() == []
     results.add(result())
     assert len(results.all()) == 1
+
+
+@pytest.fixture
+def held(tmp_path, monkeypatch):
+    """Results that another program holds, and nobody waits for."""
+    results = Results(tmp_path / "results.db")
+    kept = results.add(result())
+    monkeypatch.setattr(mended_database, "_BUSY_SECONDS", 0.0)
+    monkeypatch.setattr(write_ahead, "_PATIENCE", 0.0)
+    with closing(sqlite3.connect(tmp_path / "results.db")) as other:
+        other.execute("PRAGMA locking_mode=EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        yield results
+    assert results.all() == [kept], "it is as it was"
+
+
+def test_results_that_another_program_holds_are_said_not_shown_as_none(held):
+    for read in (held.all, lambda: held.of_model("a" * 64)):
+        with pytest.raises(LocalLLMError, match="Another program holds the results of eval") as refused:
+            read()
+        assert "safe" in str(refused.value.safe)
+    assert held.add(result(name="New")).created > 0, "what was measured is shown all the same"
+
+
+def test_results_that_cannot_be_read_are_said(tmp_path):
+    (tmp_path / "results.db").mkdir()
+    with pytest.raises(LocalLLMError, match="cannot be read or written"):
+        Results(tmp_path / "results.db").all()
+
+
+def test_results_on_a_disk_that_takes_nothing_more_are_read(tmp_path, monkeypatch):
+    results = Results(tmp_path / "results.db")
+    kept = results.add(result())
+
+    def refuse(*_arguments, **_options):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(kept_database, "in_database", refuse)
+    assert results.all() == [kept]
 
 
 def test_only_full_precision_tells_what_a_quantization_costs():
