@@ -139,7 +139,14 @@ def _preset_commands(routes: Routes, services: Services) -> list[Command]:
 def _chat_commands(window: Shell, routes: Routes) -> tuple[Command, ...]:
     return (
         Command("new chat", text("New chat"), routes.new_chat, "Ctrl+N", "plus"),
-        Command("rename", text("Rename the chat"), window.rename_chat, "F2", "pencil"),
+        Command(
+            "rename",
+            text("Rename the chat"),
+            window.rename_chat,
+            "F2",
+            "pencil",
+            possible=lambda: window.page == "chat",
+        ),
         Command("copy", text("Copy the last answer"), routes.copy_answer, "Ctrl+Shift+C", "copy"),
     )
 

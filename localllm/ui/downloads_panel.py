@@ -27,7 +27,7 @@ from localllm.ui.widgets.empty_state import EmptyState
 from localllm.ui.widgets.patient import PatientSpinBox
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from PySide6.QtGui import QKeyEvent
@@ -111,7 +111,6 @@ class DownloadsPanel(QFrame):
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._services, self._downloads, self._top = services, services.downloads, top
         self._window = parent
-        self._chatting = False
         self._gone: frozenset[int] = frozenset()
         self.rows: dict[int, DownloadRow] = {}
         self.banner = Banner(services.theme)
@@ -290,10 +289,10 @@ class DownloadsPanel(QFrame):
         self._services.undo.offer(say(words), lambda: self._downloads.put_back(finished))
 
     def _on_load(self, number: int) -> None:
-        self._find_model(number, chatting=False)
+        self._find_model(number, self._on_found_to_load)
 
     def _on_chat(self, number: int) -> None:
-        self._find_model(number, chatting=True)
+        self._find_model(number, self._on_found_to_chat)
 
     def _on_discover(self) -> None:
         self.hide()
@@ -303,16 +302,19 @@ class DownloadsPanel(QFrame):
         self.hide()
         self.library_asked.emit()
 
-    def _find_model(self, number: int, *, chatting: bool) -> None:
+    def _find_model(self, number: int, found: Callable[[LibraryModel], object]) -> None:
         path = str(_path_of(self.rows[number].entry))
         library = self._services.library
-        self._chatting = chatting
-        reactions = Reactions(succeeded=self._on_model_found, failed=self._on_not_found)
+        reactions = Reactions(succeeded=found, failed=self._on_not_found)
         self._services.jobs.run(lambda _progress: library.find(path), reactions)
 
-    def _on_model_found(self, model: LibraryModel) -> None:
+    def _on_found_to_load(self, model: LibraryModel) -> None:
         self.hide()
-        (self.chat_asked if self._chatting else self.load_asked).emit(model)
+        self.load_asked.emit(model)
+
+    def _on_found_to_chat(self, model: LibraryModel) -> None:
+        self.hide()
+        self.chat_asked.emit(model)
 
     def _on_not_found(self, error: Exception) -> None:
         self._on_failed(error)

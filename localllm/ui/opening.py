@@ -34,6 +34,7 @@ class Opening(QObject):
     def open(self, paths: Sequence[Path]) -> None:
         """Offer to chat with one file, to take in several, to look through a folder, or to convert one."""
         self._banner.hide()
+        self._checking = None  # what is asked for last counts
         first = paths[0]
         if len(paths) == 1 and is_checkpoint(first):
             self._routes.convert(str(first))

@@ -17,8 +17,6 @@ from localllm.errors import UsageError
 from localllm.texts import text
 from localllm.ui.errors import errors_shown, sentences_of
 from localllm.ui.motion import set_reduced_motion
-from localllm.ui.pages.library import LibraryPage
-from localllm.ui.pages.settings import SettingsPage
 from localllm.ui.preferences import AT_NEXT_START
 from localllm.ui.terms import LEVELS, term_at
 from localllm.ui.translation import say
@@ -99,21 +97,13 @@ class Routes(QObject):
 
     def bench(self, model: LibraryModel) -> None:
         """Offer to measure a model's speed."""
-        from localllm.ui.pages.bench import BenchPage
-
         self._window.show_page("bench")
-        page = self._window.made("bench")
-        if isinstance(page, BenchPage):
-            page.open_model(model)
+        self._window.bench_page.open_model(model)
 
     def open_preset(self, name: str) -> None:
         """Offer to measure what a preset of the Bench says."""
-        from localllm.ui.pages.bench import BenchPage
-
         self._window.show_page("bench")
-        page = self._window.made("bench")
-        if isinstance(page, BenchPage):
-            page.open_preset(name)
+        self._window.bench_page.open_preset(name)
 
     def convert(self, repository: str) -> None:
         """Offer to convert a checkpoint."""
@@ -152,9 +142,8 @@ class Routes(QObject):
     def open_settings(self, name: str = "") -> None:
         """Show the settings, and one of them if it is named."""
         self._window.show_page("settings")
-        page = self._window.made("settings")
-        if name and isinstance(page, SettingsPage):
-            page.open_setting(name)
+        if name:
+            self._window.settings_page.open_setting(name)
 
     def forget_window(self) -> None:
         """Let the next start open the window as the first one did."""
@@ -240,9 +229,13 @@ class Routes(QObject):
             self._services.jobs.run(lambda _progress: library.mark_used(Path(path), time.time()))
         self._used = path
 
-    def _on_model_failed(self, _error: Exception) -> None:
+    def _on_model_failed(self, error: Exception) -> None:
+        """Show the chat, whose banner has the remedy."""
+        heard = self._window.made("chat") is not None
         if self._window.page != "chat":
-            self._window.show_page("chat")  # the banner with the remedy is there
+            self._window.show_page("chat")
+        if not heard:
+            self._window.chat_page.show_error(error)
 
     def _on_preference_changed(self, name: str) -> None:
         theme, settings = self._services.theme, self._services.preferences.settings
@@ -275,6 +268,5 @@ class Routes(QObject):
         self._refresh_library()
 
     def _refresh_library(self) -> None:
-        library = self._window.made("library")
-        if isinstance(library, LibraryPage):
-            library.refresh()
+        if self._window.made("library") is not None:
+            self._window.library_page.refresh()

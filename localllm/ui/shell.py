@@ -11,11 +11,13 @@ if TYPE_CHECKING:
     from PySide6.QtWidgets import QWidget
 
     from localllm.ui.downloads_panel import DownloadsPanel
+    from localllm.ui.pages.bench import BenchPage
     from localllm.ui.pages.chat import ChatPage
     from localllm.ui.pages.discover import DiscoverPage
     from localllm.ui.pages.glossary import GlossaryPage
     from localllm.ui.pages.lab import LabPage
     from localllm.ui.pages.library import LibraryPage
+    from localllm.ui.pages.settings import SettingsPage
     from localllm.ui.widgets.banner import Banner
 
 
@@ -52,6 +54,16 @@ class Shell(Protocol):
     @property
     def lab_page(self) -> LabPage:
         """Return the Lab page."""
+        ...
+
+    @property
+    def bench_page(self) -> BenchPage:
+        """Return the Bench page."""
+        ...
+
+    @property
+    def settings_page(self) -> SettingsPage:
+        """Return the Settings page."""
         ...
 
     @property

@@ -96,7 +96,8 @@ class SingleWindow(QObject):
             names: object = json.loads(said)
             if isinstance(names, list):
                 words = [name for name in cast("list[object]", names) if isinstance(name, str)]
-                self.files_asked.emit([Path(name) for name in words])
+                if words:
+                    self.files_asked.emit([Path(name) for name in words])
 
 
 def hand_over(data: Path, files: Sequence[Path] = ()) -> bool:

@@ -34,11 +34,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from localllm.ui.pages.bench import BenchPage
     from localllm.ui.pages.discover import DiscoverPage
     from localllm.ui.pages.glossary import GlossaryPage
     from localllm.ui.pages.home import HomePage
     from localllm.ui.pages.lab import LabPage
     from localllm.ui.pages.library import LibraryPage
+    from localllm.ui.pages.settings import SettingsPage
     from localllm.ui.services import Services
     from localllm.ui.widgets.banner import Banner
 
@@ -148,6 +150,16 @@ class Window(QMainWindow):  # a plain widget would have no role of its own for a
         """The Lab page, made when first asked for."""
         return cast("LabPage", self._page_widget("lab"))
 
+    @property
+    def bench_page(self) -> BenchPage:
+        """The Bench page, made when first asked for."""
+        return cast("BenchPage", self._page_widget("bench"))
+
+    @property
+    def settings_page(self) -> SettingsPage:
+        """The Settings page, made when first asked for."""
+        return cast("SettingsPage", self._page_widget("settings"))
+
     def open_loader(self) -> None:
         """Show the model loader."""
         if self._loader is None:
@@ -161,12 +173,8 @@ class Window(QMainWindow):  # a plain widget would have no role of its own for a
             self._palette = CommandPalette(self._services, self.routes, self.commands, self)
         self._palette.open()
 
-    def open_file(self, path: Path) -> None:
-        """Offer what can be done with a file or folder from outside: dropped, or opened elsewhere."""
-        self.open_files([path])
-
     def open_files(self, paths: Sequence[Path]) -> None:
-        """Offer what can be done with several."""
+        """Offer what can be done with files or a folder from outside: dropped, or opened elsewhere."""
         self._opening.open(paths)
 
     def choose_file(self) -> None:

@@ -59,8 +59,8 @@ def test_a_model_that_is_dropped_is_checked_and_chats_where_it_lies(window, serv
 def test_a_file_that_is_no_model_gets_a_sentence_and_only_the_newest_counts(window, tmp_path, qtbot):
     other = tmp_path / "notes.txt"
     other.write_text("no model")
-    window.open_file(starter_path())
-    window.open_file(other)
+    window.open_files([starter_path()])
+    window.open_files([other])
     qtbot.waitUntil(notice(window).isVisible)
     qtbot.waitUntil(lambda: window._services.jobs.running == 0)
     assert "notes.txt" in notice(window).sentences
@@ -138,3 +138,13 @@ def test_ctrl_z_undoes_words_where_one_writes(window, services, qtbot):
     qtbot.keyClick(edit, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     assert edit.toPlainText() == ""
     assert done == []
+
+
+def test_what_is_asked_for_last_counts_also_where_it_is_a_folder(
+    window, services, tmp_path, monkeypatch, qtbot
+):
+    monkeypatch.setattr(window.routes, "take_in", lambda _files: None)
+    window.open_files([starter_path()])
+    window.open_files([tmp_path])
+    qtbot.waitUntil(lambda: services.jobs.running == 0, timeout=30_000)
+    assert not notice(window).isVisible()

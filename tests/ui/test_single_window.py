@@ -98,7 +98,7 @@ def test_a_relative_file_means_the_folder_of_the_second_start(first, tmp_path, q
     assert asked.args == [[tmp_path / "a.gguf"]]
 
 
-@pytest.mark.parametrize("said", [b"", b"[", b"{}", b"7", b"\xff\xfe", b"[" * 2000])
+@pytest.mark.parametrize("said", [b"", b"[", b"{}", b"[]", b"[7]", b"7", b"\xff\xfe", b"[" * 2000])
 def test_rubbish_through_the_socket_raises_the_window_and_no_more(first, tmp_path, qtbot, said):
     first.files_asked.connect(lambda files: pytest.fail(str(files)))
     socket = QLocalSocket()

@@ -11,14 +11,14 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication, QLabel, QPushButton
 
 from localllm.engine.protocol import LoadSettings
-from localllm.errors import BadModelFile, StoreError
+from localllm.errors import BadModelFile, NotEnoughMemory, StoreError
 from localllm.settings import Settings, load_settings
 from localllm.texts import Translator, text
 from localllm.ui.crash import CrashDialog, CrashReporter
 from localllm.ui.translation import chosen_language, say
 from localllm.ui.window import Window
 from tests.ui.checks import PseudoTranslator, PseudoWords, check_names, cut_labels
-from tests.ui.fakes import STARTER, make_services
+from tests.ui.fakes import STARTER, loaded_model, make_services
 
 PAGES = ["home", "chat", "bench", "settings"]
 
@@ -205,6 +205,35 @@ def test_a_model_stays_when_the_next_one_does_not_come(window, services, qtbot, 
     window.open_loader()
     assert window._loader._eject.isVisible()
     window._loader.reject()
+
+
+def test_the_first_model_that_cannot_be_loaded_is_told_in_a_chat_that_was_never_shown(
+    window, services, qtbot
+):
+    assert window.made("chat") is None
+    services.session.refusals.append(NotEnoughMemory(text("It is too large."), need=2, have=1))
+    with qtbot.waitSignal(services.model.failed, timeout=30_000):
+        services.model.load(STARTER, LoadSettings())
+    assert window.page == "chat"
+    banner = window.chat_page._banner
+    assert "It is too large." in banner.sentences
+    assert [button.text() for button in banner.buttons] == ["Load anyway", "Choose a model"]
+
+
+def test_what_a_load_has_to_say_is_there_when_the_chat_is_first_shown(window, services, qtbot, monkeypatch):
+    said = dataclasses.replace(loaded_model(STARTER.name), notices=(text("The processor computes."),))
+    monkeypatch.setattr(services.session, "load", lambda *_args, **_rest: said)
+    services.model.load(STARTER, LoadSettings())
+    qtbot.waitUntil(lambda: services.model.loaded is said, timeout=30_000)
+    window.show_page("chat")
+    assert "The processor computes." in window.chat_page._banner.sentences
+
+
+def test_renaming_is_offered_where_a_chat_is_shown(window):
+    rename = next(command for command in window.commands if command.name == "rename")
+    assert not rename.possible()
+    window.show_page("chat")
+    assert rename.possible()
 
 
 def test_settings_are_saved_at_once(window, services, qtbot):

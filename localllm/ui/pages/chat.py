@@ -81,6 +81,7 @@ class ChatPage(QWidget):
         self._build()
         self._connect()
         self._show_chat(None, [])
+        self._on_model_changed()
         self._list.reload()
 
     @property
@@ -131,6 +132,23 @@ class ChatPage(QWidget):
         """Put the cursor where one writes."""
         self._composer.setFocus()
 
+    def show_error(self, error: Exception) -> None:
+        """Say why there is no model or no answer, with what helps as buttons."""
+        self._waiting.forget()
+        choose: Action = (self.tr("Choose a model"), self.model_asked.emit)
+        actions: list[Action] = [] if isinstance(error, StoreError) else [choose]
+        if isinstance(error, NotEnoughMemory):
+            actions.insert(0, (self.tr("Load anyway"), self._services.model.load_anyway))
+        elif isinstance(error, ContextTooSmall):
+            actions = [(self.tr("Load with a larger context"), self.model_asked.emit)]
+        elif isinstance(error, AdapterRefused):
+            actions = [(self.tr("Chat settings"), lambda: self._options_button.setChecked(True))]
+        waiting = self._last_message
+        too_big = isinstance(error, (ContextTooSmall, NotEnoughMemory))
+        if waiting is not None and waiting.role == "user" and not too_big:
+            actions.insert(0, (self.tr("Try again"), lambda: self._try_again(waiting)))
+        self._banner.show_notice(sentences_of(error), "error", actions)
+
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Stop on Escape wherever the focus is."""
         if event.key() == Qt.Key.Key_Escape and self._answering.busy:
@@ -174,9 +192,9 @@ class ChatPage(QWidget):
         model.changed.connect(self._options.show_sources)
         self._services.preferences.changed.connect(self._options.show_sources)
         model.progressed.connect(self._activity.show_loading)
-        model.failed.connect(self._show_error)
+        model.failed.connect(self.show_error)
         self._waiting.nothing_found.connect(self._on_no_model_found)
-        self._waiting.failed.connect(self._show_error)
+        self._waiting.failed.connect(self.show_error)
         self._answering.event_arrived.connect(self._on_event)
         self._answering.failed.connect(self._on_answer_failed)
         self._answering.busy_changed.connect(self._on_busy_changed)
@@ -197,7 +215,6 @@ class ChatPage(QWidget):
         self._transcript.edit_asked.connect(self._on_edit_asked)
         self._transcript.version_asked.connect(self._on_version_asked)
         self._transcript.copied.connect(self.said)
-        self._on_model_changed()
 
     def _show_chat(self, chat: Chat | None, messages: list[Message]) -> None:
         self.chat_id = chat.id if chat is not None else None
@@ -359,41 +376,19 @@ class ChatPage(QWidget):
             self._meter.show_stats(message.stats)
         if message.state == "failed":
             again: list[Action] = [(self.tr("Answer again"), lambda: self._on_regenerate_asked(message.id))]
-            self._banner.show_notice(
-                [
-                    say(message.problem or text("The answer was cut off.")),
-                    self.tr("What arrived is kept."),
-                ],
-                "error",
-                again,
-            )
+            why = say(message.problem or text("The answer was cut off."))
+            self._banner.show_notice([why, self.tr("What arrived is kept.")], "error", again)
 
     def _on_answer_failed(self, error: Exception) -> None:
         if self._answering.chat_id == self.chat_id and self.chat_id is not None:
             with errors_shown(self._show_refusal):
                 self._show_messages(self._services.store.messages(self.chat_id))
-        self._show_error(error)
+        self.show_error(error)
 
     def _show_refusal(self, error: Exception) -> None:
         """Say what the store could not do; the sentences have the remedy."""
         self._kept = False
         self._banner.show_notice(sentences_of(error), "error")
-
-    def _show_error(self, error: Exception) -> None:
-        self._waiting.forget()
-        choose: Action = (self.tr("Choose a model"), self.model_asked.emit)
-        actions: list[Action] = [] if isinstance(error, StoreError) else [choose]
-        if isinstance(error, NotEnoughMemory):
-            actions.insert(0, (self.tr("Load anyway"), self._services.model.load_anyway))
-        elif isinstance(error, ContextTooSmall):
-            actions = [(self.tr("Load with a larger context"), self.model_asked.emit)]
-        elif isinstance(error, AdapterRefused):
-            actions = [(self.tr("Chat settings"), lambda: self._options_button.setChecked(True))]
-        waiting = self._last_message
-        too_big = isinstance(error, (ContextTooSmall, NotEnoughMemory))
-        if waiting is not None and waiting.role == "user" and not too_big:
-            actions.insert(0, (self.tr("Try again"), lambda: self._try_again(waiting)))
-        self._banner.show_notice(sentences_of(error), "error", actions)
 
     def _try_again(self, question: Message) -> None:
         if self._answering.busy or self.chat_id is None:
