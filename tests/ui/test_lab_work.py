@@ -170,3 +170,24 @@ def test_without_work_closing_does_not_ask(services, show, qtbot):
     window = show(Window(services))
     with qtbot.waitSignal(window.closed):
         window.close()
+
+
+def test_a_wide_row_has_its_buttons_beside_the_title_and_tab_goes_as_one_reads(panel, services, qtbot):
+    entry = services.lab.start(task(lambda _progress: Outcome((text("It is done."),), STARTER)))
+    qtbot.waitUntil(lambda: entry.state == "done", timeout=30_000)
+    row = panel.rows[entry]
+    qtbot.waitUntil(row.chat.isVisible, timeout=30_000)
+    narrow = row.minimumSizeHint().height()
+    assert row.chat.y() > row.forget.y() + row.forget.height() - 1
+    panel.resize(900, 600)
+    qtbot.waitUntil(lambda: row.chat.geometry().center().y() < row.forget.geometry().bottom(), timeout=30_000)
+    assert row.minimumSizeHint().height() < narrow
+    buttons = (row.chat, row.library, row.quantize, row.quality, row.forget)
+    assert sorted(buttons, key=lambda button: button.x()) == list(buttons)
+    reached = [row.chat]
+    while reached[-1] is not row.forget:
+        following = reached[-1].nextInFocusChain()
+        while following not in buttons:
+            following = following.nextInFocusChain()
+        reached.append(following)
+    assert reached == list(buttons)

@@ -127,7 +127,7 @@ class LabPage(QWidget):
         column.setContentsMargins(20, 14, 20, 14)
         column.setSpacing(10)
         column.addLayout(head_with_tabs(self.tr("Lab"), self.tabs))
-        self._parts = TwoParts(self._stack, card, turn_at=_TURN_AT, share=0.27, share_below=0.24)
+        self._parts = TwoParts(self._stack, card, turn_at=_TURN_AT, share=0.27, share_below=0.38)
         column.addWidget(self._parts, 1)
 
     def _fit_work(self) -> None:

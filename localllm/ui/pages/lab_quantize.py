@@ -11,6 +11,7 @@ from localllm.ui.jobs import Job, Reactions
 from localllm.ui.pages.lab_plan import QuantizePlanCard
 from localllm.ui.pages.lab_quantize_form import QuantizeForm
 from localllm.ui.pages.lab_quantize_jobs import Foreseen, Planner, orders_of_types, quantize_task
+from localllm.ui.pages.model_listing import ModelListing
 from localllm.ui.widgets.plan_card import form_beside_plan
 
 if TYPE_CHECKING:
@@ -30,11 +31,10 @@ class QuantizePanel(QWidget):
         super().__init__()
         self._services = services
         self._planner = Planner(services)
-        self._listing: Job | None = None
+        self._listing = ModelListing(services, self)
         self._planning: Job | None = None
         self._asked: Order | None = None
         self._known: dict[Order, Foreseen] = {}
-        self._wanted: Path | None = None
         self.form = QuantizeForm()
         self.plan = QuantizePlanCard()
         form_beside_plan(self, self.tr("What is wanted"), self.form, self.plan)
@@ -43,6 +43,8 @@ class QuantizePanel(QWidget):
         self.plan.start_asked.connect(self.start)
         self.plan.imatrix_asked.connect(self.form.choose_imatrix)
         self.plan.again_asked.connect(self.form.allow_again)
+        self._listing.listed.connect(self._on_listed)
+        self._listing.failed.connect(self.plan.show_problem)
 
     def showEvent(self, event: QShowEvent) -> None:
         """Read the library again; it may have changed since."""
@@ -61,21 +63,11 @@ class QuantizePanel(QWidget):
 
     def open_model(self, path: Path) -> None:
         """Choose a model."""
-        self._wanted = path
-        self.list_models()
+        self._listing.refresh(path)
 
     def list_models(self) -> None:
         """Offer the models that are on this disk now."""
-        library, wanted = self._services.library, self._wanted
-        reactions = Reactions(succeeded=self._on_listed, failed=self.plan.show_problem)
-
-        def work(_progress: object) -> tuple[list[LibraryModel], Path | None]:
-            models = [model for model in library.models() if model.problem is None]
-            if wanted is not None and all(model.path != wanted for model in models):
-                models.insert(0, library.find(str(wanted)))
-            return models, wanted
-
-        self._listing = self._services.jobs.run(work, reactions)
+        self._listing.refresh()
 
     def refresh(self) -> None:
         """Make the plan of what is wanted now."""
@@ -131,12 +123,8 @@ class QuantizePanel(QWidget):
         self._asked = None
         self.plan.clear()
 
-    def _on_listed(self, listed: tuple[list[LibraryModel], Path | None]) -> None:
-        if self.sender() is not self._listing:
-            return
-        models, wanted = listed
-        self._wanted = None
-        self.form.show_models(models, wanted)
+    def _on_listed(self, models: list[LibraryModel], wanted: LibraryModel | None) -> None:
+        self.form.show_models(models, wanted.path if wanted is not None else None)
         if not models:
             self.plan.show_nothing()
         self.refresh()

@@ -1,7 +1,8 @@
-"""Which models can be measured; read in a job whenever a panel is shown."""
+"""Which models can be quantized and measured; read in a job whenever a panel is shown."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
@@ -12,7 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from localllm.core.library import Library, LibraryModel
+    from localllm.progress import Progress
     from localllm.ui.services import Services
+
+    _Found = tuple[list[LibraryModel], LibraryModel | None]
 
 
 class ModelListing(QObject):
@@ -33,28 +37,40 @@ class ModelListing(QObject):
         super().__init__(parent)
         self._services, self._first = services, first
         self._job: Job | None = None
-        self._wanted: LibraryModel | None = None
+        self._wanted: LibraryModel | Path | None = None
 
-    def refresh(self, wanted: LibraryModel | None = None) -> None:
-        """Read them; `wanted` is to be chosen then."""
-        self._wanted = wanted or self._wanted
+    def refresh(self, wanted: LibraryModel | Path | None = None) -> None:
+        """Read them; the wanted one is to be chosen then, and listed too if it lies elsewhere."""
+        wanted = self._wanted = wanted or self._wanted
         library, first = self._services.library, self._first
-        reactions = Reactions(succeeded=self._on_read, failed=self.failed.emit)
-        self._job = self._services.jobs.run(lambda _progress: (first(), find_models(library))[1], reactions)
 
-    def _on_read(self, models: list[LibraryModel]) -> None:
+        def work(_progress: Progress) -> _Found:
+            first()
+            return find_models(library, wanted)
+
+        self._job = self._services.jobs.run(work, Reactions(succeeded=self._on_read, failed=self.failed.emit))
+
+    def _on_read(self, found: _Found) -> None:
         if self.sender() is self._job:
-            wanted, self._wanted = self._wanted, None
-            self.listed.emit(models, wanted)
+            self._wanted = None
+            self.listed.emit(*found)
 
 
-def find_models(library: Library) -> list[LibraryModel]:
-    """Return the models that can be measured.
+def find_models(library: Library, wanted: LibraryModel | Path | None = None) -> _Found:
+    """Return the models that can be used, and which of them is the wanted one.
 
     Raises:
         StoreError: The index cannot be read.
+        BadModelFile: The wanted one lies elsewhere, and is no model.
     """
     found = [model for model in library.models() if model.problem is None]
+    chosen = None
+    if wanted is not None:
+        path = wanted if isinstance(wanted, Path) else wanted.path
+        chosen = next((model for model in found if model.path == path), None)
+        if chosen is None:
+            chosen = library.find(str(path)) if isinstance(wanted, Path) else wanted
+            found.insert(0, chosen)
     for model in found:
         _ = model.path  # made when first asked for, which takes its time for 10,000
-    return found
+    return found, chosen

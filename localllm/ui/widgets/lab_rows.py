@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal
@@ -13,14 +14,18 @@ from localllm.texts import text
 from localllm.ui.announce import announce
 from localllm.ui.errors import sentences_of
 from localllm.ui.motion import WorkBar
+from localllm.ui.text_room import scale_of
 from localllm.ui.translation import say
 from localllm.ui.widgets.basics import ElidedLabel, IconButton, make_button, make_label, set_style_property
 
 if TYPE_CHECKING:
+    from PySide6.QtGui import QResizeEvent
+
     from localllm.ui.lab_work import Entry
     from localllm.ui.theme import Theme
 
 _SECONDS_BETWEEN = 0.05  # the bar and the words change no more often
+_WIDE_FROM = 760  # pixels at the usual size of text
 
 
 class LabRow(QFrame):
@@ -44,7 +49,7 @@ class LabRow(QFrame):
     def __init__(self, theme: Theme, entry: Entry) -> None:
         super().__init__()
         self.entry = entry
-        self._shown, self._state = 0.0, ""
+        self._shown, self._state, self._wide = 0.0, "", False
         self.setProperty("row", "plain")
         title = say(entry.task.title)
         self._title = make_label(title, "strong", wrap=True)
@@ -60,9 +65,23 @@ class LabRow(QFrame):
         self.library = self._button(self.tr("Show in Library"))
         self.quantize = self._button(self.tr("Quantize it"))
         self.quality = self._button(self.tr("Measure its quality"))
+        self._of_model = (self.chat, self.library, self.quantize, self.quality)
+        self._head, self._buttons = QHBoxLayout(), QGridLayout()
         self._build()
         self._connect()
         self.show_state()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Take one line less where there is room beside the title; Tab goes as one reads."""
+        super().resizeEvent(event)
+        wide = event.size().width() >= _WIDE_FROM * scale_of(self.fontMetrics())
+        if wide != self._wide:
+            self._wide = wide
+            self._put_buttons()
+            others = (self.cancel, self.forget, self.again, self.unload)
+            order = (*self._of_model, *others) if wide else (*others, *self._of_model)
+            for before, after in pairwise(order):
+                self.setTabOrder(before, after)
 
     @property
     def words(self) -> str:
@@ -126,14 +145,13 @@ class LabRow(QFrame):
         return say(text("{action}: {model}", action=action, model=say(self.entry.task.title)))
 
     def _build(self) -> None:
-        head, buttons = QHBoxLayout(), QGridLayout()
+        head, buttons = self._head, self._buttons
         head.setSpacing(8)
         head.addWidget(self._title, 1)
         head.addWidget(self.cancel, 0, Qt.AlignmentFlag.AlignTop)
         head.addWidget(self.forget, 0, Qt.AlignmentFlag.AlignTop)
         buttons.setSpacing(6)
-        for place, button in enumerate((self.chat, self.library, self.quantize, self.quality)):
-            buttons.addWidget(button, place // 2, place % 2)
+        self._put_buttons()
         column = QVBoxLayout(self)
         column.setContentsMargins(12, 8, 8, 8)
         column.setSpacing(6)
@@ -144,6 +162,16 @@ class LabRow(QFrame):
         for button in (self.again, self.unload):
             column.addWidget(button, 0, Qt.AlignmentFlag.AlignLeft)
         column.addLayout(buttons)
+
+    def _put_buttons(self) -> None:
+        """Put what can be done with a model beside the title, or below."""
+        for place, button in enumerate(self._of_model):
+            self._head.removeWidget(button)
+            self._buttons.removeWidget(button)
+            if self._wide:
+                self._head.insertWidget(1 + place, button, 0, Qt.AlignmentFlag.AlignTop)
+            else:
+                self._buttons.addWidget(button, place // 2, place % 2)
 
     def _connect(self) -> None:
         for button, signal in (
