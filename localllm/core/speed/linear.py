@@ -22,6 +22,7 @@ _WRONG = 3.5  # deviations of the others
 _LEVEL = 0.95
 _DEVIATIONS = 1.96  # that hold 19 of 20
 _DOUBT = math.log(2) / _DEVIATIONS  # of a quantity's seconds that nobody measured: half or twice
+_MOST_OF_ONE_KIND = 2.0  # times as long as expected for a reason that is the weights' own
 _ALIKE = 24  # rounds after which a factor is found: each leaves half of its error at most
 _UNKNOWNS = 4  # that usually matter
 _ASSUMED = (0.05, 0.15, 0.25, 0.4, 0.6, 1.0)  # of the half-width before anything was measured
@@ -91,8 +92,14 @@ def doubt_about(doubts: Doubts, parts: Sequence[float]) -> float:
 
 
 def slowed(rates: Sequence[float], factor: float, follows: Sequence[float]) -> tuple[float, ...]:
-    """Return the rates of something that takes so many times as long; each follows that by its power."""
-    return tuple(rate * factor**power for rate, power in zip(rates, follows, strict=True))
+    """Return the rates of something that takes so many times as long; each follows that by its power.
+
+    What goes beyond `_MOST_OF_ONE_KIND` slows everything down alike: a slow or busy processor.
+    """
+    beyond = factor / min(_MOST_OF_ONE_KIND, max(1 / _MOST_OF_ONE_KIND, factor))
+    return tuple(
+        rate * factor**power * beyond ** (1 - power) for rate, power in zip(rates, follows, strict=True)
+    )
 
 
 def slowness(rates: Sequence[float], observations: Sequence[Observation], follows: Sequence[float]) -> float:

@@ -55,13 +55,13 @@ def width(speed):
     return speed.high / speed.low
 
 
-def add_smollm(history, catalogue, *depths):
+def add_smollm(history, catalogue, *depths, slower=1.0):
     """Add what was measured of SmolLM2 on two cores of a Xeon, without repacked weights."""
     asked = subject(catalogue, "smollm2-135m-instruct", "Q4_1")
     for depth in depths:
         took = {98: 1 / 55, 520: 0.0297, 2056: 0.0598}[depth]
         test = BenchTest(generated_tokens=16, depth=depth - 8)
-        history.add_bench(asked, test, [int(16 * took * 1e9)])
+        history.add_bench(asked, test, [int(16 * slower * took * 1e9)])
     return asked
 
 
@@ -94,6 +94,14 @@ def test_a_short_answer_says_little_of_a_long_context(history, catalogue):
     assert far.tokens_per_second == pytest.approx(16.7, rel=0.25)
     assert width(far) > 2 * width(near)
     assert str(far.source) == "estimated from a measurement here with 98 tokens in the context"
+
+
+@pytest.mark.parametrize("slower", [0.1, 0.5, 2.0, 40.0])
+def test_what_is_true_of_other_computers_lies_within_too(history, catalogue, slower):
+    asked = add_smollm(history, catalogue, 98, slower=slower)
+    for depth, seconds in ((520, 0.0297), (2056, 0.0598)):
+        far = predict(history, asked, asked.key, depth=depth)
+        assert far.low < 1 / (slower * seconds) < far.high
 
 
 def test_a_long_answer_says_little_of_a_short_one(history, catalogue):
