@@ -87,8 +87,9 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     estimator = Estimator.for_paths(context.paths)
     try:
         adapters = _adapters(arguments.lora, subject, context)
+        placing, threads = subject.placing(wished), resolve(context.settings).load.threads
         question = Question(
-            subject, settings, this_machine(context), subject.placing(wished), adapters=adapters
+            subject, settings, this_machine(context), placing, threads=threads, adapters=adapters
         )
         answer = estimator.estimate(question)
         advice = advise(estimator, question, answer)

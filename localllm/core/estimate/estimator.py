@@ -142,13 +142,15 @@ class Estimator:
                 flash_attention=settings.flash_attention,
             )
             measured = key_of(subject.file.name, placement, as_loaded)
+        machine = question.machine
+        used = min(question.threads or machine.cpu.usable_cores, machine.cpu.usable_cores)
         return predict_speed(
-            question.machine,
+            replace(machine, cpu=replace(machine.cpu, usable_cores=used)),
             subject.shape,
             subject.weights,
             placement,
             settings,
-            self.speeds.fits(question.machine, question.threads or None) if question.here else None,
+            self.speeds.fits(machine, question.threads or None) if question.here else None,
             quant=subject.quant,
             measured=measured,
         )
