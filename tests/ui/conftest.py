@@ -35,6 +35,14 @@ def memory_speed(tmp_path_factory):
 
 
 @pytest.fixture
+def large_text(theme):
+    """Text of twice the usual size."""
+    theme.set_text_size(200)
+    yield
+    theme.set_text_size(100)
+
+
+@pytest.fixture
 def services(theme):
     made = make_services(theme)
     yield made

@@ -8,8 +8,10 @@ from localllm.core.hub.records import RemoteFile
 from localllm.ui.pages.bench import HISTORY, MEASURE
 from localllm.ui.pages.library_list import LibraryList
 from localllm.ui.pages.library_queries import Listing
+from localllm.ui.widgets.empty_chat import EmptyChat
 from localllm.ui.widgets.empty_state import EmptyState
 from localllm.ui.window import Window
+from tests.ui.checks import cut_labels
 
 
 @pytest.fixture
@@ -71,3 +73,10 @@ def test_a_cancelled_download_can_be_had_back(window, services, tmp_path, monkey
     assert "Tiny Q4_K_M" in window._undo_notice.banner.sentences
     services.undo.take()
     assert again == [request]
+
+
+@pytest.mark.usefixtures("large_text")
+def test_large_words_of_an_empty_chat_are_scrolled_and_not_cut(theme, show, qtbot):
+    empty = show(EmptyChat(theme), 440, 330)
+    empty.show_model(None)
+    qtbot.waitUntil(lambda: not cut_labels(empty), timeout=30_000)

@@ -95,3 +95,15 @@ def test_words_of_the_pages_are_explained(window):
 
 def press(page, words):
     next(button for button in page.findChildren(QPushButton) if words in button.text()).click()
+
+
+@pytest.mark.usefixtures("large_text")
+def test_large_words_in_a_small_window_are_scrolled_and_not_cut(page, qtbot):
+    page.resize(900, 520)
+    longest = max(glossary().terms, key=lambda term: len(term.short + term.more))
+    page.open_term(longest.id)
+    qtbot.waitUntil(lambda: not cut_labels(page._stack.currentWidget()), timeout=30_000)
+    page.open_levels()
+    qtbot.waitUntil(lambda: not cut_labels(page._stack.currentWidget()), timeout=30_000)
+    lines = [label.height() for label in page._stack.currentWidget().findChildren(QLabel)]
+    assert max(lines) < 6 * page.fontMetrics().height(), "no word stands alone in its line"

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from localllm.ui.services import Services
 
 TERMS, LEVELS, KEYBOARD = range(3)
-_LIST_WIDTH, _KEYS_WIDTH = 280, 150
+_LIST_WIDTH, _KEYS_WIDTH, _WORDS_WIDTH = 280, 150, 200
 _LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop
 _RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignTop
 
@@ -100,13 +100,13 @@ class GlossaryPage(QWidget):
         holder = QWidget()
         holder.setLayout(left)
         left.setContentsMargins(0, 0, 0, 0)
-        keep_width(holder, least=_LIST_WIDTH, most=_LIST_WIDTH)
+        keep_width(holder, most=_LIST_WIDTH)
         whole = QWidget()
         row = QHBoxLayout(whole)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(16)
-        row.addWidget(holder)
-        row.addWidget(self._build_meaning(), 1)
+        row.addWidget(holder, 2)
+        row.addWidget(self._build_meaning(), 3)
         return whole
 
     def _build_meaning(self) -> QWidget:
@@ -124,7 +124,11 @@ class GlossaryPage(QWidget):
             column.addWidget(label)
         column.addLayout(self._links)
         column.addStretch(1)
-        return card
+        body = PageBody()
+        whole = QVBoxLayout(body)
+        whole.setContentsMargins(0, 0, 0, 0)
+        whole.addWidget(card)
+        return ScrollArea(self.tr("What is explained"), body)
 
     def _build_levels(self) -> QWidget:
         levels = glossary().levels(Catalogue.for_user(self._services.paths))
@@ -197,6 +201,8 @@ def _grid(titles: list[str], rows: list[list[str]], *, right: range, least: int 
         head = make_label(title, "caption")
         if place == 0:
             keep_width(head, least=least)
+        elif place == len(titles) - 1:
+            keep_width(head, least=_WORDS_WIDTH)
         grid.addWidget(head, 0, place, side)
         for line, row in enumerate(rows, start=1):
             last = place == len(titles) - 1

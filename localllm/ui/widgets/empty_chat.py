@@ -10,10 +10,12 @@ from PySide6.QtWidgets import QVBoxLayout, QWidget
 from localllm.texts import text
 from localllm.ui.text_room import keep_height, keep_width
 from localllm.ui.translation import say
-from localllm.ui.widgets.basics import IconLabel, make_button, make_label
+from localllm.ui.widgets.basics import IconLabel, PageBody, ScrollArea, make_button, make_label
 
 if TYPE_CHECKING:
     from localllm.ui.theme import Theme
+
+_LEAST_WIDTH = 340  # pixels
 
 
 class EmptyChat(QWidget):
@@ -29,15 +31,17 @@ class EmptyChat(QWidget):
 
     def __init__(self, theme: Theme) -> None:
         super().__init__()
-        self._title = make_label(self.tr("What would you like to know?"), "title")
+        self._title = make_label(self.tr("What would you like to know?"), "title", wrap=True)
+        self._title.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._model = make_label(role="muted", wrap=True)
         self._model.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._choose = make_button(self.tr("Choose a model"), primary=True)
         self._choose.clicked.connect(self.model_asked)
         column = QVBoxLayout()
         column.setSpacing(10)
+        column.addStrut(_LEAST_WIDTH)
         column.addWidget(IconLabel(theme, "chat", "accent", 40), 0, Qt.AlignmentFlag.AlignHCenter)
-        column.addWidget(self._title, 0, Qt.AlignmentFlag.AlignHCenter)
+        column.addWidget(self._title)
         column.addWidget(self._model)
         column.addWidget(self._choose, 0, Qt.AlignmentFlag.AlignHCenter)
         column.addSpacing(10)
@@ -50,12 +54,15 @@ class EmptyChat(QWidget):
         inner = QWidget()
         inner.setLayout(column)
         keep_width(inner, most=560)
-        outer = QVBoxLayout(self)
+        body = PageBody()
+        outer = QVBoxLayout(body)
         outer.addStretch(2)
         outer.addWidget(inner)
         outer.setAlignment(inner, Qt.AlignmentFlag.AlignHCenter)
         outer.addStretch(3)
-        inner.setMinimumWidth(340)
+        whole = QVBoxLayout(self)
+        whole.setContentsMargins(0, 0, 0, 0)
+        whole.addWidget(ScrollArea(self.tr("New chat"), body))
 
     def show_model(self, name: str | None) -> None:
         """Say which model will answer, or that one is to be chosen."""
