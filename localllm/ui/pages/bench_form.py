@@ -187,7 +187,8 @@ class BenchForm(TurningRow):
             problem = self.matrix.problem
             words = say(problem) if problem else ""
         elif not wanted.models:
-            words = self.tr("Tick the models that are to be measured.")
+            there = self.picker.checks.every  # else the empty list says what to do
+            words = self.tr("Tick the models that are to be measured.") if there else ""
         elif wanted.chat:
             words = self.tr("Three chats with each model, then as many tokens with the bare engine.")
         elif tests == 0:
