@@ -314,7 +314,7 @@ def test_another_measurement_has_to_end_first(page, services, calibrator, qtbot,
     assert again.text() == "Try again"
     qtbot.waitUntil(lambda: services.computer._measuring is None)
     again.click()
-    qtbot.waitUntil(lambda: calibrator.asked == [False, False])
+    qtbot.waitUntil(lambda: calibrator.asked == [False, False] and services.jobs.running == 0)
 
 
 def test_measuring_shows_how_far_it_is_and_can_be_given_up(page, services, calibrator, qtbot):
