@@ -40,7 +40,7 @@ def open_window(files: Sequence[Path]) -> int:
     paths = Paths.for_user()
     if hand_over(paths.data, files):
         return 0
-    from localllm.settings import load_settings
+    from localllm.settings_file import load_settings
     from localllm.ui.app import run_window
 
     return run_window(paths, load_settings(paths.settings_file), files)

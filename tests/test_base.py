@@ -23,7 +23,8 @@ from localllm.processes import (
     python_arguments,
 )
 from localllm.progress import Progress
-from localllm.settings import Settings, load_settings, save_settings
+from localllm.settings import Settings
+from localllm.settings_file import load_settings, save_settings
 from localllm.texts import Bytes, Number, Text, Translator, format_bytes, plural, text
 
 

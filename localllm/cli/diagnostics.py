@@ -14,7 +14,7 @@ from localllm.core.engine_build import describe_driver_trial, try_drivers_again
 from localllm.errors import StoreError, UsageError
 from localllm.files import write_atomically
 from localllm.progress import Progress
-from localllm.settings import reset_settings
+from localllm.settings_file import reset_settings
 from localllm.texts import Bytes, Text, text
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from localllm.core.data_folder import require_data_folder
 from localllm.errors import Cancelled, LocalLLMError
 from localllm.logs import start_logging
 from localllm.paths import Paths, resources_folder
-from localllm.settings import load_settings
+from localllm.settings_file import load_settings
 from localllm.texts import LANGUAGES, Translator, text
 
 if TYPE_CHECKING:

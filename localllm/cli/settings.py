@@ -10,7 +10,8 @@ from localllm.core.library import Library
 from localllm.core.models_folder import prepare_models_folder
 from localllm.core.resolution import default_profile, describe_source, resolve, setting_of
 from localllm.errors import StoreError, UsageError
-from localllm.settings import GROUPS, Settings, change_settings, default_of, read_value, reset_settings
+from localllm.settings import GROUPS, Settings, default_of, read_value
+from localllm.settings_file import change_settings, reset_settings
 from localllm.texts import Text, text
 
 if TYPE_CHECKING:

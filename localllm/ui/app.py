@@ -17,7 +17,7 @@ from localllm.core.session import ModelSession
 from localllm.logs import start_logging
 from localllm.paths import resources_folder
 from localllm.processes import start_again
-from localllm.settings import load_settings
+from localllm.settings_file import load_settings
 from localllm.ui.crash import CrashReporter
 from localllm.ui.data_at_start import take_window, wait_for_data
 from localllm.ui.downloads import Downloads

@@ -9,7 +9,8 @@ from PySide6.QtCore import QObject, Signal
 
 from localllm.core.models_folder import prepare_models_folder
 from localllm.core.resolution import resolve
-from localllm.settings import Settings, change_settings, read_settings, reset_settings
+from localllm.settings import Settings
+from localllm.settings_file import change_settings, read_settings, reset_settings
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,7 +13,7 @@ from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QPushButton
 
 from localllm.paths import Paths
-from localllm.settings import load_settings
+from localllm.settings_file import load_settings
 from localllm.ui import app
 
 STARTED = float(sys.argv[1])

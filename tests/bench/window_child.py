@@ -13,7 +13,7 @@ from PySide6.QtCore import QTimer  # noqa: E402 - counted like the application's
 from PySide6.QtWidgets import QApplication  # noqa: E402
 
 from localllm.paths import Paths  # noqa: E402
-from localllm.settings import load_settings  # noqa: E402
+from localllm.settings_file import load_settings  # noqa: E402
 from localllm.ui import app  # noqa: E402
 
 

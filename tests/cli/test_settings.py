@@ -8,7 +8,8 @@ import pytest
 from localllm.cli.main import run
 from localllm.core.chat_store import ChatStore
 from localllm.paths import Paths
-from localllm.settings import GROUPS, Settings, load_settings, read_settings, read_value, save_settings
+from localllm.settings import GROUPS, Settings, read_value
+from localllm.settings_file import load_settings, read_settings, save_settings
 
 
 @pytest.fixture

@@ -21,7 +21,8 @@ from localllm.core.quantize.types import find_type
 from localllm.errors import StoreError, UsageError
 from localllm.paths import Paths
 from localllm.progress import Progress
-from localllm.settings import Settings, load_settings, save_settings
+from localllm.settings import Settings
+from localllm.settings_file import load_settings, save_settings
 from localllm.ui.pages.lab_quantize_jobs import quantize_task
 from tests.core.downloads.conftest import COMMIT, remote
 from tests.core.library.conftest import around, make_model  # noqa: F401

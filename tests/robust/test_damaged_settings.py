@@ -10,7 +10,8 @@ import time
 import pytest
 
 from localllm.paths import Paths
-from localllm.settings import Settings, load_settings, save_settings
+from localllm.settings import Settings
+from localllm.settings_file import load_settings, save_settings
 from tests.damage import damaged
 
 WISHED = {"language": "es", "theme": "dark", "context_length": 4096, "model_folders": ["/models", "/más"]}

@@ -8,7 +8,8 @@ from PySide6.QtWidgets import QLabel
 
 from localllm.core.library.model import LoadProfile
 from localllm.engine.protocol import LoadSettings, Sampling
-from localllm.settings import Settings, default_of, load_settings
+from localllm.settings import Settings, default_of
+from localllm.settings_file import load_settings
 from localllm.ui.idle_memory import IdleMemory
 from localllm.ui.pages.settings import SettingsPage
 from localllm.ui.usual_load import load_last_used

@@ -6,7 +6,8 @@ import pytest
 from PySide6.QtCore import Qt
 
 from localllm.cli.main import run
-from localllm.settings import Settings, change_settings, load_settings
+from localllm.settings import Settings
+from localllm.settings_file import change_settings, load_settings
 from localllm.ui.pages.settings import SettingsPage
 from localllm.ui.preferences import Preferences
 from localllm.ui.settings_watch import SettingsWatch

@@ -12,7 +12,8 @@ from PySide6.QtWidgets import QApplication, QLabel, QPushButton
 
 from localllm.engine.protocol import LoadSettings
 from localllm.errors import BadModelFile, NotEnoughMemory, StoreError
-from localllm.settings import Settings, load_settings
+from localllm.settings import Settings
+from localllm.settings_file import load_settings
 from localllm.texts import Translator, text
 from localllm.ui.crash import CrashDialog, CrashReporter
 from localllm.ui.translation import chosen_language, say

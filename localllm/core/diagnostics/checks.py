@@ -15,7 +15,7 @@ from localllm.core.models_folder import require_models_folder
 from localllm.core.salvage import is_damage
 from localllm.core.smoke_test import smoke_test
 from localllm.errors import LocalLLMError, StoreError
-from localllm.settings import read_settings
+from localllm.settings_file import read_settings
 from localllm.texts import Text, plural, text
 
 if TYPE_CHECKING:

@@ -184,7 +184,7 @@ def search_best(paths: Paths, model: LibraryModel, progress: Progress, *, anyway
     from localllm.core.estimate import subject_of_file
     from localllm.core.model_hash import hash_model
     from localllm.core.resolution import resolve
-    from localllm.settings import read_settings
+    from localllm.settings_file import read_settings
 
     subject = subject_of_file(model.path)
     benched = BenchedModel(model.path, model.name, hash_model(model, _unmeasured(progress, model)))
