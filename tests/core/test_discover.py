@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from localllm.core.discover import offer_to_take
@@ -43,7 +45,10 @@ def test_the_best_that_fits_is_recommended_where_it_answers_at_reading_speed(cat
 
 
 def test_a_lesser_one_where_only_that_answers_at_reading_speed(catalogue, offers_and_estimates):
-    offers, estimates = offers_and_estimates(3)
+    slow_memory = replace(
+        machines.REFERENCE, cpu=machines.cpu(8, machines.AVX512), memory_bandwidth=10 * machines.GB
+    )
+    offers, estimates = offers_and_estimates(2, slow_memory)
     speeds = {offer.quant: estimates[offer].speed.tokens_per_second for offer in offers}
     assert all(estimate.verdict == "fits" for estimate in estimates.values())
     assert speeds["Q4_K_M"] < READING_SPEED <= speeds["IQ4_XS"]
