@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 import pytest
-from PySide6.QtCore import QTranslator
+from PySide6.QtCore import QLocale, QTranslator
 from PySide6.QtWidgets import QApplication
 
 from localllm.core.chat_store import ChatStore
@@ -72,6 +72,15 @@ def no_windows_left(qapp):
     assert not left, f"still on the screen: {left}"
 
 
+@pytest.fixture(autouse=True)
+def no_language_left(qapp):
+    """A test that leaves another language to the next ones fails."""
+    before, translators = QLocale(), qapp.findChildren(QTranslator)
+    yield
+    assert QLocale() == before
+    assert qapp.findChildren(QTranslator) == translators
+
+
 @pytest.fixture
 def show(qtbot):
     """Show a widget at a size, and hide it after the test."""
@@ -121,8 +130,10 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture
 def translated(qapp):
-    """Install catalogues that are taken away again."""
+    """Install catalogues that are taken away again, with the numbers of their language."""
+    before = QLocale()
     yield partial(install_translation, qapp)
+    QLocale.setDefault(before)
     for translator in qapp.findChildren(QTranslator):
         qapp.removeTranslator(translator)
         translator.setParent(None)

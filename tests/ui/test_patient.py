@@ -5,6 +5,7 @@ from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QWheelEvent
 from PySide6.QtWidgets import QApplication, QComboBox, QLineEdit, QVBoxLayout, QWidget
 
+from localllm.texts import Translator
 from localllm.ui.widgets.patient import PatientComboBox, PatientDoubleSpinBox, PatientSlider, PatientSpinBox
 
 
@@ -40,3 +41,14 @@ def test_only_what_has_the_focus_follows_the_wheel(kind, show, qtbot):
     qtbot.waitUntil(control.hasFocus)
     turn_the_wheel(control)
     assert value_of(control) != before
+
+
+@pytest.mark.parametrize("language", ["en", "es"])
+@pytest.mark.parametrize("typed", ["0.25", "0,25"])
+def test_a_fraction_is_taken_with_a_point_and_with_a_comma(show, qtbot, translated, language, typed):
+    translated(Translator(language))
+    control = show(PatientDoubleSpinBox(), 200, 40)
+    control.setSuffix(" GiB")
+    control.selectAll()
+    qtbot.keyClicks(control, typed)
+    assert control.value() == 0.25

@@ -55,11 +55,18 @@ class PatientSpinBox(_Patience, QSpinBox):
 
 
 class PatientDoubleSpinBox(_Patience, QDoubleSpinBox):
-    """The same for fractions."""
+    """The same for fractions, which are taken with a point and with a comma."""
 
     def __init__(self) -> None:
         super().__init__()
         self.lineEdit().setTextMargins(*_MARGINS)
+
+    def validate(self, words: str, position: int) -> object:
+        """Put this language's decimal sign for the other one, which Qt leaves out: 0.5 would become 05."""
+        if words != self.specialValueText():
+            for sign in ".,":
+                words = words.replace(sign, self.locale().decimalPoint())
+        return super().validate(words, position)
 
 
 class PatientSlider(_Patience, QSlider):
