@@ -1,3 +1,5 @@
+import threading
+
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QPushButton
@@ -256,6 +258,25 @@ def test_what_was_being_written_is_kept_when_an_earlier_message_is_edited_and_th
     question.edit_asked.emit(question.message.id, question.message.text)
     assert ready._composer.text() == "Hello?"
     ready.new_chat()
+    assert services.store.chat(chat).draft == "half a thought"
+
+
+def test_a_draft_written_right_after_sending_is_not_taken_for_what_was_sent(
+    ready, services, settle, qtbot, monkeypatch
+):
+    set_draft = services.store.set_draft
+
+    def slowly(chat_id, words):
+        if not words:
+            threading.Event().wait(0.3)
+        set_draft(chat_id, words)
+
+    monkeypatch.setattr(services.store, "set_draft", slowly)
+    answer(ready, services, qtbot)
+    chat = ready.chat_id
+    ready._composer.set_text("half a thought")
+    ready.new_chat()
+    settle()
     assert services.store.chat(chat).draft == "half a thought"
 
 

@@ -38,9 +38,11 @@ if TYPE_CHECKING:
     from localllm.core.chat import ChatEvent
     from localllm.core.chat_store import Chat, ChatSummary, Message
     from localllm.progress import Progress
+    from localllm.ui.jobs import Job
     from localllm.ui.services import Services
 
 _DRAFT_MS = 600
+_PATIENCE = 2.0  # seconds
 _LIST_WIDTH, _OPTIONS_WIDTH = 220, 270
 
 
@@ -78,6 +80,7 @@ class ChatPage(QWidget):
         self._draft_timer = QTimer(self)
         self._draft_timer.setSingleShot(True)
         self._draft_timer.setInterval(_DRAFT_MS)
+        self._forgetting: Job | None = None
         self._build()
         self._connect()
         self._show_chat(None, [])
@@ -248,6 +251,8 @@ class ChatPage(QWidget):
     def _save_draft(self) -> None:
         draft = self._composer.text()
         if self._composer.editing is None and (draft.strip() or self.chat_id is not None):
+            if self._forgetting is not None:  # what was sent just now; later it would take this draft
+                self._forgetting.join(_PATIENCE)
             with errors_shown(self._show_refusal):
                 self._services.store.set_draft(self._ensure_chat(), draft)
 
@@ -358,7 +363,8 @@ class ChatPage(QWidget):
             return store.chats()
 
         # the engine's thread is reading the whole chat now, and the window must not wait for it
-        self._services.jobs.run(work, Reactions(succeeded=self._on_chats_read, failed=self._show_refusal))
+        reactions = Reactions(succeeded=self._on_chats_read, failed=self._show_refusal)
+        self._forgetting = self._services.jobs.run(work, reactions)
 
     def _on_chats_read(self, chats: list[ChatSummary]) -> None:
         self._list.show_chats(chats)
