@@ -128,6 +128,7 @@ def test_reasoning_is_folded_away(transcript, qtbot):
 def test_code_is_copied_by_its_link(theme, show, qtbot):
     text = show(MessageText(theme, "Answer"), 400, 300)
     text.set_markdown_text("```python\nx = 1\n```\n")
+    text.flush()
     with qtbot.waitSignal(text.code_copied):
         text.anchorClicked.emit(QUrl("copy-code:0"))
     assert QGuiApplication.clipboard().text() == "x = 1"
