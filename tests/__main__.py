@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-# two processes, each with whole files: much of the time is spent waiting for children and windows
-_SIDE_BY_SIDE = ("-n", "2", "--dist", "loadfile")
+# three processes for two cores, each with whole files: a third of the time is spent waiting for children and windows
+_SIDE_BY_SIDE = ("-n", "3", "--dist", "loadfile")
 # named, not looked for: of what it finds by itself, pytest rewrites every module in every process
 _PLUGINS = ("xdist.plugin", "pytest_timeout", "pytestqt.plugin", "_hypothesis_pytestplugin")
 sys.path.insert(0, str(CHECKOUT))

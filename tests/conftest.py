@@ -16,7 +16,7 @@ from localllm.ui.garbage import collect_if_due
 
 PATIENCE = 30  # seconds; other work may have the processor
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-settings.register_profile("ordinary", max_examples=30, deadline=None, derandomize=True, database=None)
+settings.register_profile("ordinary", max_examples=20, deadline=None, derandomize=True, database=None)
 settings.register_profile("torture", max_examples=300, deadline=None)
 
 
