@@ -2,9 +2,7 @@
 
 import io
 import json
-import sqlite3
 import sys
-from contextlib import closing
 
 import pytest
 
@@ -13,7 +11,7 @@ from localllm.cli.bench_output import LiveRows
 from localllm.cli.main import make_parser, run
 from localllm.cli.output import Output
 from localllm.core import bench as core_bench
-from localllm.core import engine_build, mended_database, write_ahead
+from localllm.core import engine_build
 from localllm.core.bench import BenchHistory, Parameters, chat
 from localllm.core.bench import tune as bench_tune
 from localllm.core.bench.formats import render
@@ -28,6 +26,7 @@ from localllm.paths import Paths
 from localllm.settings import Settings
 from localllm.texts import Translator, text
 from tests.core.bench.rows import JSON, MARKDOWN, row
+from tests.core.held_files import held_by_another
 
 QUICK = ["-t", "1", "-ngl", "0", "-r", "2", "--repack", "0", "--anyway"]
 
@@ -258,11 +257,7 @@ def test_flags_of_llama_bench_that_are_missing_are_one_sentence(flags, way, caps
 
 
 def test_a_history_that_is_held_is_said(kept, monkeypatch, capsys):
-    monkeypatch.setattr(mended_database, "_BUSY_SECONDS", 0.0)
-    monkeypatch.setattr(write_ahead, "_PATIENCE", 0.0)
-    with closing(sqlite3.connect(Paths.for_user().benches_file)) as other:
-        other.execute("PRAGMA locking_mode=EXCLUSIVE")
-        other.execute("BEGIN EXCLUSIVE")
+    with held_by_another(Paths.for_user().benches_file, monkeypatch):
         for asked in (["--history"], ["--history", str(kept)], ["--remove", str(kept)]):
             assert run(["bench", *asked]) == 1
             shown = capsys.readouterr()

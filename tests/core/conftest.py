@@ -6,7 +6,7 @@ from localllm.core.hardware import probe
 from localllm.core.library import describe
 from localllm.core.session import ModelSession
 from localllm.engine.protocol import LoadSettings
-from localllm.paths import resources_folder
+from localllm.paths import Paths, resources_folder
 from localllm.progress import Progress
 from tests.core.estimators import estimator_in
 
@@ -58,3 +58,14 @@ def store(tmp_path):
     store = ChatStore(tmp_path / "chats.db")
     yield store
     store.close()
+
+
+@pytest.fixture
+def user(tmp_path, monkeypatch):
+    """A user without LOCALLLM_HOME; the folder's name has spaces, accents and an emoji."""
+    home = tmp_path / "Ana Núñez 🦙"
+    monkeypatch.delenv("LOCALLLM_HOME")
+    monkeypatch.setenv("HOME", str(home))
+    for name in ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    return Paths.for_user()

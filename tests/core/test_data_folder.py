@@ -33,17 +33,6 @@ NO_PROGRESS = Progress()
 
 
 @pytest.fixture
-def user(tmp_path, monkeypatch):
-    """A user without LOCALLLM_HOME; the folder's name has spaces, accents and an emoji."""
-    home = tmp_path / "Ana Núñez 🦙"
-    monkeypatch.delenv("LOCALLLM_HOME")
-    monkeypatch.setenv("HOME", str(home))
-    for name in ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    return Paths.for_user()
-
-
-@pytest.fixture
 def filled(user):
     """Chats, a library, a queue, two models, a link, settings and caches."""
     model = user.models / "org" / "one.gguf"
@@ -341,39 +330,6 @@ def test_a_folder_on_a_disk_that_is_away_is_named(filled, tmp_path):
         use_folder(moved, tmp_path / "nowhere")
     use_folder(Paths.for_user(), filled.data)
     assert Paths.for_user() == filled
-
-
-@pytest.mark.parametrize("away", ["nothing", "dangling link", "file"])
-def test_a_home_on_a_disk_that_is_away_is_named_and_nothing_is_made_in_its_place(tmp_path, monkeypatch, away):
-    disk = tmp_path / "disk"
-    home = disk / "home" if away == "nothing" else tmp_path / "home"
-    monkeypatch.setenv("LOCALLLM_HOME", str(home))
-    if away == "dangling link":
-        home.symlink_to(disk / "home")
-    elif away == "file":
-        home.write_text("")
-    with pytest.raises(StoreError, match="is not there"):
-        require_data_folder(Paths.for_user())
-    assert not disk.exists()
-    home.unlink(missing_ok=True)
-    home.parent.mkdir(exist_ok=True)
-    require_data_folder(Paths.for_user())
-    require_data_folder(Paths.for_user())
-    assert list(home.iterdir()) == []
-
-
-def test_a_portable_installation_knows_that_the_disk_of_its_linked_data_is_away(user, tmp_path, monkeypatch):
-    program = tmp_path / "program" / "localllm"
-    program.parent.mkdir()
-    monkeypatch.setattr(sys, "frozen", True, raising=False)
-    monkeypatch.setattr(sys, "executable", str(program))
-    (program.parent / "data").symlink_to(tmp_path / "disk")
-    paths = Paths.for_user()
-    assert paths.chosen == "portable"
-    with pytest.raises(StoreError, match="is not there"):
-        require_data_folder(paths)
-    (tmp_path / "disk").mkdir()
-    require_data_folder(Paths.for_user())
 
 
 def test_where_something_else_decides_the_folder_stays(filled, tmp_path):

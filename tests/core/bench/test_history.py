@@ -1,14 +1,13 @@
 """The history of benches: what is kept, removed and put back."""
 
 import sqlite3
-from contextlib import closing
 
 import pytest
 
-from localllm.core import mended_database, write_ahead
 from localllm.core.bench import BenchHistory
 from localllm.errors import LocalLLMError
 from tests.core.bench.rows import row
+from tests.core.held_files import held_by_another
 
 
 @pytest.fixture
@@ -16,11 +15,7 @@ def held(tmp_path, monkeypatch):
     """A history with a run in it that another program holds, and nobody waits for."""
     history = BenchHistory(tmp_path / "benches.db")
     history.add(history.begin({}, name="kept"), row())
-    monkeypatch.setattr(mended_database, "_BUSY_SECONDS", 0.0)
-    monkeypatch.setattr(write_ahead, "_PATIENCE", 0.0)
-    with closing(sqlite3.connect(tmp_path / "benches.db")) as other:
-        other.execute("PRAGMA locking_mode=EXCLUSIVE")
-        other.execute("BEGIN EXCLUSIVE")
+    with held_by_another(tmp_path / "benches.db", monkeypatch):
         yield history
     assert [run.name for run in history.runs()] == ["kept"], "it is as it was"
 

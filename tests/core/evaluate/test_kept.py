@@ -1,6 +1,5 @@
 import os
 import sqlite3
-from contextlib import closing
 from dataclasses import replace
 from itertools import pairwise
 
@@ -8,13 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from localllm.core import kept_database, mended_database, write_ahead
+from localllm.core import kept_database
 from localllm.core.evaluate.chart import ChartPoint, make_charts, pareto_front
 from localllm.core.evaluate.figures import figures_of
 from localllm.core.evaluate.references import References
 from localllm.core.evaluate.results import Evaluation, Measured, Results
 from localllm.errors import LocalLLMError, UsageError
 from tests.core.evaluate.test_figures import scores
+from tests.core.held_files import held_by_another
 
 BASE = Measured("Reference", "/models/f16.gguf", "b" * 64, "F16", 1000, speed=10.0)
 
@@ -68,11 +68,7 @@ def held(tmp_path, monkeypatch):
     """Results that another program holds, and nobody waits for."""
     results = Results(tmp_path / "results.db")
     kept = results.add(result())
-    monkeypatch.setattr(mended_database, "_BUSY_SECONDS", 0.0)
-    monkeypatch.setattr(write_ahead, "_PATIENCE", 0.0)
-    with closing(sqlite3.connect(tmp_path / "results.db")) as other:
-        other.execute("PRAGMA locking_mode=EXCLUSIVE")
-        other.execute("BEGIN EXCLUSIVE")
+    with held_by_another(tmp_path / "results.db", monkeypatch):
         yield results
     assert results.all() == [kept], "it is as it was"
 
