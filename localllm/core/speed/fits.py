@@ -30,9 +30,9 @@ BEFORE_ANY = math.log(1.25)  # half-width of an interval before a prediction was
 BEFORE_ANY_OF_MODEL = math.log(1.12)  # the same where this very model was measured
 _QUANTITIES = len(Work._fields)
 # How far each quantity follows a model, or a computer, that takes longer than expected. Attention does by
-# half: what slows the weights down may be their file type or layout, of which the cache has nothing.
+# half: what slows the weights down may be their file type or layout, of which the cache has nothing. Assumed.
 FOLLOWS = Work(1.0, 1.0, 1.0, 1.0, 0.5)
-_OWN_DOUBT = 0.1  # a model's own deviation in each quantity, in logarithms
+_OWN_DOUBT = 0.1  # a model's own deviation in each quantity, in logarithms; assumed, not measured
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,7 @@ class Figures:
         corrections: For each model and settings measured here.
         used: Measurements that count.
         dropped: Measurements that were dropped as wrong.
+        doubts: Covariances of the logarithms of the rates.
     """
 
     rates: tuple[float, ...]
